@@ -1,0 +1,35 @@
+"""A skipped test is a failure: what is not run is not known to work."""
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--allow-skips`, for a look at one part on a machine that lacks something."""
+    parser.addoption("--allow-skips", action="store_true", help="do not fail if tests are skipped")
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say how many tests ran and how many were skipped, also if none were."""
+    outcomes = ("passed", "failed", "error", "xfailed", "xpassed")
+    ran = sum(len(terminalreporter.stats.get(outcome, ())) for outcome in outcomes)
+    skipped = skipped_tests(config)
+    terminalreporter.write_line(f"tests run: {ran}, skipped: {skipped}")
+    if skipped and not config.getoption("--allow-skips"):
+        terminalreporter.write_line("FAILED: tests were skipped (--allow-skips permits it)")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Turn a good end into a failure if anything was skipped."""
+    nothing_failed = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+    if nothing_failed and skipped_tests(session.config):
+        if session.config.getoption("--allow-skips"):
+            return
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def skipped_tests(config: pytest.Config) -> int:
+    """Count what the terminal reporter saw skipped."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    return len(reporter.stats.get("skipped", ())) if reporter else 0

@@ -1,0 +1,97 @@
+"""Everything the checks do: `nox -s demo`, `tests`, `lint`, `types`, `layers`.
+
+All sessions share one virtual environment in `.nox/shared`. It is made once, from the checkout, and
+made again when this file or a `pyproject.toml` changes.
+"""
+
+import hashlib
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).resolve().parent
+SHARED = ROOT / ".nox" / "shared"
+STAMP = SHARED / "stamp"
+PYTHONS = ((3, 11), (3, 12))
+PACKAGES = [ROOT / "strax_core", *sorted(p.parent for p in ROOT.glob("plugins/*/pyproject.toml"))]
+TOOLS = [
+    "hypothesis",
+    "import-linter",
+    "mypy",
+    "nox",  # mypy reads this file too
+    "pytest",
+    "ruff==0.17.6",  # exactly: every rule is selected, and a new release adds rules
+    "strax==2.2.3",  # the real peer in tests and demo; it needs Python below 3.13
+]
+
+nox.needs_version = ">=2024.3"
+nox.options.default_venv_backend = "none"  # the shared environment is used instead
+nox.options.sessions = ["lint", "types", "layers", "tests"]
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Run the main job on a simulated detector run; `-- --size 60` makes it about 60 MB."""
+    run(session, "strax", "demo", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run all tests that need no server; arguments after `--` go to pytest."""
+    run(session, "pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check the format and all rules of ruff; `-- --fix` repairs."""
+    fix = "--fix" in session.posargs
+    run(session, "ruff", "format", *([] if fix else ["--check"]), ".")
+    run(session, "ruff", "check", *(["--fix"] if fix else []), ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of each package, and of the files that run the checks."""
+    for package in PACKAGES:
+        run(session, "mypy", str((package / "src").relative_to(ROOT)))
+    run(session, "mypy", "noxfile.py", "conftest.py")
+
+
+@nox.session
+def layers(session: nox.Session) -> None:
+    """Check that imports go down only."""
+    run(session, "lint-imports")
+
+
+def run(session: nox.Session, command: str, *arguments: str) -> None:
+    """Run a command of the shared environment."""
+    make_shared_environment(session)
+    session.run(str(SHARED / "bin" / command), *arguments, external=True)
+
+
+def make_shared_environment(session: nox.Session) -> None:
+    """Install the packages (editable) and the tools, unless that was done already."""
+    if sys.version_info[:2] not in PYTHONS:
+        session.error(
+            f"nox runs on Python {sys.version_info[0]}.{sys.version_info[1]}, but demo and tests "
+            "need 3.11 or 3.12. Remove .venv and make it with python3.11 or python3.12"
+        )
+    if STAMP.exists() and STAMP.read_text() == wanted_stamp():
+        return
+    session.log("making the shared environment; this takes a minute or two, once")
+    shutil.rmtree(SHARED, ignore_errors=True)
+    session.run(sys.executable, "-m", "venv", str(SHARED), external=True)
+    editable = [word for package in PACKAGES for word in ("--editable", str(package))]
+    python = str(SHARED / "bin" / "python")
+    session.run(python, "-m", "pip", "install", "--quiet", *editable, *TOOLS, external=True)
+    STAMP.write_text(wanted_stamp())  # last, so that an interrupted install is done again
+
+
+def wanted_stamp() -> str:
+    """Hash all that decides what is installed: the files, the place, the interpreter."""
+    digest = hashlib.sha256(f"{ROOT} {sys.version}".encode())
+    for path in [Path(__file__), *(package / "pyproject.toml" for package in PACKAGES)]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

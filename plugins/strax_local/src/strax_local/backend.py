@@ -1,0 +1,200 @@
+"""The byte verbs on a directory."""
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import BinaryIO, TypeVar
+
+from strax_core import (
+    STAGING,
+    Buffer,
+    DataCorrupted,
+    Entry,
+    ObjectMissing,
+    RenamingSaver,
+    StorageBackend,
+    StorageUnavailable,
+    checked_path,
+)
+from strax_local.options import LocalOptions
+from strax_local.rename_exclusive import rename_exclusive
+from strax_local.translate_errors import storage_errors
+
+FOLDER_TRIES = 100  # another process may tidy up an empty folder just as we fill it
+Result = TypeVar("Result")
+
+
+class LocalBackend(StorageBackend):
+    """A directory. It is not made here, so one that vanishes is not mistaken for an empty one."""
+
+    saver_class = RenamingSaver
+
+    def __init__(self, options: LocalOptions) -> None:
+        self._root = os.path.abspath(os.path.expanduser(options.path))  # noqa: PTH100, PTH111
+        self._fsync = options.fsync
+
+    @property
+    def place(self) -> str:
+        return self._root
+
+    def read(self, path: str) -> bytes:
+        with self._errors(path) as full, open(full, "rb") as file:  # noqa: PTH123
+            return file.read()
+
+    def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> "list[bytes]":
+        answers = []
+        with self._errors(path) as full, open(full, "rb") as file:  # noqa: PTH123
+            for offset, size in ranges:
+                file.seek(offset)
+                answers.append(file.read(size))
+                if len(answers[-1]) != size:
+                    raise DataCorrupted(f"{full} ends before {size} bytes at {offset}")
+        return answers
+
+    def list(self, folder: str, *, starts_with: str = "") -> Iterator[Entry]:
+        try:
+            with self._errors(folder) as full, os.scandir(full) as found:
+                for item in found:
+                    if item.name.startswith(starts_with):
+                        try:
+                            status = item.stat()
+                        except FileNotFoundError:
+                            continue  # removed since it was listed
+                        yield Entry(
+                            item.name,
+                            is_folder=item.is_dir(),
+                            size_bytes=0 if item.is_dir() else status.st_size,
+                            modified_ns=status.st_mtime_ns,
+                        )
+        except ObjectMissing:
+            return
+
+    def write(self, path: str, buffers: Sequence[Buffer], *, create_only: bool = False) -> None:
+        with self._errors(path) as full:
+            temporary = self._write_temporary(buffers)
+            try:
+                self._move(temporary, full, exclusively=create_only)
+            except BaseException:
+                _unlink_if_there(temporary)
+                raise
+
+    def delete(self, path: str) -> None:
+        try:
+            with self._errors(path) as full:
+                if os.path.isdir(full) and not os.path.islink(full):  # noqa: PTH112, PTH114
+                    _retrying(lambda: shutil.rmtree(full), while_there=full)
+                else:
+                    os.unlink(full)  # noqa: PTH108
+        except ObjectMissing:
+            pass
+        self._drop_empty_parents(path)
+
+    def rename(self, source: str, target: str) -> None:
+        with self._errors(source) as full_source:
+            if not os.path.isdir(full_source):  # noqa: PTH112
+                raise FileNotFoundError(errno.ENOENT, "no such folder")
+            self._sync_folder(full_source)
+        with self._errors(target) as full_target:
+            self._move(full_source, full_target, exclusively=True)
+            self._sync_folder(os.path.dirname(full_source))  # noqa: PTH120
+
+    @contextmanager
+    def _errors(self, path: str) -> Iterator[str]:
+        """Give the full path; translate errors. A missing file in a vanished root is no missing file."""
+        full = os.path.join(self._root, checked_path(path)) if path else self._root  # noqa: PTH118
+        try:
+            with storage_errors(full):
+                yield full
+        except ObjectMissing as error:
+            if not os.path.isdir(self._root):  # noqa: PTH112
+                raise StorageUnavailable(
+                    f"the directory {self._root} is not there (is it mounted? if it is new: mkdir -p it)"
+                ) from error
+            raise
+
+    def _write_temporary(self, buffers: Sequence[Buffer]) -> str:
+        """Write a file that nobody looks for; `strax clean` removes it should we die here."""
+        temporary = os.path.join(self._root, STAGING, f"tmp-{secrets.token_hex(8)}")  # noqa: PTH118
+
+        def create() -> BinaryIO:
+            self._make_parents(temporary)
+            return open(temporary, "xb")  # noqa: PTH123, SIM115 - closed below
+
+        try:
+            with _retrying(create, while_there=self._root) as file:
+                for buffer in buffers:
+                    file.write(buffer)
+                file.flush()
+                if self._fsync:
+                    os.fsync(file.fileno())
+        except BaseException:
+            _unlink_if_there(temporary)
+            raise
+        return temporary
+
+    def _move(self, source: str, target: str, *, exclusively: bool) -> None:
+        def move() -> None:
+            self._make_parents(target)
+            if exclusively:
+                rename_exclusive(source, target)
+            else:
+                os.replace(source, target)  # noqa: PTH105
+
+        _retrying(move, while_there=source)
+        self._sync_folder(os.path.dirname(target))  # noqa: PTH120
+
+    def _make_parents(self, full: str) -> None:
+        """Make the folders above a file, but never the root: it may be a disk that is not mounted."""
+        folder = os.path.dirname(full)  # noqa: PTH120
+        if os.path.isdir(folder):  # noqa: PTH112
+            return
+        at = self._root
+        for part in os.path.relpath(folder, self._root).split(os.sep):
+            parent, at = at, os.path.join(at, part)  # noqa: PTH118
+            with suppress(FileExistsError):
+                os.mkdir(at)  # noqa: PTH102
+                self._sync_folder(parent)
+
+    def _drop_empty_parents(self, path: str) -> None:
+        parts = path.split("/")[:-1]
+        while parts:
+            try:
+                os.rmdir(os.path.join(self._root, *parts))  # noqa: PTH106, PTH118
+            except OSError:
+                return  # not empty, or gone already
+            parts.pop()
+
+    def _sync_folder(self, full: str) -> None:
+        """Make the names in a folder durable; without this a power cut may undo a rename."""
+        if not self._fsync:
+            return
+        try:
+            descriptor = os.open(full, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            return  # tidied up by someone else
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _retrying(action: Callable[[], Result], *, while_there: str) -> Result:
+    """Do `action` again if a folder came or went under it, as long as `while_there` exists."""
+    for _ in range(FOLDER_TRIES):
+        try:
+            return action()
+        except FileNotFoundError:
+            if not os.path.lexists(while_there):  # noqa: PTH110
+                raise
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+    return action()
+
+
+def _unlink_if_there(full: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(full)  # noqa: PTH108

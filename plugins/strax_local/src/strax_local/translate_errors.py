@@ -1,0 +1,45 @@
+"""The one place that turns the operating system's errors into ours."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from strax_core import (
+    AccessDenied,
+    ConfigError,
+    ObjectExists,
+    ObjectMissing,
+    ReadOnlyError,
+    StorageError,
+    StorageFull,
+    StorageUnavailable,
+)
+
+_ERRORS: dict[int, tuple[type[StorageError], str]] = {
+    errno.ENOENT: (ObjectMissing, "is not there"),
+    errno.ENOTDIR: (ObjectMissing, "is not there: a part of the path is a file"),
+    errno.EISDIR: (ObjectMissing, "is a folder, not a file"),
+    errno.EEXIST: (ObjectExists, "is there already"),
+    errno.ENOTEMPTY: (ObjectExists, "is there already"),
+    errno.EACCES: (AccessDenied, "may not be used: ask for permission on it"),
+    errno.EPERM: (AccessDenied, "may not be used: ask for permission on it"),
+    errno.EROFS: (ReadOnlyError, "lies on a file system that is mounted read-only"),
+    errno.ENOSPC: (StorageFull, "did not fit: the disk is full"),
+    errno.EDQUOT: (StorageFull, "did not fit: the quota is used up"),
+    errno.EFBIG: (StorageFull, "is larger than the file system or a limit (ulimit -f) allows"),
+    errno.ENAMETOOLONG: (ConfigError, "is too long a name for this file system"),
+    errno.EINVAL: (ConfigError, "is not a name for this file system"),
+}
+
+
+@contextmanager
+def storage_errors(path: str) -> Iterator[None]:
+    """Raise our error, naming `path`, for what the operating system says inside; its error is the cause.
+
+    What is not in the table (I/O errors, stale handles, too many open files) is `StorageUnavailable`.
+    """
+    try:
+        yield
+    except OSError as error:
+        kind, text = _ERRORS.get(error.errno or 0, (StorageUnavailable, "could not be used"))
+        raise kind(f"{path} {text} ({error.strerror or error})") from error

@@ -1,0 +1,102 @@
+"""Find data of runs, load them, make what is missing, keep it: where it lies does not matter."""
+
+from typing import Any
+
+from strax_core.backend import StorageBackend
+from strax_core.chunk_info import ChunkInfo
+from strax_core.chunks import Chunk
+from strax_core.codecs.base import ALL, WHOLE, Encoded, Selection, WholeFileCodec
+from strax_core.conditional_saver import ConditionalSaver
+from strax_core.context import Context
+from strax_core.directory import DirectoryFrontend
+from strax_core.errors import (
+    AccessDenied,
+    ChunkError,
+    ConfigError,
+    DataCorrupted,
+    DataExistsError,
+    DataNotAvailable,
+    ObjectExists,
+    ObjectMissing,
+    PluginError,
+    PluginGaveWrongOutput,
+    ReadOnlyError,
+    RunMetadataNotAvailable,
+    StorageError,
+    StorageFull,
+    StorageUnavailable,
+)
+from strax_core.frontend import Location, State, StorageFrontend
+from strax_core.keys import STRICT, DataKey, Lineage, Match
+from strax_core.layout import STAGING
+from strax_core.medium import Buffer, Entry, checked_path
+from strax_core.memory import MemoryBackend, MemoryOptions
+from strax_core.metadata import Metadata
+from strax_core.option import Option, takes_config
+from strax_core.plugin import Plugin, SaveWhen
+from strax_core.rechunk import Rechunker
+from strax_core.renaming_saver import RenamingSaver
+from strax_core.saver import Saver
+from strax_core.secret_reference import SecretReference
+
+__all__ = [
+    "ALL",
+    "STAGING",
+    "STRICT",
+    "WHOLE",
+    "AccessDenied",
+    "Buffer",
+    "Chunk",
+    "ChunkError",
+    "ChunkInfo",
+    "ConditionalSaver",
+    "ConfigError",
+    "Context",
+    "DataCorrupted",
+    "DataExistsError",
+    "DataKey",
+    "DataNotAvailable",
+    "DirectoryFrontend",
+    "Encoded",
+    "Entry",
+    "Lineage",
+    "Location",
+    "Match",
+    "MemoryBackend",
+    "MemoryOptions",
+    "Metadata",
+    "ObjectExists",
+    "ObjectMissing",
+    "Option",
+    "Plugin",
+    "PluginError",
+    "PluginGaveWrongOutput",
+    "Provided",
+    "ReadOnlyError",
+    "Rechunker",
+    "RenamingSaver",
+    "RunMetadataNotAvailable",
+    "SaveWhen",
+    "Saver",
+    "SecretReference",
+    "Selection",
+    "State",
+    "StorageBackend",
+    "StorageError",
+    "StorageFrontend",
+    "StorageFull",
+    "StorageUnavailable",
+    "WholeFileCodec",
+    "checked_path",
+    "hookimpl",
+    "takes_config",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # pluggy costs a good part of numpy's import time, and only storage plugins need these two.
+    if name in {"Provided", "hookimpl"}:
+        from strax_core import hookspecs
+
+        return getattr(hookspecs, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,174 @@
+"""Role 2: loads pieces of data and creates savers, on a handful of byte verbs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from strax_core.errors import (
+    ConfigError,
+    DataCorrupted,
+    DataNotAvailable,
+    ObjectMissing,
+    ReadOnlyError,
+)
+from strax_core.layout import metadata_path
+from strax_core.loader import Loader
+from strax_core.medium import Buffer, Entry
+from strax_core.metadata import Metadata
+from strax_core.saver import Saver
+
+
+
+class StorageBackend:
+    """A place that holds bytes under paths, and all that core builds on that.
+
+    - To read, override `place`, `read` and `list`; to write, also `write`, `delete`, and `rename` if
+      `saver_class` is `RenamingSaver`.
+    - Paths are relative to the place's root, parts joined by ``/``; give each to `checked_path` first.
+    - Every verb works in several threads at once. Errors are ours, with the SDK's error as cause:
+      a vanished mount or bucket is `StorageUnavailable`, never "missing".
+    - A backend pickles without secrets, and works in another process.
+    """
+
+    saver_class: ClassVar[type[Saver] | None] = None
+    """How this place commits: `RenamingSaver`, `ConditionalSaver`, a `Saver` of your own; None: read-only."""
+
+    # To override
+
+    @property
+    def place(self) -> str:
+        """What a person calls this place, such as a path or URL; it stands in every error: no secrets."""
+        raise self._not_overridden("place")
+
+    def read(self, path: str) -> bytes:
+        """Return all bytes of a file.
+
+        Raises:
+            ObjectMissing: there is no such file.
+        """
+        raise self._not_overridden("read")
+
+    def list(self, folder: str, *, starts_with: str = "") -> Iterator[Entry]:
+        """Iterate over one level of a folder; one that is not there is empty. ``""`` is the root.
+
+        Only complete files appear, and each appears as soon as `write` has returned.
+        """
+        raise self._not_overridden("list")
+
+    # To override to write
+
+    def write(self, path: str, buffers: Sequence[Buffer], *, create_only: bool = False) -> None:
+        """Store the joined buffers as a file: all or nothing, durable on return; folders appear as needed.
+
+        A reader sees the old bytes or the new, never a part. With `create_only`, of any number of writers
+        exactly one succeeds, also across processes and machines.
+
+        Raises:
+            ObjectExists: `create_only`, and the file is there.
+        """
+        raise self._not_overridden("write")
+
+    def delete(self, path: str) -> None:
+        """Remove a file, or a folder with all in it; nothing there is fine. Empty folders need not stay."""
+        raise self._not_overridden("delete")
+
+    def rename(self, source: str, target: str) -> None:
+        """Move a folder in one step, never replacing anything; durable on return.
+
+        Raises:
+            ObjectMissing: there is no such folder.
+            ObjectExists: the target is taken, be it by an empty folder.
+        """
+        raise self._not_overridden("rename")
+
+    # May be overridden
+
+    def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> "list[bytes]":
+        """Return the bytes of each ``(offset, size)``, in the order asked, never short.
+
+        Raises:
+            ObjectMissing: there is no such file.
+            DataCorrupted: a range reaches beyond its end.
+        """
+        whole = self.read(path)
+        for offset, size in ranges:
+            if offset < 0 or size < 0 or offset + size > len(whole):
+                raise DataCorrupted(
+                    f"{self.place}/{path} has {len(whole)} bytes; {size} at {offset} were asked for"
+                )
+        return [whole[offset : offset + size] for offset, size in ranges]
+
+    # For frontends and contexts
+
+    def get_metadata(self, backend_key: str) -> Metadata:
+        """Read the metadata of a piece of data, in one request.
+
+        Raises:
+            DataNotAvailable: nothing is there.
+            DataCorrupted: what is there cannot be read.
+        """
+        try:
+            raw = self.read(metadata_path(backend_key))
+        except ObjectMissing as error:
+            raise DataNotAvailable(f"{self.place}: there is no {backend_key}") from error
+        return Metadata.parse(raw, place=f"{self.place}/{backend_key}")
+
+    def loader(self, backend_key: str, *, metadata: Metadata | None = None) -> Loader:
+        """Return what loads a piece of data; nothing but metadata is read yet, and not if given.
+
+        Raises:
+            DataNotAvailable: nothing is there, or its writing failed.
+        """
+        if metadata is None:
+            metadata = self.get_metadata(backend_key)
+        return Loader(self, backend_key, metadata)
+
+    def saver(
+        self,
+        backend_key: str,
+        metadata: Mapping[str, Any],
+        *,
+        overwrite: str = "if_broken",
+        grace_time_s: float = 3600.0,
+    ) -> Saver:
+        """Return a saver that has begun: its ticket is written.
+
+        Args:
+            backend_key: folder to be.
+            metadata: what is known before the first chunk (see `Saver`).
+            overwrite: what may be replaced: ``never``, ``if_broken``, ``always``.
+            grace_time_s: after how long a silent writer counts as dead.
+
+        Raises:
+            ReadOnlyError: this backend cannot write.
+        """
+        if self.saver_class is None:
+            raise ReadOnlyError(f"{self.place}: {type(self).__name__} cannot write")
+        saver = self.saver_class(
+            self, backend_key, metadata, overwrite=overwrite, grace_time_s=grace_time_s
+        )
+        return saver.open()
+
+    def verify(self, backend_key: str) -> None:
+        """Read everything of a piece of data and check it.
+
+        Raises:
+            DataNotAvailable: nothing is there.
+            DataCorrupted: something does not fit; the message names the chunk.
+        """
+        for _ in self.loader(backend_key):
+            pass
+
+    def remove(self, backend_key: str) -> None:
+        """Remove a piece of data: first its metadata, so that nobody finds the rest."""
+        if self.saver_class is None:
+            raise ReadOnlyError(f"{self.place}: {type(self).__name__} cannot remove")
+        if "/" not in backend_key and backend_key.count("-") != 2:  # noqa: PLR2004 - run-type-hash
+            raise ConfigError(f"{backend_key!r} is not a piece of data")
+        self.delete(metadata_path(backend_key))
+        self.delete(backend_key)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.place}>"
+
+    def _not_overridden(self, method: str) -> NotImplementedError:
+        return NotImplementedError(f"{type(self).__name__} must override StorageBackend.{method}")

@@ -1,0 +1,34 @@
+"""What core itself brings, described through the same hooks as any storage plugin."""
+
+from strax_core.hookspecs import Provided, hookimpl
+
+
+@hookimpl
+def strax_backends() -> list[Provided]:
+    """Return the backends of core."""
+    return [
+        Provided(
+            name="memory",
+            help="the memory of this process; gone when it ends",
+            target="strax_core.memory:MemoryBackend",
+            options="strax_core.memory:MemoryOptions",
+            schemes=("memory",),
+        )
+    ]
+
+
+@hookimpl
+def strax_codecs() -> list[Provided]:
+    """Return the codecs of core."""
+    return [
+        Provided(
+            name="zstd",
+            help="rows as they are, compressed with zstandard; upstream reads it",
+            target="strax_core.codecs.zstd:ZstdCodec",
+        ),
+        Provided(
+            name="none",
+            help="rows as they are, not compressed",
+            target="strax_core.codecs.none:NoneCodec",
+        ),
+    ]

@@ -1,0 +1,33 @@
+"""Checksums of stored bytes and of rows, written as ``algorithm:hex digits``."""
+
+from collections.abc import Iterable
+
+import xxhash
+
+from strax_core.errors import ConfigError
+from strax_core.medium import Buffer
+
+ALGORITHM = "xxh3_64"
+
+
+def checksum(buffers: Iterable[Buffer]) -> str:
+    """Return the checksum of the buffers as if joined, such as ``xxh3_64:2d06800538d394c2``."""
+    digest = xxhash.xxh3_64()
+    for buffer in buffers:
+        digest.update(buffer)
+    return f"{ALGORITHM}:{digest.hexdigest()}"
+
+
+def matches(expected: str, buffers: Iterable[Buffer]) -> bool:
+    """Say whether the buffers have this checksum.
+
+    Raises:
+        ConfigError: the checksum is of an algorithm that this version does not know.
+    """
+    algorithm = expected.partition(":")[0]
+    if algorithm != ALGORITHM:
+        raise ConfigError(
+            f"checksums of the kind {algorithm!r} are not known here (known: {ALGORITHM}); "
+            "a newer strax-core may read this data"
+        )
+    return checksum(buffers) == expected

@@ -1,0 +1,103 @@
+"""Removes what writers that died left behind. It judges tickets, never a chunk by its age."""
+
+import json
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from strax_core.backend import StorageBackend
+from strax_core.errors import DataCorrupted, DataNotAvailable, ObjectMissing
+from strax_core.layout import FAILURE_NOTE_START, STAGING, Staging, prefix_of
+from strax_core.medium import Entry, Medium
+from strax_core.settling import named_files
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """Something that no reader and no living writer needs."""
+
+    path: str
+    reason: str
+
+
+def clean(backend: StorageBackend, *, grace_s: float, dry_run: bool = True) -> list[Leftover]:
+    """Return what dead writers left; remove it unless `dry_run`.
+
+    A writer is dead if it was silent for `grace_s`, by the place's own clock. A living one fences itself
+    after half of its grace time; so `grace_s` must not be below that of any writer at work.
+
+    Raises:
+        StorageError: the place could not be read, or something could not be removed.
+    """
+    old_ns = now_ns(backend) - int(grace_s * 1e9)
+    leftovers: list[Leftover] = []
+    for entry in list(backend.list(STAGING)):
+        path = f"{STAGING}/{entry.name}"
+        if entry.is_folder:
+            leftovers += _of_key(backend, entry.name, old_ns)
+        elif entry.modified_ns <= old_ns:
+            leftovers.append(Leftover(path, "a file that was never finished"))
+    if not dry_run:
+        for leftover in leftovers:
+            backend.delete(leftover.path)
+    return leftovers
+
+
+def now_ns(medium: Medium) -> int:
+    """Ask for the time by the place's own clock: write a file and look when that was."""
+    name = f"clock-{secrets.token_hex(8)}"
+    medium.write(f"{STAGING}/{name}", [b""])
+    try:
+        return next(entry.modified_ns for entry in medium.list(STAGING, starts_with=name))
+    finally:
+        medium.delete(f"{STAGING}/{name}")
+
+
+def _of_key(backend: StorageBackend, key_name: str, old_ns: int) -> Iterator[Leftover]:
+    folder = f"{STAGING}/{key_name}"
+    for entry in list(backend.list(folder)):
+        path = f"{folder}/{entry.name}"
+        if not entry.is_folder:
+            if entry.modified_ns <= old_ns:
+                is_note = entry.name.startswith(FAILURE_NOTE_START)
+                yield Leftover(path, "a note of a failed save" if is_note else "a stray file")
+        elif _last_beat_ns(backend, path, entry) <= old_ns:
+            yield from _of_writer(backend, Staging(key_name, entry.name))
+
+
+def _last_beat_ns(medium: Medium, folder: str, entry: Entry) -> int:
+    times = [below.modified_ns for below in medium.list(folder) if not below.is_folder]
+    return max(times, default=entry.modified_ns)
+
+
+def _of_writer(backend: StorageBackend, staging: Staging) -> Iterator[Leftover]:
+    """What one dead writer left, its ticket last."""
+    backend_key = str(_read_json(backend, staging.ticket).get("backend_key", staging.backend_key))
+    try:
+        metadata = backend.get_metadata(backend_key)
+        in_use = set(named_files(metadata))
+        has_committed = metadata.write_id == staging.write_id
+    except (DataNotAvailable, DataCorrupted):
+        in_use, has_committed = set(), False
+    if has_committed:
+        for name in _read_json(backend, staging.replaced).get("files", ()):
+            if isinstance(name, str) and name not in in_use:
+                yield Leftover(f"{backend_key}/{name}", "a file of data that were replaced")
+    else:
+        for entry in backend.list(backend_key):
+            is_chunk = entry.name.startswith(prefix_of(backend_key)) and staging.write_id in entry.name
+            if is_chunk or (entry.is_folder and entry.name == staging.write_id):
+                yield Leftover(f"{backend_key}/{entry.name}", "of a writer that never committed")
+    yield Leftover(
+        staging.folder,
+        "the ticket of a writer that committed" if has_committed else "a writer that never committed",
+    )
+
+
+def _read_json(medium: Medium, path: str) -> dict[str, Any]:
+    try:
+        document = json.loads(medium.read(path))
+    except (ObjectMissing, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}

@@ -1,0 +1,36 @@
+"""Codecs: how rows become bytes. The metadata's ``compressor`` names one."""
+
+from strax_core.codecs.base import (
+    ALL,
+    WHOLE,
+    Codec,
+    Decoder,
+    Encoded,
+    Selection,
+    WholeFileCodec,
+    bytes_of,
+)
+from strax_core.registry import default_registry
+
+__all__ = [
+    "ALL",
+    "WHOLE",
+    "Codec",
+    "Decoder",
+    "Encoded",
+    "Selection",
+    "WholeFileCodec",
+    "bytes_of",
+    "codec_named",
+]
+
+
+def codec_named(name: str) -> Codec:
+    """Return the codec of this name, from core or from an installed storage plugin.
+
+    Raises:
+        ConfigError: no codec has this name.
+        PluginError: its storage plugin is broken, or two claim the name.
+    """
+    codec: Codec = default_registry().codec(name).load_target()()
+    return codec

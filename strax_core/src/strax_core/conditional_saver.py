@@ -1,0 +1,38 @@
+"""Commits by creating the metadata only if there are none: object stores, databases."""
+
+import secrets
+from collections.abc import Sequence
+
+from strax_core.chunk_info import ChunkInfo
+from strax_core.layout import chunk_name, metadata_path, prefix_of
+from strax_core.medium import Buffer
+from strax_core.metadata import Metadata
+from strax_core.renaming_saver import check_sizes
+from strax_core.settling import SettlingSaver
+
+
+class ConditionalSaver(SettlingSaver):
+    """Chunks lie under the final prefix, with this writing in their names; the metadata make them data."""
+
+    def _file_name(self, chunk_i: int) -> str:
+        # Never the same path twice: a write whose answer was lost may land late.
+        return f"{chunk_name(self.backend_key, chunk_i)}-{self.write_id}-{secrets.token_hex(4)}"
+
+    def _write(self, name: str, buffers: Sequence[Buffer]) -> None:
+        self.medium.write(f"{self.backend_key}/{name}", buffers)
+
+    def _check_sizes(self, infos: Sequence[ChunkInfo]) -> None:
+        check_sizes(self, self.backend_key, infos, starts_with=prefix_of(self.backend_key))
+
+    def _publish(self, metadata: Metadata) -> None:
+        path = metadata_path(self.backend_key)
+        if self._settle(lambda: self.medium.write(path, [metadata.to_bytes()], create_only=True)):
+            return
+        self._replace_metadata(metadata)
+
+    def _discard(self) -> None:
+        if not self._is_published():
+            for entry in self.medium.list(self.backend_key, starts_with=prefix_of(self.backend_key)):
+                if not entry.is_folder and self.write_id in entry.name:
+                    self.medium.delete(f"{self.backend_key}/{entry.name}")
+        self.medium.delete(self.staging.folder)

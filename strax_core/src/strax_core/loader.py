@@ -1,0 +1,157 @@
+"""Reads one piece of data: planned from its metadata, checked, decoded into its final place."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future
+from typing import Any
+
+import numpy as np
+
+from strax_core.chunk_info import ChunkInfo
+from strax_core.chunk_io import read_rows
+from strax_core.chunks import Chunk
+from strax_core.codecs import Codec, codec_named
+from strax_core.errors import (
+    ChunkError,
+    ConfigError,
+    DataCorrupted,
+    DataNotAvailable,
+    ObjectMissing,
+    StorageError,
+)
+from strax_core.layout import metadata_path
+from strax_core.medium import Medium
+from strax_core.metadata import Metadata
+
+Rows = np.ndarray[Any, np.dtype[Any]]
+READ_AHEAD_BYTES = 64 << 20
+
+
+class Loader:
+    """Loads one piece of data. It pickles, so its `read_chunk` can run in another process.
+
+    Raises:
+        DataNotAvailable: the writing failed or has not ended.
+        DataCorrupted: the metadata cannot be true.
+    """
+
+    def __init__(self, medium: Medium, backend_key: str, metadata: Metadata) -> None:
+        self._medium = medium
+        self._backend_key = backend_key
+        self.metadata = metadata
+        if not metadata.is_complete:
+            reason = (metadata.exception or "its writing has not ended").strip().splitlines()[-1]
+            raise DataNotAvailable(f"{metadata.place}: not complete: {reason}")
+        for before, after in zip(metadata.chunks, metadata.chunks[1:], strict=False):
+            if before.end != after.start:
+                raise DataCorrupted(
+                    f"{metadata.place}: chunk {after.chunk_i} starts at {after.start}, "
+                    f"the one before ends at {before.end}"
+                )
+
+    def __iter__(self) -> Iterator[Chunk]:
+        return self.chunks()
+
+    def chunks(
+        self, *, executor: Executor | None = None, read_ahead_bytes: int = READ_AHEAD_BYTES
+    ) -> Iterator[Chunk]:
+        """Iterate over the chunks in the order of time; with an executor some are read ahead."""
+        if executor is None:
+            for info in self.metadata.chunks:
+                yield self.read_chunk(info)
+            return
+        waiting: deque[tuple[Future[Chunk], int]] = deque()
+        ahead_bytes = 0
+        try:
+            for info in self.metadata.chunks:
+                while waiting and ahead_bytes + info.nbytes > read_ahead_bytes:
+                    task, nbytes = waiting.popleft()
+                    ahead_bytes -= nbytes
+                    yield task.result()
+                waiting.append((executor.submit(self.read_chunk, info), info.nbytes))
+                ahead_bytes += info.nbytes
+            while waiting:
+                yield waiting.popleft()[0].result()
+        finally:
+            for task, _ in waiting:
+                task.cancel()
+            for task, _ in waiting:
+                if not task.cancelled():
+                    task.exception()
+
+    def read_chunk(self, info: ChunkInfo) -> Chunk:
+        """Read one chunk, and check it: size, checksum, every law of chunks.
+
+        Raises:
+            DataCorrupted: it does not fit; the message names run, data type, place and chunk.
+            DataNotAvailable: the data were replaced or removed meanwhile.
+        """
+        rows: Rows = np.empty(info.n, self.metadata.dtype)
+        return self._read_into(info, rows, self._codec())
+
+    def read_all(self, *, executor: Executor | None = None) -> Rows:
+        """Return all rows, decoded straight into one array."""
+        chunks = self.metadata.chunks
+        out: Rows = np.empty(sum(info.n for info in chunks), self.metadata.dtype)
+        codec = self._codec()
+        tasks: list[Future[Chunk]] = []
+        at = 0
+        try:
+            for info in chunks:
+                part = out[at : at + info.n]
+                at += info.n
+                if executor is None:
+                    self._read_into(info, part, codec)
+                else:
+                    tasks.append(executor.submit(self._read_into, info, part, codec))
+            for task in tasks:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                if not task.cancelled():
+                    task.exception()
+        return out
+
+    def _codec(self) -> Codec:
+        return codec_named(self.metadata.compressor)
+
+    def _read_into(self, info: ChunkInfo, out: Rows, codec: Codec) -> Chunk:
+        path = f"{self._backend_key}/{info.filename}"
+        try:
+            if info.n:
+                read_rows(self._medium, path, info, codec, out)
+            return Chunk(
+                start=info.start,
+                end=info.end,
+                data=out,
+                run_id=info.run_id,
+                data_type=self.metadata.data_type,
+                subruns=info.subruns,
+            )
+        except ObjectMissing as error:
+            self._check_still_there()
+            raise DataCorrupted(f"{self._where(info)}: its file {info.filename} is missing") from error
+        except (DataCorrupted, ChunkError, ConfigError) as error:
+            raise DataCorrupted(f"{self._where(info)}: {error}") from error
+
+    def _where(self, info: ChunkInfo) -> str:
+        metadata = self.metadata
+        return f"{metadata.place}: run {metadata.run_id}, {metadata.data_type}, chunk {info.chunk_i}"
+
+    def _check_still_there(self) -> None:
+        """A chunk is missing: is it damage, or did someone replace or remove the data meanwhile?"""
+        try:
+            raw = self._medium.read(metadata_path(self._backend_key))
+            write_id = Metadata.parse(raw, place=self.metadata.place).write_id
+        except ObjectMissing as error:
+            raise DataNotAvailable(
+                f"{self.metadata.place}: the data were removed while they were read"
+            ) from error
+        except StorageError:
+            return
+        if write_id != self.metadata.write_id:
+            raise DataNotAvailable(
+                f"{self.metadata.place}: the data were replaced while they were read; ask again"
+            )

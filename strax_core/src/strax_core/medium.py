@@ -1,0 +1,66 @@
+"""The byte verbs of a place: all that loaders and savers know of where bytes lie."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from strax_core.errors import ConfigError
+
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a listing; folders have no size of their own."""
+
+    name: str
+    is_folder: bool
+    size_bytes: int
+    modified_ns: int
+    """When it was written last, by the place's own clock, ns since the Unix epoch."""
+
+
+class Medium(Protocol):
+    """Bytes under paths; a path is relative to the place's root, its parts joined by ``/``.
+
+    `strax_core.StorageBackend` says what each verb guarantees.
+    """
+
+    @property
+    def place(self) -> str:
+        """What a person calls this place; it stands in every error, so no secret is in it."""
+
+    def read(self, path: str) -> bytes:
+        """Return all bytes of a file."""
+
+    def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return the bytes of each ``(offset, size)``."""
+
+    def list(self, folder: str, *, starts_with: str = "") -> Iterator[Entry]:
+        """Iterate over one level of a folder."""
+
+    def write(self, path: str, buffers: Sequence[Buffer], *, create_only: bool = False) -> None:
+        """Store a file, all or nothing."""
+
+    def delete(self, path: str) -> None:
+        """Remove a file, or a folder with all in it."""
+
+    def rename(self, source: str, target: str) -> None:
+        """Move a folder atomically, never replacing."""
+
+
+def checked_path(path: str) -> str:
+    """Return `path` if it stays inside the place; every backend calls this on what it is given.
+
+    Raises:
+        ConfigError: absolute, empty, with ``..``, empty parts, back slashes or control characters.
+    """
+    parts = path.split("/")
+    if (
+        not path
+        or any(part in {"", ".", ".."} for part in parts)
+        or "\\" in path
+        or any(ord(character) < 32 or ord(character) == 127 for character in path)  # noqa: PLR2004 - ASCII
+    ):
+        raise ConfigError(f"{path!r} is not a path inside a storage place")
+    return path

@@ -1,0 +1,199 @@
+"""Metadata of one piece of data: the JSON document beside its chunks, parsed and checked.
+
+Stored metadata is untrusted: names are checked, dtypes are parsed and never evaluated, sizes must fit.
+Source: metadata of strax 2.2.3, with more fields and none missing.
+"""
+
+import ast
+import json
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from strax_core.chunk_info import ChunkInfo
+from strax_core.errors import ConfigError, DataCorrupted
+from strax_core.keys import Lineage
+
+FORMAT_VERSION = 1
+STRAX_VERSION = "2.2.3"  # whose folders these are; strax refuses what is not a version, or is below 0.9
+CHUNK_BYTES_MAX = 1 << 34  # a cap on what one chunk's entry may make us allocate
+DTYPE_TEXT_MAX = 1 << 20
+_TEXT_FIELDS = ("run_id", "data_type", "data_kind", "dtype", "compressor")
+
+
+class Metadata(Mapping[str, Any]):
+    """A read-only view of the document, with strax's field names, and typed properties on it."""
+
+    def __init__(self, document: Mapping[str, Any], *, place: str) -> None:
+        self._document = dict(document)
+        self.place = place
+        for field in _TEXT_FIELDS:
+            if not isinstance(self._document.get(field), str):
+                raise DataCorrupted(f"{place}: the metadata has no text {field!r}")
+
+    @classmethod
+    def parse(cls, raw: bytes, *, place: str) -> "Metadata":
+        """Parse and check a document.
+
+        Raises:
+            DataCorrupted: it is not JSON, lacks a field, or what it says cannot be.
+            ConfigError: it was written in a newer format than this version reads.
+        """
+        try:
+            document = json.loads(raw)
+        except (ValueError, RecursionError) as error:
+            raise DataCorrupted(f"{place}: the metadata is not JSON: {error}") from error
+        if not isinstance(document, dict):
+            raise DataCorrupted(f"{place}: the metadata is not a JSON object")
+        version = document.get("format_version", FORMAT_VERSION)
+        if not isinstance(version, int) or version > FORMAT_VERSION:
+            raise ConfigError(
+                f"{place}: written in format {version!r}, this version reads up to {FORMAT_VERSION}; "
+                "install a newer strax-core"
+            )
+        metadata = cls(document, place=place)
+        if metadata.is_complete:
+            _ = metadata.chunks  # checked before anyone relies on it
+        return metadata
+
+    def __getitem__(self, field: str) -> Any:
+        return self._document[field]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._document)
+
+    def __len__(self) -> int:
+        return len(self._document)
+
+    def __repr__(self) -> str:
+        return f"<Metadata of {self.run_id} {self.data_type} at {self.place}>"
+
+    def to_bytes(self) -> bytes:
+        """Return the document as it is stored."""
+        return encode_document(self._document)
+
+    @property
+    def run_id(self) -> str:
+        """Run that the rows belong to."""
+        return str(self._document["run_id"])
+
+    @property
+    def data_type(self) -> str:
+        """Name of the data type."""
+        return str(self._document["data_type"])
+
+    @property
+    def data_kind(self) -> str:
+        """Rows of one kind stand for the same things."""
+        return str(self._document["data_kind"])
+
+    @property
+    def compressor(self) -> str:
+        """Name of the codec."""
+        return str(self._document["compressor"])
+
+    @property
+    def write_id(self) -> str | None:
+        """Which writing made these files; strax keeps none."""
+        return self._text("write_id")
+
+    @property
+    def data_id(self) -> str | None:
+        """Which making of the rows this is; every copy keeps it."""
+        return self._text("data_id")
+
+    @property
+    def exception(self) -> str | None:
+        """Why the writing failed, if it did: strax gives failed data the final name."""
+        return self._text("exception")
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the writing ended, and ended well."""
+        return "writing_ended" in self._document and "exception" not in self._document
+
+    @property
+    def chunk_target_bytes(self) -> int:
+        """How large chunks are meant to be, uncompressed; strax's default where it is not said."""
+        target_mb = self._document.get("chunk_target_size_mb", 200)
+        if not isinstance(target_mb, int | float) or not 0 < target_mb < CHUNK_BYTES_MAX / 1e6:
+            raise DataCorrupted(f"{self.place}: chunk_target_size_mb is {target_mb!r}")
+        return max(1, int(target_mb * 1e6))
+
+    @cached_property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the stored rows; it wins over what a data plugin declares now."""
+        return parse_dtype(str(self._document["dtype"]), place=self.place)
+
+    @cached_property
+    def lineage(self) -> Lineage:
+        """Where the rows come from."""
+        document = self._document.get("lineage")
+        if not isinstance(document, dict):
+            raise DataCorrupted(f"{self.place}: the metadata has no lineage")
+        try:
+            return Lineage.from_json(document)
+        except ConfigError as error:
+            raise DataCorrupted(f"{self.place}: the lineage makes no sense: {error}") from error
+
+    @cached_property
+    def chunks(self) -> tuple[ChunkInfo, ...]:
+        """The chunks in the order of time, each checked against the dtype."""
+        entries = self._document.get("chunks")
+        if not isinstance(entries, list) or not entries:
+            raise DataCorrupted(f"{self.place}: the metadata lists no chunks")
+        infos = tuple(ChunkInfo.from_json(entry, place=self.place) for entry in entries)
+        for info in infos:
+            if info.nbytes != info.n * self.dtype.itemsize or info.nbytes > CHUNK_BYTES_MAX:
+                raise DataCorrupted(
+                    f"{self.place}: chunk {info.chunk_i} claims {info.nbytes} bytes for {info.n} rows "
+                    f"of {self.dtype.itemsize}"
+                )
+        return infos
+
+    def _text(self, field: str) -> str | None:
+        value = self._document.get(field)
+        return value if isinstance(value, str) else None
+
+
+def encode_document(document: Mapping[str, Any]) -> bytes:
+    """Return JSON as strax writes it: ASCII, indented, keys sorted."""
+    return json.dumps(document, sort_keys=True, indent=4).encode("ascii")
+
+
+def dtype_text(dtype: np.dtype[Any]) -> str:
+    """Return a dtype as metadata stores it: the text of its ``descr``."""
+    return repr(dtype.descr)
+
+
+def packed(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype without padding, which a stored file cannot tell from a field."""
+    if dtype.names is None:
+        if dtype.subdtype is None:
+            return dtype
+        return np.dtype((packed(dtype.subdtype[0]), dtype.subdtype[1]))
+    fields: list[Any] = []
+    for name in dtype.names:
+        field = dtype.fields[name]  # type: ignore[index]
+        title = field[2] if len(field) > 2 else None  # noqa: PLR2004 - numpy's (dtype, offset[, title])
+        fields.append(((title, name) if title is not None else name, packed(field[0])))
+    return np.dtype(fields)
+
+
+def parse_dtype(text: str, *, place: str) -> np.dtype[Any]:
+    """Parse the text of a ``descr``; nothing is evaluated.
+
+    Raises:
+        DataCorrupted: not a dtype, not a structured one, or one that holds Python objects.
+    """
+    try:
+        if len(text) > DTYPE_TEXT_MAX:
+            raise ValueError("the text is too long")
+        dtype = np.dtype(ast.literal_eval(text))
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        raise DataCorrupted(f"{place}: the metadata's dtype cannot be read: {error}") from error
+    if dtype.names is None or dtype.hasobject or dtype.itemsize == 0:
+        raise DataCorrupted(f"{place}: the metadata's dtype {text[:200]} is none that rows can have")
+    return dtype

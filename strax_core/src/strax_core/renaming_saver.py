@@ -1,0 +1,82 @@
+"""Commits by renaming a folder: local disks, SFTP."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from strax_core.chunk_info import ChunkInfo
+from strax_core.errors import DataCorrupted
+from strax_core.layout import metadata_name
+from strax_core.medium import Buffer
+from strax_core.metadata import Metadata
+from strax_core.settling import SettlingSaver
+
+
+class RenamingSaver(SettlingSaver):
+    """Chunks and metadata lie in the writer's own staging until one rename gives them the final name."""
+
+    def _write(self, name: str, buffers: Sequence[Buffer]) -> None:
+        self.medium.write(f"{self.staging.data}/{name}", buffers)
+
+    def _check_sizes(self, infos: Sequence[ChunkInfo]) -> None:
+        check_sizes(self, self.staging.data, infos, starts_with="")
+
+    def _publish(self, metadata: Metadata) -> None:
+        document = f"{self.staging.data}/{metadata_name(self.backend_key)}"
+        self.medium.write(document, [metadata.to_bytes()])
+        if self._settle(lambda: self.medium.rename(self.staging.data, self.backend_key)):
+            return
+        self._replaceable()
+        self.medium.delete(document)
+        self._replace(metadata)
+
+    def _replace(self, metadata: Metadata) -> None:
+        """Put the chunks into a sub-folder of the final folder; then only the metadata change."""
+        folder = f"{self.backend_key}/{self.write_id}"
+        infos = [
+            info if info.filename is None else replace(info, filename=f"{self.write_id}/{info.filename}")
+            for info in metadata.chunks
+        ]
+        if any(info.filename is not None for info in infos):
+            self._settle(lambda: self._move_data(folder))
+        document = {**metadata, "chunks": [info.as_json() for info in infos]}
+        self._replace_metadata(Metadata(document, place=metadata.place))
+
+    def _move_data(self, folder: str) -> None:
+        if not any(entry.is_folder for entry in self.medium.list(self.staging.folder, starts_with="data")):
+            # An earlier try, whose answer was lost, has moved it.
+            if any(entry.is_folder for entry in self.medium.list(self.backend_key, starts_with=self.write_id)):
+                return
+            raise DataCorrupted(f"{self.metadata.place}: the chunks of {self.write_id} vanished")
+        self.medium.rename(self.staging.data, folder)
+
+    def _discard(self) -> None:
+        if not self._is_published():
+            self.medium.delete(f"{self.backend_key}/{self.write_id}")
+        self.medium.delete(self.staging.data)
+        self.medium.delete(self.staging.folder)
+
+
+def check_sizes(
+    saver: SettlingSaver, folder: str, infos: Sequence[ChunkInfo], *, starts_with: str
+) -> None:
+    """Compare the sizes that lie there with the receipts; remove our files that no receipt names.
+
+    Raises:
+        DataCorrupted: a file is missing or was written short.
+    """
+    sizes = {
+        entry.name: entry.size_bytes
+        for entry in saver.medium.list(folder, starts_with=starts_with)
+        if not entry.is_folder
+    }
+    for info in infos:
+        if info.filename is not None and sizes.pop(info.filename, None) != info.filesize:
+            raise DataCorrupted(
+                f"{saver.metadata.place}: chunk {info.chunk_i} is not there as it was written "
+                f"({info.filename}, {info.filesize} bytes)"
+            )
+    for name in sizes:
+        if name.find(saver.write_id) >= 0 or folder == saver.staging.data:
+            saver.medium.delete(f"{folder}/{name}")
+
+

@@ -1,0 +1,275 @@
+"""Role 3: writes one piece of data to one place, then commits it, once and whole."""
+
+import logging
+import secrets
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+from strax_core.chunk_info import ChunkInfo
+from strax_core.chunk_io import EncodedChunk, encode_chunk
+from strax_core.chunks import Chunk
+from strax_core.codecs import codec_named
+from strax_core.errors import (
+    ChunkError,
+    ConfigError,
+    DataCorrupted,
+    DataExistsError,
+    ObjectMissing,
+    StorageError,
+    StorageUnavailable,
+)
+from strax_core.journal import Journal
+from strax_core.layout import FAILURE_NOTE_START, Staging, chunk_name, metadata_path
+from strax_core.medium import Buffer, Medium
+from strax_core.metadata import FORMAT_VERSION, STRAX_VERSION, Metadata, encode_document, packed
+from strax_core.receipts import ordered_receipts
+from strax_core.saving import save_all
+
+OVERWRITE = ("never", "if_broken", "always")
+_LOG = logging.getLogger("strax_core")
+
+
+class Saver:
+    """Guides the writing of one piece of data to one place.
+
+    - ``with saver:`` commits when left normally, and aborts on any exception.
+    - Nothing is visible before `commit`; the first of two writers wins, the other gets `DataExistsError`.
+    - `save` may be called in any thread, and in other processes on a pickled copy; `commit` only where
+      the saver was made.
+
+    To override for another kind of place: `_write`, `_publish`, `_discard`.
+
+    Args:
+        medium: the place's byte verbs.
+        backend_key: folder of this piece of data.
+        metadata: what is known before the first chunk; ``run_id data_type data_kind dtype compressor
+            lineage lineage_hash`` at least.
+        overwrite: what may be replaced: ``never`` anything, ``if_broken`` what nobody can read, ``always``.
+        grace_time_s: after how long a silent writer counts as dead.
+    """
+
+    def __init__(
+        self,
+        medium: Medium,
+        backend_key: str,
+        metadata: Mapping[str, Any],
+        *,
+        overwrite: str = "if_broken",
+        grace_time_s: float = 3600.0,
+    ) -> None:
+        if overwrite not in OVERWRITE:
+            raise ConfigError(f"overwrite is {overwrite!r}; it may be one of {', '.join(OVERWRITE)}")
+        self.medium = medium
+        self.backend_key = backend_key
+        self.overwrite = overwrite
+        self.write_id = secrets.token_hex(8)
+        self.staging = Staging(backend_key, self.write_id)
+        self._draft = {
+            "data_id": secrets.token_hex(8),
+            **metadata,
+            "format_version": FORMAT_VERSION,
+            "strax_version": STRAX_VERSION,
+            "write_id": self.write_id,
+            "writing_started": time.time(),
+        }
+        self.metadata = Metadata(self._draft, place=f"{medium.place}/{backend_key}")
+        self._dtype = packed(self.metadata.dtype)
+        self._journal = Journal(medium, self.staging, grace_time_s=grace_time_s)
+        self._receipts: list[ChunkInfo] = []
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self.after_commit: Callable[[Metadata], None] | None = None
+        """Called with the final metadata, by the frontend that wants to know."""
+        self.after_failure: Callable[[BaseException], None] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        del state["_lock"], state["after_commit"], state["after_failure"]
+        state["_receipts"] = []
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+        self.after_commit = self.after_failure = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.backend_key} at {self.medium.place}>"
+
+    def open(self) -> Self:
+        """Write the ticket; from here on others can see that this writer is at work."""
+        self._journal.open({**self._draft, "backend_key": self.backend_key, "saver": type(self).__name__})
+        return self
+
+    # To override
+
+    def _write(self, name: str, buffers: Sequence[Buffer]) -> None:
+        """Store a chunk's file where no reader looks yet."""
+        raise NotImplementedError(f"{type(self).__name__} must override Saver._write")
+
+    def _publish(self, metadata: Metadata) -> None:
+        """Make all of it visible in one step; DataExistsError if someone else did first.
+
+        StorageUnavailable means that the outcome is unknown: then nothing is discarded.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must override Saver._publish")
+
+    def _discard(self) -> None:
+        """Remove all that this writer wrote, its ticket last."""
+        raise NotImplementedError(f"{type(self).__name__} must override Saver._discard")
+
+    def _file_name(self, chunk_i: int) -> str:
+        name = chunk_name(self.backend_key, chunk_i)
+        return name if self._journal.is_owner else f"{name}-{secrets.token_hex(4)}"
+
+    def _check_sizes(self, infos: Sequence[ChunkInfo]) -> None:
+        """Compare what lies there with the receipts, and remove what no receipt names."""
+
+    # For those who save
+
+    def save(self, chunk: Chunk, chunk_i: int) -> ChunkInfo:
+        """Encode and write a chunk; its receipt is under 10 kB and goes to `commit`.
+
+        Raises:
+            ChunkError: the chunk is of another run, data type or dtype.
+            StorageError: the place did not take it; nothing is visible, `abort` tidies up.
+        """
+        return self.save_encoded(encode_chunk(chunk, codec_named(self.metadata.compressor)), chunk_i, chunk)
+
+    def save_encoded(self, encoded: EncodedChunk, chunk_i: int, chunk: Chunk) -> ChunkInfo:
+        """Write a chunk that was encoded already, in this saver's codec."""
+        self._check_chunk(chunk)
+        if self._is_closed:
+            raise StorageError(f"{self!r} is closed and takes no more chunks")
+        self._journal.check_alive()
+        info = replace(encoded.info, chunk_i=chunk_i)
+        if chunk.n:
+            info = replace(info, filename=self._file_name(chunk_i))
+            self._write(str(info.filename), encoded.buffers)
+        with self._lock:
+            self._receipts.append(info)
+        self._journal.record(info)
+        return info
+
+    def commit(self, receipts: Iterable[ChunkInfo] | None = None) -> Metadata:
+        """Check that all is there, and make it visible.
+
+        Args:
+            receipts: of chunks 0 to n - 1, each once; left out, those that this saver and its copies
+                in other processes gave.
+
+        Raises:
+            DataExistsError: someone else was first, or may not be replaced.
+            StorageUnavailable: the outcome is unknown; nothing is discarded, `clean` settles it.
+            ChunkError, DataCorrupted: chunks are missing, do not abut, or their files are short.
+        """
+        if not self._journal.is_owner or self._is_closed:
+            raise StorageError(f"{self!r} cannot commit: it is closed, or a copy in another process")
+        if receipts is None:
+            receipts = [*self._receipts, *self._journal.receipts_of_others()]
+        infos = ordered_receipts(receipts, where=self.metadata.place)
+        self._check_sizes(infos)
+        metadata = self._final_metadata(infos)
+        self._journal.check_alive()
+        try:
+            self._publish(metadata)
+        except StorageUnavailable:
+            self._is_closed = True
+            self._journal.close()
+            raise
+        self._is_closed = True
+        self._journal.close()
+        self._tidy()
+        if self.after_commit is not None:
+            self.after_commit(metadata)
+        return metadata
+
+    def abort(self, error: BaseException | None = None) -> None:
+        """Discard all; an error leaves a note of why, which is never found as data."""
+        if self._is_closed or not self._journal.is_owner:
+            return
+        self._is_closed = True
+        self._journal.close()
+        try:
+            self._discard()
+            if isinstance(error, Exception):
+                self._leave_note(error)
+        except StorageError as failure:
+            # The first error is the one to tell; `clean` removes what is left.
+            _LOG.warning("%s: could not tidy up after a failed save: %s", self.metadata.place, failure)
+        if error is not None and self.after_failure is not None:
+            self.after_failure(error)
+
+    def close(self) -> None:
+        """Release everything; without a commit this aborts."""
+        self.abort()
+
+    def save_from(
+        self, chunks: Iterable[Chunk], *, rechunk: bool = False, executor: Executor | None = None
+    ) -> Metadata:
+        """Save all chunks, in the executor if one is given, and commit; an error aborts."""
+        with self:
+            target_bytes = self.metadata.chunk_target_bytes if rechunk else None
+            save_all(self.save, chunks, target_bytes=target_bytes, executor=executor)
+            return self.commit()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None and not self._is_closed:
+            try:
+                self.commit()
+            except BaseException as failure:
+                self.abort(failure)
+                raise
+        self.abort(error)
+
+    # Inside
+
+    def _check_chunk(self, chunk: Chunk) -> None:
+        promised = (self.metadata.run_id, self.metadata.data_type)
+        if (chunk.run_id, chunk.data_type) != promised:
+            raise ChunkError(f"{self!r} was given a chunk of {chunk.data_type} of run {chunk.run_id}")
+        if packed(chunk.dtype) != self._dtype:
+            raise ChunkError(f"{self!r} was given rows of {chunk.dtype}, not of {self._dtype}")
+
+    def _final_metadata(self, infos: Sequence[ChunkInfo]) -> Metadata:
+        document = {
+            **self._draft,
+            "chunks": [info.as_json() for info in infos],
+            "start": infos[0].start,
+            "end": infos[-1].end,
+            "writing_ended": time.time(),
+        }
+        return Metadata(document, place=self.metadata.place)
+
+    def _published(self) -> Metadata | None:
+        """Read what stands under the final name; None if there is none, DataCorrupted if unreadable."""
+        try:
+            raw = self.medium.read(metadata_path(self.backend_key))
+        except ObjectMissing:
+            return None
+        return Metadata.parse(raw, place=self.metadata.place)
+
+    def _tidy(self) -> None:
+        """After the commit: remove notes of earlier failures, then the ticket."""
+        try:
+            for entry in self.medium.list(self.staging.of_key, starts_with=FAILURE_NOTE_START):
+                self.medium.delete(f"{self.staging.of_key}/{entry.name}")
+            self.medium.delete(self.staging.folder)
+        except StorageError as error:
+            _LOG.warning("%s: committed, but its ticket stays: %s", self.metadata.place, error)
+
+    def _leave_note(self, error: Exception) -> None:
+        text = "".join(traceback.format_exception(error))
+        note = {**self._draft, "chunks": [], "exception": text, "writing_ended": time.time()}
+        self.medium.write(self.staging.failure_note, [encode_document(note)])
