@@ -1,6 +1,6 @@
 """Find data of runs, load them, make what is missing, keep it: where it lies does not matter."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from strax_core.backend import StorageBackend
 from strax_core.chunk_info import ChunkInfo
@@ -38,6 +38,9 @@ from strax_core.rechunk import Rechunker
 from strax_core.renaming_saver import RenamingSaver
 from strax_core.saver import Saver
 from strax_core.secret_reference import SecretReference
+
+if TYPE_CHECKING:  # for type checkers only; see __getattr__
+    from strax_core.hookspecs import Provided, hookimpl
 
 __all__ = [
     "ALL",

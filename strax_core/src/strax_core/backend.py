@@ -16,27 +16,29 @@ from strax_core.medium import Buffer, Entry
 from strax_core.metadata import Metadata
 from strax_core.saver import Saver
 
+ListOfBytes = list[bytes]  # inside the class, `list` is the verb
 
 
 class StorageBackend:
     """A place that holds bytes under paths, and all that core builds on that.
 
-    - To read, override `place`, `read` and `list`; to write, also `write`, `delete`, and `rename` if
-      `saver_class` is `RenamingSaver`.
-    - Paths are relative to the place's root, parts joined by ``/``; give each to `checked_path` first.
+    - To read, override `place`, `read` and `list`; to write, also `write`, `delete`, and `rename`
+      if `saver_class` is `RenamingSaver`.
+    - Paths are relative to the place's root, parts joined by ``/``; give each to `checked_path`
+      first.
     - Every verb works in several threads at once. Errors are ours, with the SDK's error as cause:
       a vanished mount or bucket is `StorageUnavailable`, never "missing".
     - A backend pickles without secrets, and works in another process.
     """
 
     saver_class: ClassVar[type[Saver] | None] = None
-    """How this place commits: `RenamingSaver`, `ConditionalSaver`, a `Saver` of your own; None: read-only."""
+    """How it commits: `RenamingSaver`, `ConditionalSaver`, a `Saver` of yours; None: read-only."""
 
     # To override
 
     @property
     def place(self) -> str:
-        """What a person calls this place, such as a path or URL; it stands in every error: no secrets."""
+        """What a person calls this place, such as a path or URL; in every error, so no secrets."""
         raise self._not_overridden("place")
 
     def read(self, path: str) -> bytes:
@@ -57,10 +59,11 @@ class StorageBackend:
     # To override to write
 
     def write(self, path: str, buffers: Sequence[Buffer], *, create_only: bool = False) -> None:
-        """Store the joined buffers as a file: all or nothing, durable on return; folders appear as needed.
+        """Store the joined buffers as a file: all or nothing, durable on return.
 
-        A reader sees the old bytes or the new, never a part. With `create_only`, of any number of writers
-        exactly one succeeds, also across processes and machines.
+        Folders appear as needed.
+        A reader sees the old bytes or the new, never a part. With `create_only`, of any number of
+        writers exactly one succeeds, also across processes and machines.
 
         Raises:
             ObjectExists: `create_only`, and the file is there.
@@ -68,7 +71,7 @@ class StorageBackend:
         raise self._not_overridden("write")
 
     def delete(self, path: str) -> None:
-        """Remove a file, or a folder with all in it; nothing there is fine. Empty folders need not stay."""
+        """Remove a file, or a folder and all in it; nothing there is fine. Empty folders may go."""
         raise self._not_overridden("delete")
 
     def rename(self, source: str, target: str) -> None:
@@ -82,7 +85,7 @@ class StorageBackend:
 
     # May be overridden
 
-    def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> "list[bytes]":
+    def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> "ListOfBytes":
         """Return the bytes of each ``(offset, size)``, in the order asked, never short.
 
         Raises:

@@ -65,7 +65,9 @@ class ChunkInfo:
         values = {name: document[name] for name in _NAMES if document.get(name) is not None}
         for name in (*_INTEGERS, *(name for name in _OPTIONAL_INTEGERS if name in values)):
             if type(values.get(name)) is not int:
-                raise DataCorrupted(f"{where}: {name} is {document.get(name)!r}, not a whole number")
+                raise DataCorrupted(
+                    f"{where}: {name} is {document.get(name)!r}, not a whole number"
+                )
         for name in ("run_id", *(name for name in _OPTIONAL_TEXTS if name in values)):
             if not isinstance(values.get(name), str):
                 raise DataCorrupted(f"{where}: {name} is {document.get(name)!r}, not a text")

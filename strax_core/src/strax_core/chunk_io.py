@@ -40,7 +40,9 @@ def encode_chunk(chunk: Chunk, codec: Codec) -> EncodedChunk:
     rows = np.ascontiguousarray(chunk.data, dtype=packed(chunk.dtype))
     encoded = codec.encode(rows)
     min_time, max_endtime = extrema(rows)
-    first_endtime, last_endtime = (int(endtime_of(rows[at : at + 1])[0]) for at in (0, len(rows) - 1))
+    first_endtime, last_endtime = (
+        int(endtime_of(rows[at : at + 1])[0]) for at in (0, len(rows) - 1)
+    )
     info = ChunkInfo(
         nbytes=rows.nbytes,
         filesize=sum(memoryview(buffer).nbytes for buffer in encoded.buffers),

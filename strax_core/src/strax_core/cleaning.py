@@ -86,12 +86,16 @@ def _of_writer(backend: StorageBackend, staging: Staging) -> Iterator[Leftover]:
                 yield Leftover(f"{backend_key}/{name}", "a file of data that were replaced")
     else:
         for entry in backend.list(backend_key):
-            is_chunk = entry.name.startswith(prefix_of(backend_key)) and staging.write_id in entry.name
+            is_chunk = (
+                entry.name.startswith(prefix_of(backend_key)) and staging.write_id in entry.name
+            )
             if is_chunk or (entry.is_folder and entry.name == staging.write_id):
                 yield Leftover(f"{backend_key}/{entry.name}", "of a writer that never committed")
     yield Leftover(
         staging.folder,
-        "the ticket of a writer that committed" if has_committed else "a writer that never committed",
+        "the ticket of a writer that committed"
+        if has_committed
+        else "a writer that never committed",
     )
 
 

@@ -69,7 +69,9 @@ def _step(instance: Plugin, chunks: Mapping[str, Chunk], chunk_i: int) -> Chunk:
     by_kind: dict[str, dict[str, Chunk]] = {}
     for data_type, chunk in chunks.items():
         by_kind.setdefault(instance.deps[data_type].data_kind, {})[data_type] = chunk
-    arguments: dict[str, Any] = {kind: merge_columns(same, kind=kind) for kind, same in by_kind.items()}
+    arguments: dict[str, Any] = {
+        kind: merge_columns(same, kind=kind) for kind, same in by_kind.items()
+    }
     extra = {"chunk_i": chunk_i, "start": first.start, "end": first.end}
     takes = inspect.signature(instance.compute).parameters
     arguments.update({name: value for name, value in extra.items() if name in takes})
@@ -123,7 +125,9 @@ def _from_columns(instance: Plugin, columns: Mapping[str, Any]) -> np.ndarray[An
         for name in names:
             rows[name] = columns[name]
     except (ValueError, TypeError) as error:
-        raise PluginGaveWrongOutput(f"{_who(instance)}: its columns do not make rows: {error}") from error
+        raise PluginGaveWrongOutput(
+            f"{_who(instance)}: its columns do not make rows: {error}"
+        ) from error
     return rows
 
 

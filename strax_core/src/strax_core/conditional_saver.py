@@ -32,7 +32,9 @@ class ConditionalSaver(SettlingSaver):
 
     def _discard(self) -> None:
         if not self._is_published():
-            for entry in self.medium.list(self.backend_key, starts_with=prefix_of(self.backend_key)):
+            for entry in self.medium.list(
+                self.backend_key, starts_with=prefix_of(self.backend_key)
+            ):
                 if not entry.is_folder and self.write_id in entry.name:
                     self.medium.delete(f"{self.backend_key}/{entry.name}")
         self.medium.delete(self.staging.folder)

@@ -81,7 +81,9 @@ class Context:
         wanted = settings.context(name)
         storage = None
         if wanted.storage is not None:
-            storage = [open_storage(spec, settings=settings, from_file=True) for spec in wanted.storage]
+            storage = [
+                open_storage(spec, settings=settings, from_file=True) for spec in wanted.storage
+            ]
         options = {} if wanted.buffer_bytes is None else {"buffer_bytes": wanted.buffer_bytes}
         return cls(
             storage,
@@ -168,7 +170,9 @@ class Context:
         """Return the metadata of a stored piece of data, with strax's field names; errors as `find`."""
         return self.find(run_id, data_type).metadata
 
-    def run_metadata(self, run_id: str, fields: str | Sequence[str] | None = None) -> dict[str, Any]:
+    def run_metadata(
+        self, run_id: str, fields: str | Sequence[str] | None = None
+    ) -> dict[str, Any]:
         """Return the document about a run, or the named fields of it.
 
         Raises:
@@ -247,7 +251,9 @@ class Context:
             StorageError: a place failed and no other could help.
         """
         (target,) = _one(targets)
-        request = self._request(run_id, target, save, None)  # bad names raise here, not at the first chunk
+        request = self._request(
+            run_id, target, save, None
+        )  # bad names raise here, not at the first chunk
         return self._iterate(request, executor, max_workers)
 
     def get_array(
@@ -370,7 +376,9 @@ def _texts(names: str | Sequence[str]) -> tuple[str, ...]:
 def _one(targets: str | Sequence[str]) -> tuple[str]:
     names = _texts(targets)
     if len(names) != 1:
-        raise ConfigError(f"ask for one data type at a time, not for {names!r}; several are not served yet")
+        raise ConfigError(
+            f"ask for one data type at a time, not for {names!r}; several are not served yet"
+        )
     return (names[0],)
 
 
@@ -391,7 +399,9 @@ def _data_plugins_in(module_name: str) -> list[type[Plugin]]:
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
-        raise ConfigError(f"the module {module_name!r} with data plugins cannot be imported: {error}") from error
+        raise ConfigError(
+            f"the module {module_name!r} with data plugins cannot be imported: {error}"
+        ) from error
     return [
         found
         for found in vars(module).values()

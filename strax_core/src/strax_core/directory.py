@@ -38,7 +38,9 @@ class DirectoryFrontend(StorageFrontend):
         try:
             raw = self._backend.read(name)
         except ObjectMissing as error:
-            raise RunMetadataNotAvailable(f"{self.name} has no document about run {run_id}") from error
+            raise RunMetadataNotAvailable(
+                f"{self.name} has no document about run {run_id}"
+            ) from error
         return decode_run_document(raw, f"{self._backend.place}/{name}")
 
     def _write_run_metadata(self, run_id: str, document: Mapping[str, Any]) -> None:

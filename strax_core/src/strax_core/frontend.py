@@ -53,8 +53,8 @@ class StorageFrontend:
         backends: by name, one or more.
         name: what a person calls this place; unique in a context.
         readonly: refuse to write anything.
-        overwrite: what a saver may replace: ``never``, ``if_broken`` (what nobody can read), ``always``.
-        take_only: the only data types that this place reads and keeps; empty: all.
+        overwrite: what a saver may replace: ``never``, ``if_broken`` (what nobody can read),
+        ``always``. take_only: the only data types that this place reads and keeps; empty: all.
         exclude: data types that this place does not read or keep.
         storage_type: how near it is; smaller is asked first (0 memory, 1 local, 4 remote, 10 tape).
         compressor: codec for what is written here; None: what the data plugin says.
@@ -79,7 +79,9 @@ class StorageFrontend:
         if not backends:
             raise ConfigError(f"{type(self).__name__} needs at least one backend")
         if overwrite not in OVERWRITE:
-            raise ConfigError(f"overwrite is {overwrite!r}; it may be one of {', '.join(OVERWRITE)}")
+            raise ConfigError(
+                f"overwrite is {overwrite!r}; it may be one of {', '.join(OVERWRITE)}"
+            )
         if grace_time_s <= 0:
             raise ConfigError(f"grace_time_s is {grace_time_s!r}; it must be above 0")
         self.backends = dict(backends)
@@ -170,9 +172,13 @@ class StorageFrontend:
     def loader(self, key: DataKey, match: Match = STRICT) -> Loader:
         """Return what loads a piece of data; errors as `find`."""
         location = self.find(key, match)
-        return self.backends[location.backend].loader(location.backend_key, metadata=location.metadata)
+        return self.backends[location.backend].loader(
+            location.backend_key, metadata=location.metadata
+        )
 
-    def saver(self, key: DataKey, metadata: Mapping[str, Any], *, overwrite: str | None = None) -> Saver:
+    def saver(
+        self, key: DataKey, metadata: Mapping[str, Any], *, overwrite: str | None = None
+    ) -> Saver:
         """Return a saver for a piece of data; it has begun.
 
         Args:
@@ -223,7 +229,9 @@ class StorageFrontend:
 
     # Runs
 
-    def run_metadata(self, run_id: str, fields: str | Iterable[str] | None = None) -> dict[str, Any]:
+    def run_metadata(
+        self, run_id: str, fields: str | Iterable[str] | None = None
+    ) -> dict[str, Any]:
         """Return the document about a run, or the named fields of it (dots reach inside).
 
         Raises:

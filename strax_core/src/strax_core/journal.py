@@ -1,7 +1,8 @@
 """A writer's ticket: who writes what, its heartbeat, and the receipts so far.
 
-The ticket is a file in the writer's own staging folder; beside it lie journal segments, each with the
-chunk infos since the last. The newest of these files is the last beat. A writer that was silent for half
+The ticket is a file in the writer's own staging folder; beside it lie journal segments, each with
+the chunk infos since the last. The newest of these files is the last beat. A writer that was silent
+for half
 the grace time is fenced for good, so that whoever cleans after the whole grace time hurts nobody.
 """
 
@@ -85,8 +86,9 @@ class Journal:
             self._check_ticket()
         if self._silence_s() > self._grace_time_s / 2:
             raise StorageUnavailable(
-                f"{self._medium.place}: this writer of {self._staging.backend_key} was silent for more "
-                f"than half of the grace time of {self._grace_time_s:g} s and may not go on; make it again"
+                f"{self._medium.place}: this writer of {self._staging.backend_key} was silent for "
+                f"more than half of the grace time of {self._grace_time_s:g} s and may not go on; "
+                "make the data again"
             )
 
     def close(self) -> None:

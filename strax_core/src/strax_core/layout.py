@@ -1,6 +1,7 @@
 """Names of files and folders inside a place. Source: folder layout of strax 2.2.3.
 
-A piece of data is a folder ``<run>-<type>-<hash>``; beside all pieces lies ``.staging/``, where writers work.
+A piece of data is a folder ``<run>-<type>-<hash>``; beside all pieces lies ``.staging/``, where
+writers work.
 No folder beside the data may have three dash-separated parts: strax would take it for data.
 """
 

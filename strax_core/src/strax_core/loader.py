@@ -132,13 +132,17 @@ class Loader:
             )
         except ObjectMissing as error:
             self._check_still_there()
-            raise DataCorrupted(f"{self._where(info)}: its file {info.filename} is missing") from error
+            raise DataCorrupted(
+                f"{self._where(info)}: its file {info.filename} is missing"
+            ) from error
         except (DataCorrupted, ChunkError, ConfigError) as error:
             raise DataCorrupted(f"{self._where(info)}: {error}") from error
 
     def _where(self, info: ChunkInfo) -> str:
         metadata = self.metadata
-        return f"{metadata.place}: run {metadata.run_id}, {metadata.data_type}, chunk {info.chunk_i}"
+        return (
+            f"{metadata.place}: run {metadata.run_id}, {metadata.data_type}, chunk {info.chunk_i}"
+        )
 
     def _check_still_there(self) -> None:
         """A chunk is missing: is it damage, or did someone replace or remove the data meanwhile?"""

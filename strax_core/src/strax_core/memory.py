@@ -1,4 +1,4 @@
-"""A place in this process's memory: for tests, for small data, and as the shortest backend to read."""
+"""A place in this process's memory: for tests, small data, and as the shortest backend to read."""
 
 import threading
 import time
@@ -11,6 +11,7 @@ from strax_core.conditional_saver import ConditionalSaver
 from strax_core.errors import ConfigError, ObjectExists, ObjectMissing
 from strax_core.medium import Buffer, Entry, checked_path
 from strax_core.renaming_saver import RenamingSaver
+from strax_core.saver import Saver
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,7 @@ class _Storage:
 class MemoryBackend(StorageBackend):
     """Bytes in a dictionary. It does not pickle: another process has another memory."""
 
-    saver_class = RenamingSaver
+    saver_class: ClassVar[type[Saver] | None] = RenamingSaver
     _shared: ClassVar[dict[str, _Storage]] = {}
     _shared_lock: ClassVar[threading.Lock] = threading.Lock()
 
@@ -47,7 +48,9 @@ class MemoryBackend(StorageBackend):
             self._storage = _Storage()
 
     def __reduce__(self) -> NoReturn:
-        raise ConfigError(f"{self.place} lies in the memory of one process and cannot go to another")
+        raise ConfigError(
+            f"{self.place} lies in the memory of one process and cannot go to another"
+        )
 
     @property
     def place(self) -> str:

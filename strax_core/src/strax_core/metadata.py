@@ -1,7 +1,7 @@
 """Metadata of one piece of data: the JSON document beside its chunks, parsed and checked.
 
-Stored metadata is untrusted: names are checked, dtypes are parsed and never evaluated, sizes must fit.
-Source: metadata of strax 2.2.3, with more fields and none missing.
+Stored metadata is untrusted: names are checked, dtypes are parsed and never evaluated, sizes must
+fit. Source: metadata of strax 2.2.3, with more fields and none missing.
 """
 
 import ast
@@ -17,7 +17,9 @@ from strax_core.errors import ConfigError, DataCorrupted
 from strax_core.keys import Lineage
 
 FORMAT_VERSION = 1
-STRAX_VERSION = "2.2.3"  # whose folders these are; strax refuses what is not a version, or is below 0.9
+STRAX_VERSION = (
+    "2.2.3"  # whose folders these are; strax refuses what is not a version, or is below 0.9
+)
 CHUNK_BYTES_MAX = 1 << 34  # a cap on what one chunk's entry may make us allocate
 DTYPE_TEXT_MAX = 1 << 20
 _TEXT_FIELDS = ("run_id", "data_type", "data_kind", "dtype", "compressor")
@@ -50,8 +52,8 @@ class Metadata(Mapping[str, Any]):
         version = document.get("format_version", FORMAT_VERSION)
         if not isinstance(version, int) or version > FORMAT_VERSION:
             raise ConfigError(
-                f"{place}: written in format {version!r}, this version reads up to {FORMAT_VERSION}; "
-                "install a newer strax-core"
+                f"{place}: written in format {version!r}, this version reads up to "
+                f"{FORMAT_VERSION}; install a newer strax-core"
             )
         metadata = cls(document, place=place)
         if metadata.is_complete:
@@ -148,8 +150,8 @@ class Metadata(Mapping[str, Any]):
         for info in infos:
             if info.nbytes != info.n * self.dtype.itemsize or info.nbytes > CHUNK_BYTES_MAX:
                 raise DataCorrupted(
-                    f"{self.place}: chunk {info.chunk_i} claims {info.nbytes} bytes for {info.n} rows "
-                    f"of {self.dtype.itemsize}"
+                    f"{self.place}: chunk {info.chunk_i} claims {info.nbytes} bytes "
+                    f"for {info.n} rows of {self.dtype.itemsize}"
                 )
         return infos
 
@@ -177,8 +179,8 @@ def packed(dtype: np.dtype[Any]) -> np.dtype[Any]:
     fields: list[Any] = []
     for name in dtype.names:
         field = dtype.fields[name]  # type: ignore[index]
-        title = field[2] if len(field) > 2 else None  # noqa: PLR2004 - numpy's (dtype, offset[, title])
-        fields.append(((title, name) if title is not None else name, packed(field[0])))
+        title = tuple(field)[2:]  # numpy gives (dtype, offset) or (dtype, offset, title)
+        fields.append(((*title, name) if title else name, packed(field[0])))
     return np.dtype(fields)
 
 
@@ -191,9 +193,11 @@ def parse_dtype(text: str, *, place: str) -> np.dtype[Any]:
     try:
         if len(text) > DTYPE_TEXT_MAX:
             raise ValueError("the text is too long")
-        dtype = np.dtype(ast.literal_eval(text))
+        dtype: np.dtype[Any] = np.dtype(ast.literal_eval(text))
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
         raise DataCorrupted(f"{place}: the metadata's dtype cannot be read: {error}") from error
     if dtype.names is None or dtype.hasobject or dtype.itemsize == 0:
-        raise DataCorrupted(f"{place}: the metadata's dtype {text[:200]} is none that rows can have")
+        raise DataCorrupted(
+            f"{place}: the metadata's dtype {text[:200]} is none that rows can have"
+        )
     return dtype

@@ -64,7 +64,9 @@ class Option:
         if self.default_factory is not None:
             return self.default_factory()
         if self.default is OMITTED:
-            raise ConfigError(f"{who} needs the option {self.name!r}; it has no default ({self.help})")
+            raise ConfigError(
+                f"{who} needs the option {self.name!r}; it has no default ({self.help})"
+            )
         return self.default
 
     def _checked(self, value: Any, who: str) -> Any:
@@ -88,12 +90,15 @@ def takes_config(*options: Option) -> Callable[[type], type]:
 
 
 def options_of(data_plugin: type) -> dict[str, Option]:
-    """Return a class's options by name: attributes, ``options = (…)`` and ``@takes_config``, all the same."""
+    """Return a class's options by name; attributes, ``options`` and `takes_config` are the same."""
     found: dict[str, Option] = {}
     for ancestor in reversed(data_plugin.__mro__):
         for value in vars(ancestor).values():
             if isinstance(value, Option):
                 found[value.name] = value
-        listed = (*vars(ancestor).get("options", ()), *vars(ancestor).get("takes_config", {}).values())
+        listed = (
+            *vars(ancestor).get("options", ()),
+            *vars(ancestor).get("takes_config", {}).values(),
+        )
         found.update({option.name: option for option in listed})
     return found

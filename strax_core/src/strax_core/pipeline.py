@@ -16,7 +16,13 @@ from typing import Any
 
 from strax_core.chunks import Chunk
 from strax_core.computing import computed
-from strax_core.errors import ConfigError, DataExistsError, DataNotAvailable, ReadOnlyError, StorageError
+from strax_core.errors import (
+    ConfigError,
+    DataExistsError,
+    DataNotAvailable,
+    ReadOnlyError,
+    StorageError,
+)
 from strax_core.keeping import Keeper
 from strax_core.keys import DataKey
 from strax_core.metadata import dtype_text
@@ -103,7 +109,9 @@ class Pipeline:
             return chunks
         keeper = Keeper(
             savers,
-            target_bytes=int(instance.chunk_target_size_mb * 1e6) if instance.rechunk_on_save else None,
+            target_bytes=int(instance.chunk_target_size_mb * 1e6)
+            if instance.rechunk_on_save
+            else None,
             executor=self.request.executor,
             in_flight_bytes=self.request.buffer_bytes // 4,
         )
@@ -126,7 +134,9 @@ class Pipeline:
         failure: StorageError | None = None
         metadata = first_metadata(key, instance)
         for frontend in self.request.places:
-            metadata["compressor"] = frontend.compressor or instance.compressor or DEFAULT_COMPRESSOR
+            metadata["compressor"] = (
+                frontend.compressor or instance.compressor or DEFAULT_COMPRESSOR
+            )
             try:
                 savers.append(frontend.saver(key, metadata, overwrite=overwrite))
             except (ReadOnlyError, DataExistsError) as error:
@@ -137,9 +147,13 @@ class Pipeline:
         if not savers and failure is not None:
             raise failure
         if not savers and self.request.must_keep and data_type == self.request.target:
-            raise ReadOnlyError(f"no place of this context takes {data_type}, so {key} cannot be kept")
+            raise ReadOnlyError(
+                f"no place of this context takes {data_type}, so {key} cannot be kept"
+            )
         if not savers:
-            warnings.warn(f"no place of this context takes {data_type}: {key} is not kept", stacklevel=2)
+            warnings.warn(
+                f"no place of this context takes {data_type}: {key} is not kept", stacklevel=2
+            )
         return savers
 
 

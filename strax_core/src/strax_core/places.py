@@ -100,7 +100,9 @@ class Places:
             + ("; ".join(problems + reasons) or "it has none")
         )
 
-    def run_metadata(self, run_id: str, fields: str | Sequence[str] | None = None) -> dict[str, Any]:
+    def run_metadata(
+        self, run_id: str, fields: str | Sequence[str] | None = None
+    ) -> dict[str, Any]:
         """Return the document about a run, from the first place that has one.
 
         Raises:

@@ -31,8 +31,8 @@ class Plugin:
     """Makes a data type. Subclass it, set the attributes, and write `compute`.
 
     - One instance serves one run in one request; `setup` is called before the first `compute`.
-    - A source (no `depends_on`) writes ``compute(self, chunk_i)`` with `is_ready` and `source_finished`,
-      or a generator method ``chunks(self)``; both give what `chunk` returns.
+    - A source (no `depends_on`) writes ``compute(self, chunk_i)`` with `is_ready` and
+      `source_finished`, or a generator method ``chunks(self)``; both give what `chunk` returns.
     - A class without `compute` may be registered; it fails only when it has to make something.
     """
 
@@ -41,9 +41,9 @@ class Plugin:
     """Name of the data type; left out, it is the class's name in snake case."""
     depends_on: str | tuple[str, ...] = ()
     data_kind: str = ""
-    """Rows of one kind stand for the same things; left out: the first dependency's, or `provides`."""
+    """Rows of a kind stand for the same things; left out: the first dependency's, or `provides`."""
     dtype: Any = None
-    """int64 ``time`` and ``endtime`` (or ``length`` and ``dt``), ns since the Unix epoch, and what you like."""
+    """With int64 ``time`` and ``endtime`` (or ``length`` and ``dt``), ns since the Unix epoch."""
     compressor: str | None = None
     """Codec; None: the default of this version."""
     save_when: SaveWhen = SaveWhen.ALWAYS
@@ -58,7 +58,7 @@ class Plugin:
     deps: Mapping[str, "Plugin"]
 
     def infer_dtype(self) -> Any:
-        """Return the dtype, if it depends on options or dependencies; `deps` and `config` are there."""
+        """Return the dtype, where it depends on options or dependencies (`config`, `deps`)."""
         raise NotImplementedError(f"{type(self).__name__} must set dtype, or override infer_dtype")
 
     def setup(self) -> None:
@@ -78,22 +78,32 @@ class Plugin:
         )
 
     def source_finished(self) -> bool:
-        """Say whether a source that is not ready never will be: its last chunk was the one before."""
+        """Say whether a source that is not ready never will be: the chunk before was its last."""
         return False
 
     def chunk(self, *, start: int, end: int, data: np.ndarray[Any, Any]) -> Chunk:
         """Return a chunk of this run and data type; ``[start, end)`` in ns since the Unix epoch."""
-        return Chunk(start=start, end=end, data=data, run_id=self.run_id, data_type=provided(type(self)))
+        return Chunk(
+            start=start, end=end, data=data, run_id=self.run_id, data_type=provided(type(self))
+        )
 
 
-_NOT_HERE = ("OverlapWindowPlugin", "LoopPlugin", "ExhaustPlugin", "CutPlugin", "CutList", "DownChunkingPlugin")
+_NOT_HERE = (
+    "OverlapWindowPlugin",
+    "LoopPlugin",
+    "ExhaustPlugin",
+    "CutPlugin",
+    "CutList",
+    "DownChunkingPlugin",
+)
 
 
 def provided(data_plugin: type[Plugin]) -> str:
     """Return the data type that a class makes."""
     provides = data_plugin.provides
     if not provides:
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", data_plugin.__name__).lower()
+        words = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", data_plugin.__name__)  # strax's two steps
+        return re.sub("([a-z0-9])([A-Z])", r"\1_\2", words).lower()
     return provides if isinstance(provides, str) else provides[0]
 
 
@@ -144,7 +154,9 @@ def prepared(
     try:
         instance.dtype = packed(np.dtype(declared))
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{data_plugin.__name__}: {declared!r} is not a dtype: {error}") from error
+        raise ConfigError(
+            f"{data_plugin.__name__}: {declared!r} is not a dtype: {error}"
+        ) from error
     check_dtype(instance.dtype, f"data plugin {data_plugin.__name__}")
     if not instance.data_kind:
         instance.data_kind = next(iter(deps.values())).data_kind if deps else provided(data_plugin)

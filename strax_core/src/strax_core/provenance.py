@@ -57,7 +57,9 @@ class DataPlugins:
         self._collect(data_type, found, ())
         return found
 
-    def _collect(self, data_type: str, found: dict[str, type[Plugin]], path: tuple[str, ...]) -> None:
+    def _collect(
+        self, data_type: str, found: dict[str, type[Plugin]], path: tuple[str, ...]
+    ) -> None:
         if data_type in path:
             raise ConfigError(f"data types depend on each other: {' -> '.join((*path, data_type))}")
         if data_type in found:

@@ -18,10 +18,18 @@ def ordered_receipts(receipts: Iterable[ChunkInfo], *, where: str) -> list[Chunk
     by_number: dict[int, ChunkInfo] = {}
     for info in receipts:
         first = by_number.setdefault(info.chunk_i, info)
-        if (first.checksum_rows, first.start, first.end) != (info.checksum_rows, info.start, info.end):
-            raise DataCorrupted(f"{where}: chunk {info.chunk_i} was saved twice, with different rows")
+        if (first.checksum_rows, first.start, first.end) != (
+            info.checksum_rows,
+            info.start,
+            info.end,
+        ):
+            raise DataCorrupted(
+                f"{where}: chunk {info.chunk_i} was saved twice, with different rows"
+            )
     if not by_number:
-        raise ChunkError(f"{where}: no chunk was saved; data without rows are one chunk without rows")
+        raise ChunkError(
+            f"{where}: no chunk was saved; data without rows are one chunk without rows"
+        )
     if missing := sorted(set(range(max(by_number) + 1)) - set(by_number)):
         raise DataCorrupted(f"{where}: chunks {missing[:10]} were never saved")
     infos = [by_number[chunk_i] for chunk_i in sorted(by_number)]

@@ -33,7 +33,9 @@ class RenamingSaver(SettlingSaver):
         """Put the chunks into a sub-folder of the final folder; then only the metadata change."""
         folder = f"{self.backend_key}/{self.write_id}"
         infos = [
-            info if info.filename is None else replace(info, filename=f"{self.write_id}/{info.filename}")
+            info
+            if info.filename is None
+            else replace(info, filename=f"{self.write_id}/{info.filename}")
             for info in metadata.chunks
         ]
         if any(info.filename is not None for info in infos):
@@ -42,9 +44,14 @@ class RenamingSaver(SettlingSaver):
         self._replace_metadata(Metadata(document, place=metadata.place))
 
     def _move_data(self, folder: str) -> None:
-        if not any(entry.is_folder for entry in self.medium.list(self.staging.folder, starts_with="data")):
+        if not any(
+            entry.is_folder for entry in self.medium.list(self.staging.folder, starts_with="data")
+        ):
             # An earlier try, whose answer was lost, has moved it.
-            if any(entry.is_folder for entry in self.medium.list(self.backend_key, starts_with=self.write_id)):
+            if any(
+                entry.is_folder
+                for entry in self.medium.list(self.backend_key, starts_with=self.write_id)
+            ):
                 return
             raise DataCorrupted(f"{self.metadata.place}: the chunks of {self.write_id} vanished")
         self.medium.rename(self.staging.data, folder)
@@ -78,5 +85,3 @@ def check_sizes(
     for name in sizes:
         if name.find(saver.write_id) >= 0 or folder == saver.staging.data:
             saver.medium.delete(f"{folder}/{name}")
-
-

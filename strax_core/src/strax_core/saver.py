@@ -64,7 +64,9 @@ class Saver:
         grace_time_s: float = 3600.0,
     ) -> None:
         if overwrite not in OVERWRITE:
-            raise ConfigError(f"overwrite is {overwrite!r}; it may be one of {', '.join(OVERWRITE)}")
+            raise ConfigError(
+                f"overwrite is {overwrite!r}; it may be one of {', '.join(OVERWRITE)}"
+            )
         self.medium = medium
         self.backend_key = backend_key
         self.overwrite = overwrite
@@ -104,7 +106,9 @@ class Saver:
 
     def open(self) -> Self:
         """Write the ticket; from here on others can see that this writer is at work."""
-        self._journal.open({**self._draft, "backend_key": self.backend_key, "saver": type(self).__name__})
+        self._journal.open(
+            {**self._draft, "backend_key": self.backend_key, "saver": type(self).__name__}
+        )
         return self
 
     # To override
@@ -140,7 +144,9 @@ class Saver:
             ChunkError: the chunk is of another run, data type or dtype.
             StorageError: the place did not take it; nothing is visible, `abort` tidies up.
         """
-        return self.save_encoded(encode_chunk(chunk, codec_named(self.metadata.compressor)), chunk_i, chunk)
+        return self.save_encoded(
+            encode_chunk(chunk, codec_named(self.metadata.compressor)), chunk_i, chunk
+        )
 
     def save_encoded(self, encoded: EncodedChunk, chunk_i: int, chunk: Chunk) -> ChunkInfo:
         """Write a chunk that was encoded already, in this saver's codec."""
@@ -170,7 +176,9 @@ class Saver:
             ChunkError, DataCorrupted: chunks are missing, do not abut, or their files are short.
         """
         if not self._journal.is_owner or self._is_closed:
-            raise StorageError(f"{self!r} cannot commit: it is closed, or a copy in another process")
+            raise StorageError(
+                f"{self!r} cannot commit: it is closed, or a copy in another process"
+            )
         if receipts is None:
             receipts = [*self._receipts, *self._journal.receipts_of_others()]
         infos = ordered_receipts(receipts, where=self.metadata.place)
@@ -202,7 +210,9 @@ class Saver:
                 self._leave_note(error)
         except StorageError as failure:
             # The first error is the one to tell; `clean` removes what is left.
-            _LOG.warning("%s: could not tidy up after a failed save: %s", self.metadata.place, failure)
+            _LOG.warning(
+                "%s: could not tidy up after a failed save: %s", self.metadata.place, failure
+            )
         if error is not None and self.after_failure is not None:
             self.after_failure(error)
 
@@ -223,7 +233,10 @@ class Saver:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if error is None and not self._is_closed:
             try:
@@ -238,7 +251,9 @@ class Saver:
     def _check_chunk(self, chunk: Chunk) -> None:
         promised = (self.metadata.run_id, self.metadata.data_type)
         if (chunk.run_id, chunk.data_type) != promised:
-            raise ChunkError(f"{self!r} was given a chunk of {chunk.data_type} of run {chunk.run_id}")
+            raise ChunkError(
+                f"{self!r} was given a chunk of {chunk.data_type} of run {chunk.run_id}"
+            )
         if packed(chunk.dtype) != self._dtype:
             raise ChunkError(f"{self!r} was given rows of {chunk.dtype}, not of {self._dtype}")
 

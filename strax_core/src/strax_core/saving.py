@@ -24,7 +24,9 @@ class InFlight:
 
     def make_room(self, size_bytes: int) -> None:
         """Wait until a task of this size fits; one task always does."""
-        while self._tasks and (self._bytes + size_bytes > self._limit_bytes or self._tasks[0][0].done()):
+        while self._tasks and (
+            self._bytes + size_bytes > self._limit_bytes or self._tasks[0][0].done()
+        ):
             self._wait_for_one()
 
     def add(self, task: Future[Any], size_bytes: int) -> None:
@@ -67,7 +69,9 @@ def save_all(
     """Call `save` for each chunk with its number, rechunked to `target_bytes` unless that is None."""
     in_flight = InFlight()
     try:
-        for chunk_i, chunk in enumerate(chunks if target_bytes is None else rechunked(chunks, target_bytes)):
+        for chunk_i, chunk in enumerate(
+            chunks if target_bytes is None else rechunked(chunks, target_bytes)
+        ):
             if executor is None:
                 save(chunk, chunk_i)
             else:

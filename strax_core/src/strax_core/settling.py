@@ -49,7 +49,9 @@ class SettlingSaver(Saver):
                         f"{self.metadata.place}: whether the commit of {self.write_id} happened is unknown; "
                         "nothing was discarded: ask for the data again, or let `strax clean` settle it"
                     ) from error
-                _LOG.warning("%s: no answer to the commit, trying again: %s", self.metadata.place, error)
+                _LOG.warning(
+                    "%s: no answer to the commit, trying again: %s", self.metadata.place, error
+                )
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, 5.0)
 

@@ -72,7 +72,9 @@ class Synchroniser:
             return False
         waiting = self._waiting.get(name)
         is_used_up = waiting is None or (waiting.start == waiting.end and not waiting.n)
-        self._waiting[name] = chunk if is_used_up or waiting is None else concatenate([waiting, chunk])
+        self._waiting[name] = (
+            chunk if is_used_up or waiting is None else concatenate([waiting, chunk])
+        )
         return True
 
     def _described(self) -> str:

@@ -25,6 +25,7 @@ from strax_local.translate_errors import storage_errors
 
 FOLDER_TRIES = 100  # another process may tidy up an empty folder just as we fill it
 Result = TypeVar("Result")
+ListOfBytes = list[bytes]  # inside the class, `list` is the verb
 
 
 class LocalBackend(StorageBackend):
@@ -33,7 +34,7 @@ class LocalBackend(StorageBackend):
     saver_class = RenamingSaver
 
     def __init__(self, options: LocalOptions) -> None:
-        self._root = os.path.abspath(os.path.expanduser(options.path))  # noqa: PTH100, PTH111
+        self._root = os.path.abspath(os.path.expanduser(options.path))
         self._fsync = options.fsync
 
     @property
@@ -41,12 +42,12 @@ class LocalBackend(StorageBackend):
         return self._root
 
     def read(self, path: str) -> bytes:
-        with self._errors(path) as full, open(full, "rb") as file:  # noqa: PTH123
+        with self._errors(path) as full, open(full, "rb") as file:
             return file.read()
 
-    def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> "list[bytes]":
+    def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> "ListOfBytes":
         answers = []
-        with self._errors(path) as full, open(full, "rb") as file:  # noqa: PTH123
+        with self._errors(path) as full, open(full, "rb") as file:
             for offset, size in ranges:
                 file.seek(offset)
                 answers.append(file.read(size))
@@ -84,44 +85,45 @@ class LocalBackend(StorageBackend):
     def delete(self, path: str) -> None:
         try:
             with self._errors(path) as full:
-                if os.path.isdir(full) and not os.path.islink(full):  # noqa: PTH112, PTH114
+                if os.path.isdir(full) and not os.path.islink(full):
                     _retrying(lambda: shutil.rmtree(full), while_there=full)
                 else:
-                    os.unlink(full)  # noqa: PTH108
+                    os.unlink(full)
         except ObjectMissing:
             pass
         self._drop_empty_parents(path)
 
     def rename(self, source: str, target: str) -> None:
         with self._errors(source) as full_source:
-            if not os.path.isdir(full_source):  # noqa: PTH112
+            if not os.path.isdir(full_source):
                 raise FileNotFoundError(errno.ENOENT, "no such folder")
             self._sync_folder(full_source)
         with self._errors(target) as full_target:
             self._move(full_source, full_target, exclusively=True)
-            self._sync_folder(os.path.dirname(full_source))  # noqa: PTH120
+            self._sync_folder(os.path.dirname(full_source))
 
     @contextmanager
     def _errors(self, path: str) -> Iterator[str]:
-        """Give the full path; translate errors. A missing file in a vanished root is no missing file."""
-        full = os.path.join(self._root, checked_path(path)) if path else self._root  # noqa: PTH118
+        """Give the full path and translate errors; a vanished root is no missing file."""
+        full = os.path.join(self._root, checked_path(path)) if path else self._root
         try:
             with storage_errors(full):
                 yield full
         except ObjectMissing as error:
-            if not os.path.isdir(self._root):  # noqa: PTH112
+            if not os.path.isdir(self._root):
                 raise StorageUnavailable(
-                    f"the directory {self._root} is not there (is it mounted? if it is new: mkdir -p it)"
+                    f"the directory {self._root} is not there: is it mounted? "
+                    "If it is new, make it: mkdir -p"
                 ) from error
             raise
 
     def _write_temporary(self, buffers: Sequence[Buffer]) -> str:
         """Write a file that nobody looks for; `strax clean` removes it should we die here."""
-        temporary = os.path.join(self._root, STAGING, f"tmp-{secrets.token_hex(8)}")  # noqa: PTH118
+        temporary = os.path.join(self._root, STAGING, f"tmp-{secrets.token_hex(8)}")
 
         def create() -> BinaryIO:
             self._make_parents(temporary)
-            return open(temporary, "xb")  # noqa: PTH123, SIM115 - closed below
+            return open(temporary, "xb")
 
         try:
             with _retrying(create, while_there=self._root) as file:
@@ -141,28 +143,28 @@ class LocalBackend(StorageBackend):
             if exclusively:
                 rename_exclusive(source, target)
             else:
-                os.replace(source, target)  # noqa: PTH105
+                os.replace(source, target)
 
         _retrying(move, while_there=source)
-        self._sync_folder(os.path.dirname(target))  # noqa: PTH120
+        self._sync_folder(os.path.dirname(target))
 
     def _make_parents(self, full: str) -> None:
-        """Make the folders above a file, but never the root: it may be a disk that is not mounted."""
-        folder = os.path.dirname(full)  # noqa: PTH120
-        if os.path.isdir(folder):  # noqa: PTH112
+        """Make the folders above a file, but never the root: its disk may not be mounted."""
+        folder = os.path.dirname(full)
+        if os.path.isdir(folder):
             return
         at = self._root
         for part in os.path.relpath(folder, self._root).split(os.sep):
-            parent, at = at, os.path.join(at, part)  # noqa: PTH118
+            parent, at = at, os.path.join(at, part)
             with suppress(FileExistsError):
-                os.mkdir(at)  # noqa: PTH102
+                os.mkdir(at)
                 self._sync_folder(parent)
 
     def _drop_empty_parents(self, path: str) -> None:
         parts = path.split("/")[:-1]
         while parts:
             try:
-                os.rmdir(os.path.join(self._root, *parts))  # noqa: PTH106, PTH118
+                os.rmdir(os.path.join(self._root, *parts))
             except OSError:
                 return  # not empty, or gone already
             parts.pop()
@@ -187,7 +189,7 @@ def _retrying(action: Callable[[], Result], *, while_there: str) -> Result:
         try:
             return action()
         except FileNotFoundError:
-            if not os.path.lexists(while_there):  # noqa: PTH110
+            if not os.path.lexists(while_there):
                 raise
         except OSError as error:
             if error.errno != errno.ENOTEMPTY:
@@ -197,4 +199,4 @@ def _retrying(action: Callable[[], Result], *, while_there: str) -> Result:
 
 def _unlink_if_there(full: str) -> None:
     with suppress(FileNotFoundError):
-        os.unlink(full)  # noqa: PTH108
+        os.unlink(full)

@@ -11,16 +11,16 @@ from strax_local.translate_errors import storage_errors
 class LocalFrontend(DirectoryFrontend):
     """Data and run documents in a directory.
 
-    A writable one is made if only the last part of its path is missing: more than that is more likely a
-    disk that is not mounted than a wish.
+    A writable one is made if only the last part of its path is missing: more than that is more
+    likely a disk that is not mounted than a wish.
     """
 
     default_storage_type = 1
 
     def __init__(self, backend: LocalBackend, **options: Any) -> None:
         super().__init__(backend, **options)
-        if not self.readonly and not os.path.isdir(backend.place):  # noqa: PTH112
-            parent = os.path.dirname(backend.place)  # noqa: PTH120
-            if os.path.isdir(parent):  # noqa: PTH112
+        if not self.readonly and not os.path.isdir(backend.place):
+            parent = os.path.dirname(backend.place)
+            if os.path.isdir(parent):
                 with storage_errors(backend.place):
-                    os.makedirs(backend.place, exist_ok=True)  # noqa: PTH103
+                    os.makedirs(backend.place, exist_ok=True)

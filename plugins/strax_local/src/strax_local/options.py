@@ -14,8 +14,8 @@ class LocalOptions:
     fsync: bool = field(
         default=True,
         metadata={
-            "help": "wait until the disk has the data; false is faster, and a power cut shortly after a "
-            "save may lose or tear data that was called saved"
+            "help": "wait until the disk has the data; false is faster, but a power cut soon after "
+            "a save may lose or tear data that was called saved"
         },
     )
 

@@ -16,8 +16,8 @@ _NOT_OFFERED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
 def rename_exclusive(source: str, target: str) -> None:
     """Rename a file or folder; `FileExistsError` if there is anything under the new name.
 
-    Where the file system lacks the call (NFS, some FUSE), a file is linked, which is as exclusive, and
-    a folder renamed plainly: that replaces nothing but an empty folder.
+    Where the file system lacks the call (NFS, some FUSE), a file is linked, which is as exclusive,
+    and a folder renamed plainly: that replaces nothing but an empty folder.
     """
     system_call = _system_call()
     if system_call is not None:
@@ -26,11 +26,11 @@ def rename_exclusive(source: str, target: str) -> None:
             return
         if code not in _NOT_OFFERED:
             raise OSError(code, os.strerror(code), source, None, target)
-    if os.path.isdir(source):  # noqa: PTH112 - paths are texts here, for speed
-        os.rename(source, target)  # noqa: PTH104
+    if os.path.isdir(source):
+        os.rename(source, target)
     else:
-        os.link(source, target)  # noqa: PTH109 - a path object gains nothing
-        os.unlink(source)  # noqa: PTH108
+        os.link(source, target)
+        os.unlink(source)
 
 
 @functools.cache

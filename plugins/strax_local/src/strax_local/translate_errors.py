@@ -34,9 +34,10 @@ _ERRORS: dict[int, tuple[type[StorageError], str]] = {
 
 @contextmanager
 def storage_errors(path: str) -> Iterator[None]:
-    """Raise our error, naming `path`, for what the operating system says inside; its error is the cause.
+    """Raise our error, naming `path`, for an error of the system inside, which is its cause.
 
-    What is not in the table (I/O errors, stale handles, too many open files) is `StorageUnavailable`.
+    What is not in the table (I/O errors, stale handles, too many open files) is
+    `StorageUnavailable`.
     """
     try:
         yield

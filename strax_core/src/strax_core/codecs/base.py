@@ -22,7 +22,7 @@ class Whole(Enum):
 WHOLE = Whole.WHOLE
 Ranges = Sequence[tuple[int, int]]
 Request = Whole | Ranges
-"""What a decoder asks for: `WHOLE`, answered by one buffer in a list, or ranges ``(offset, size)``."""
+"""What a decoder asks for: `WHOLE`, answered by one buffer, or ranges ``(offset, size)``."""
 Decoder = Generator[Request, Sequence[Buffer], None]
 
 
@@ -72,8 +72,8 @@ class Codec(Protocol):
     ) -> Decoder:
         """Fill `out` with the selected rows and columns.
 
-        A generator: it yields what it wants to read, is sent the bytes, and returns when `out` is full.
-        Whatever is read in part must carry checksums of its own, which this checks.
+        A generator: it yields what it wants to read, is sent the bytes, and returns when `out` is
+        full. Whatever is read in part must carry checksums of its own, which this checks.
 
         Args:
             info: the chunk's entry in the metadata; already found to fit the dtype.
@@ -121,4 +121,4 @@ class WholeFileCodec:
 
 def bytes_of(rows: Rows) -> memoryview:
     """Return the bytes of contiguous rows, without a copy; writable if the rows are."""
-    return memoryview(rows.view(np.uint8))
+    return memoryview(rows.view(np.uint8))  # type: ignore[arg-type]
