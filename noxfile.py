@@ -34,7 +34,7 @@ nox.options.sessions = ["lint", "types", "layers", "tests"]
 @nox.session
 def demo(session: nox.Session) -> None:
     """Run the main job on a simulated detector run; `-- --size 60` makes it about 60 MB."""
-    run(session, "strax", "demo", *session.posargs)
+    run(session, "strax", "demo", "--upstream", "required", *session.posargs)
 
 
 @nox.session

@@ -179,7 +179,7 @@ def test_each_row_is_joined_once_however_many_small_chunks_come(
         joined.append(sum(chunk.n for chunk in chunks))
         return concatenate(chunks)
 
-    monkeypatch.setattr(rechunk, "concatenate", counting)
+    monkeypatch.setattr(rechunk, "concatenate_and_free", counting)
     emitted = rechunked(700, *(evenly(i * 20, 2, 10) for i in range(2000)))
 
     assert [chunk.n for chunk in emitted] == [700] * 5 + [500]

@@ -37,10 +37,10 @@ from strax_core.plugin import Plugin, SaveWhen
 from strax_core.rechunk import Rechunker
 from strax_core.renaming_saver import RenamingSaver
 from strax_core.saver import Saver
-from strax_core.secret_reference import SecretReference
 
 if TYPE_CHECKING:  # for type checkers only; see __getattr__
     from strax_core.hookspecs import Provided, hookimpl
+    from strax_core.secret_reference import SecretReference
 
 __all__ = [
     "ALL",
@@ -97,9 +97,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # pluggy costs a good part of numpy's import time, and only storage plugins need these two.
+    # pluggy and pathlib cost a good part of numpy's import time, and only storage plugins need
+    # these.
     if name in {"Provided", "hookimpl"}:
         from strax_core import hookspecs
 
         return getattr(hookspecs, name)
+    if name == "SecretReference":
+        from strax_core import secret_reference
+
+        return secret_reference.SecretReference
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

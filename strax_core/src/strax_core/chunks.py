@@ -172,21 +172,33 @@ def concatenate(chunks: Sequence[Chunk]) -> Chunk:
     Raises:
         ChunkError: no chunks, a hole or overlap between them, or different runs, types or dtypes.
     """
+    return concatenate_and_free(list(chunks))
+
+
+def concatenate_and_free(chunks: list[Chunk]) -> Chunk:
+    """Join as `concatenate`, emptying the list on the way, so that few rows are held twice."""
     if not chunks:
         raise ChunkError("no chunks to concatenate")
     first = chunks[0]
     if len(chunks) == 1:
-        return first
+        return chunks.pop()
     end = first.end
     for chunk in chunks[1:]:
         check_same_kind(first.run_id, first.data_type, first.dtype, chunk)
         end = check_continuity(end, chunk)
+    subruns = _merged(chunks)
+    data = np.empty(sum(chunk.n for chunk in chunks), dtype=first.dtype)
     # As plain bytes: joining structured rows may change byte order and padding, and a copy field by
     # field is several times slower.
-    data = np.empty(sum(chunk.n for chunk in chunks), dtype=first.dtype)
     as_bytes = np.dtype((np.void, first.dtype.itemsize))
-    np.concatenate([chunk.data.view(as_bytes) for chunk in chunks], out=data.view(as_bytes))
-    return _trusted(first, first.start, end, data, _merged(chunks))
+    joined, filled = data.view(as_bytes), 0
+    chunks.reverse()
+    del chunk
+    while chunks:
+        rows = chunks.pop().data.view(as_bytes)
+        joined[filled : filled + len(rows)] = rows
+        filled += len(rows)
+    return _trusted(first, first.start, end, data, subruns)
 
 
 def check_continuity(previous_end: int | None, chunk: Chunk) -> int:

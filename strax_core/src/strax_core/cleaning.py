@@ -1,16 +1,26 @@
 """Removes what writers that died left behind. It judges tickets, never a chunk by its age."""
 
 import json
+import logging
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from strax_core.backend import StorageBackend
-from strax_core.errors import DataCorrupted, DataNotAvailable, ObjectMissing
+from strax_core.errors import (
+    ConfigError,
+    DataCorrupted,
+    DataNotAvailable,
+    ObjectMissing,
+    ReadOnlyError,
+)
 from strax_core.layout import FAILURE_NOTE_START, STAGING, Staging, prefix_of
 from strax_core.medium import Entry, Medium
-from strax_core.settling import named_files
+from strax_core.metadata import Metadata
+from strax_core.settling import is_there, named_files
+
+_LOG = logging.getLogger("strax_core")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +34,15 @@ class Leftover:
 def clean(backend: StorageBackend, *, grace_s: float, dry_run: bool = True) -> list[Leftover]:
     """Return what dead writers left; remove it unless `dry_run`.
 
-    A writer is dead if it was silent for `grace_s`, by the place's own clock. A living one fences itself
-    after half of its grace time; so `grace_s` must not be below that of any writer at work.
+    A writer is dead if it was silent for `grace_s`, by the place's own clock. A living one fences
+    itself after half of its grace time; so `grace_s` must not be below that of any writer at work.
 
     Raises:
+        ReadOnlyError: this backend cannot write, so no writer can have died here.
         StorageError: the place could not be read, or something could not be removed.
     """
+    if backend.saver_class is None:
+        raise ReadOnlyError(f"{backend.place}: {type(backend).__name__} cannot clean up")
     old_ns = now_ns(backend) - int(grace_s * 1e9)
     leftovers: list[Leftover] = []
     for entry in list(backend.list(STAGING)):
@@ -41,6 +54,7 @@ def clean(backend: StorageBackend, *, grace_s: float, dry_run: bool = True) -> l
     if not dry_run:
         for leftover in leftovers:
             backend.delete(leftover.path)
+        _drop_empty_folders(backend)
     return leftovers
 
 
@@ -52,6 +66,18 @@ def now_ns(medium: Medium) -> int:
         return next(entry.modified_ns for entry in medium.list(STAGING, starts_with=name))
     finally:
         medium.delete(f"{STAGING}/{name}")
+
+
+def _drop_empty_folders(backend: StorageBackend) -> None:
+    """Remove what a writer leaves that dies before its ticket is there.
+
+    By deleting a file that is not there: a medium with folders then drops those that are empty,
+    while deleting the folder itself could take the ticket of a writer that begins just now.
+    """
+    for entry in list(backend.list(STAGING)):
+        path = f"{STAGING}/{entry.name}"
+        if entry.is_folder and not any(True for _ in backend.list(path)):
+            backend.delete(f"{path}/nothing")
 
 
 def _of_key(backend: StorageBackend, key_name: str, old_ns: int) -> Iterator[Leftover]:
@@ -75,16 +101,19 @@ def _of_writer(backend: StorageBackend, staging: Staging) -> Iterator[Leftover]:
     """What one dead writer left, its ticket last."""
     backend_key = str(_read_json(backend, staging.ticket).get("backend_key", staging.backend_key))
     try:
-        metadata = backend.get_metadata(backend_key)
+        metadata = _complete_metadata(backend, backend_key)
+    except ConfigError as error:
+        # In a newer format: whose files those are, only a newer version can tell.
+        _LOG.warning("%s/%s is left alone: %s", backend.place, staging.folder, error)
+        return
+    has_committed = metadata is not None and metadata.write_id == staging.write_id
+    if metadata is not None:
+        # Also if it has not committed: it may have, and been replaced itself before it could
+        # delete.
         in_use = set(named_files(metadata))
-        has_committed = metadata.write_id == staging.write_id
-    except (DataNotAvailable, DataCorrupted):
-        in_use, has_committed = set(), False
-    if has_committed:
-        for name in _read_json(backend, staging.replaced).get("files", ()):
-            if isinstance(name, str) and name not in in_use:
-                yield Leftover(f"{backend_key}/{name}", "a file of data that were replaced")
-    else:
+        in_use |= {name.partition("/")[0] for name in in_use}
+        yield from _replaced(backend, backend_key, staging, in_use)
+    if not has_committed:
         for entry in backend.list(backend_key):
             is_chunk = (
                 entry.name.startswith(prefix_of(backend_key)) and staging.write_id in entry.name
@@ -97,6 +126,24 @@ def _of_writer(backend: StorageBackend, staging: Staging) -> Iterator[Leftover]:
         if has_committed
         else "a writer that never committed",
     )
+
+
+def _complete_metadata(backend: StorageBackend, backend_key: str) -> Metadata | None:
+    try:
+        metadata = backend.get_metadata(backend_key)
+    except (DataNotAvailable, DataCorrupted):
+        return None
+    return metadata if metadata.is_complete else None
+
+
+def _replaced(
+    backend: StorageBackend, backend_key: str, staging: Staging, in_use: set[str]
+) -> Iterator[Leftover]:
+    """What the data named that this writer replaced, or was about to."""
+    for name in _read_json(backend, staging.replaced).get("files", ()):
+        path = f"{backend_key}/{name}"
+        if isinstance(name, str) and name not in in_use and is_there(backend, path):
+            yield Leftover(path, "a file of data that were replaced")
 
 
 def _read_json(medium: Medium, path: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from strax_core.settling import SettlingSaver
 
 
 class ConditionalSaver(SettlingSaver):
-    """Chunks lie under the final prefix, with this writing in their names; the metadata make them data."""
+    """Chunks lie under the final prefix, named after this writing; the metadata make them data."""
 
     def _file_name(self, chunk_i: int) -> str:
         # Never the same path twice: a write whose answer was lost may land late.
@@ -31,10 +31,10 @@ class ConditionalSaver(SettlingSaver):
         self._replace_metadata(metadata)
 
     def _discard(self) -> None:
-        if not self._is_published():
-            for entry in self.medium.list(
-                self.backend_key, starts_with=prefix_of(self.backend_key)
-            ):
-                if not entry.is_folder and self.write_id in entry.name:
-                    self.medium.delete(f"{self.backend_key}/{entry.name}")
+        if self._is_published():
+            self._tidy()
+            return
+        for entry in self.medium.list(self.backend_key, starts_with=prefix_of(self.backend_key)):
+            if not entry.is_folder and self.write_id in entry.name:
+                self.medium.delete(f"{self.backend_key}/{entry.name}")
         self.medium.delete(self.staging.folder)

@@ -33,6 +33,7 @@ def open_storage(
     settings: Settings | None = None,
     registry: Registry | None = None,
     from_file: bool = False,
+    readonly: bool = False,
 ) -> StorageFrontend:
     """Return the frontend that a user named.
 
@@ -46,6 +47,7 @@ def open_storage(
         registry: by default that of this process.
         from_file: the spec stands in the settings' file: relative paths start at the file, and a
             text that is neither name, path nor URL is an error.
+        readonly: open it to look only, whatever the settings say: then nothing is made either.
 
     Raises:
         ConfigError: an unknown name, key or value.
@@ -53,7 +55,7 @@ def open_storage(
     """
     if isinstance(spec, StorageFrontend):
         return spec
-    opener = Opener(settings, registry)
+    opener = Opener(settings, registry, overrides={"readonly": True} if readonly else {})
     folder = opener.settings.folder if from_file else Path.cwd()
     if isinstance(spec, Mapping):
         return opener.from_table(Table(spec, "storage given as a dictionary", folder))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from strax_core.backend import StorageBackend
-from strax_core.errors import ObjectMissing, RunMetadataNotAvailable
+from strax_core.errors import ObjectMissing, ReadOnlyError, RunMetadataNotAvailable
 from strax_core.frontend import Location, StorageFrontend
 from strax_core.keys import DataKey, Match
 from strax_core.runs import (
@@ -44,6 +44,9 @@ class DirectoryFrontend(StorageFrontend):
         return decode_run_document(raw, f"{self._backend.place}/{name}")
 
     def _write_run_metadata(self, run_id: str, document: Mapping[str, Any]) -> None:
+        if self._backend.saver_class is None:
+            kind = type(self._backend).__name__
+            raise ReadOnlyError(f"{self._backend.place}: {kind} cannot write")
         self._backend.write(run_document_name(run_id), [encode_run_document(document, run_id)])
 
     def _scan_runs(self) -> Iterator[Mapping[str, Any]]:

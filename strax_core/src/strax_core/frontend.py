@@ -1,5 +1,6 @@
 """Role 1: finds where data is and tells one or more backends; keeps documents about runs."""
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -20,6 +21,9 @@ from strax_core.loader import Loader
 from strax_core.metadata import Metadata
 from strax_core.runs import select_fields
 from strax_core.saver import OVERWRITE, Saver
+from strax_core.suggestions import did_you_mean
+
+_LOG = logging.getLogger("strax_core")
 
 
 class State(Enum):
@@ -53,8 +57,9 @@ class StorageFrontend:
         backends: by name, one or more.
         name: what a person calls this place; unique in a context.
         readonly: refuse to write anything.
-        overwrite: what a saver may replace: ``never``, ``if_broken`` (what nobody can read),
-        ``always``. take_only: the only data types that this place reads and keeps; empty: all.
+        overwrite: what a saver may replace: ``never`` anything, ``if_broken`` what nobody can read,
+            ``always``.
+        take_only: the only data types that this place reads and keeps; empty: all.
         exclude: data types that this place does not read or keep.
         storage_type: how near it is; smaller is asked first (0 memory, 1 local, 4 remote, 10 tape).
         compressor: codec for what is written here; None: what the data plugin says.
@@ -147,9 +152,17 @@ class StorageFrontend:
             DataNotAvailable: it is not here; the message says what was looked at.
             StorageError: it may be here, but a backend failed and no other has it.
         """
+        return next(self.find_all(key, match))
+
+    def find_all(self, key: DataKey, match: Match = STRICT) -> Iterator[Location]:
+        """Iterate over all such locations, nearest first; each is looked at when it is asked for.
+
+        Raises:
+            DataNotAvailable, StorageError: there is none; as `find`.
+        """
         if not self.wants(key.data_type):
             raise DataNotAvailable(f"{self.name} does not take {key.data_type}")
-        return self._nearest(key, self._find(key, match), match)
+        yield from self._usable(key, self._find(key, match), match)
 
     def find_several(self, keys: Sequence[DataKey], match: Match = STRICT) -> list[Location | None]:
         """Answer `find` for many keys at once: None where data are not here, or cannot be read."""
@@ -157,24 +170,29 @@ class StorageFrontend:
         answers: dict[str, Location] = {}
         for key, locations in zip(wanted, self._find_several(wanted, match), strict=True):
             try:
-                answers[key.name] = self._nearest(key, locations, match)
-            except StorageError:
+                answers[key.name] = next(self._usable(key, locations, match))
+            except DataNotAvailable:
                 continue
+            except Exception as error:  # noqa: BLE001 - one piece of data does not spoil the others
+                _LOG.warning("%s could not say whether it has %s: %s", self.name, key, error)
         return [answers.get(key.name) for key in keys]
 
     def get_metadata(self, key: DataKey, match: Match = STRICT) -> Metadata:
         """Return the metadata of a stored piece of data; errors as `find`."""
-        metadata = self.find(key, match).metadata
-        if metadata is None:  # pragma: no branch - `find` always reads them
-            raise DataNotAvailable(f"{self.name}: {key} has no metadata")
-        return metadata
+        return self.loader(key, match).metadata
 
     def loader(self, key: DataKey, match: Match = STRICT) -> Loader:
         """Return what loads a piece of data; errors as `find`."""
-        location = self.find(key, match)
-        return self.backends[location.backend].loader(
-            location.backend_key, metadata=location.metadata
-        )
+        return self.loader_at(self.find(key, match))
+
+    def loader_at(self, location: Location) -> Loader:
+        """Return what loads the data at a location that `find` gave."""
+        return self._backend_of(location).loader(location.backend_key, metadata=location.metadata)
+
+    def report_failure(self, location: Location, error: BaseException) -> None:
+        """Tell this frontend, and the log, that loading from a location failed."""
+        _LOG.warning("%s could not load %s: %s", self.name, location.backend_key, error)
+        self._failed(location, error)
 
     def saver(
         self, key: DataKey, metadata: Mapping[str, Any], *, overwrite: str | None = None
@@ -198,7 +216,7 @@ class StorageFrontend:
         problem: StorageError = ReadOnlyError(f"{self.name} has no place for {key}")
         for location in self._reserve(key):
             try:
-                saver = self.backends[location.backend].saver(
+                saver = self._backend_of(location).saver(
                     location.backend_key,
                     metadata,
                     overwrite=overwrite,
@@ -208,8 +226,8 @@ class StorageFrontend:
                 self._failed(location, error)
                 problem = error
                 continue
-            saver.after_commit = lambda final, at=location: self._committed(key, at, final)  # type: ignore[misc]
-            saver.after_failure = lambda error, at=location: self._failed(at, error)  # type: ignore[misc]
+            saver.after_commit = lambda final, at=location: self._committed(key, at, final)
+            saver.after_failure = lambda error, at=location: self._failed(at, error)
             return saver
         raise problem
 
@@ -224,7 +242,7 @@ class StorageFrontend:
             raise ReadOnlyError(f"{self.name} is read-only")
         self.find(key)
         for location in self._find(key, STRICT):
-            self.backends[location.backend].remove(location.backend_key)
+            self._backend_of(location).remove(location.backend_key)
             self._forget(key, location)
 
     # Runs
@@ -256,25 +274,32 @@ class StorageFrontend:
 
     # Inside
 
-    def _nearest(self, key: DataKey, locations: Sequence[Location], match: Match) -> Location:
-        failure: StorageError | None = None
+    def _usable(
+        self, key: DataKey, locations: Iterable[Location], match: Match
+    ) -> Iterator[Location]:
+        failure: Exception | None = None
         reasons = []
+        n_usable = 0
         for location in locations:
             try:
-                return self._checked(key, location, match)
+                checked = self._checked(key, location, match)
             except DataNotAvailable as error:
                 reasons.append(str(error))
-            except StorageError as error:
+            except Exception as error:  # noqa: BLE001 - one bad backend does not spoil the others
                 self._failed(location, error)
                 failure = failure or error
-        if failure is not None:
-            raise failure
-        raise DataNotAvailable("; ".join(reasons) or f"{self.name} has no {key}")
+            else:
+                n_usable += 1
+                yield checked
+        if not n_usable:
+            raise failure or DataNotAvailable("; ".join(reasons) or f"{self.name} has no {key}")
 
     def _checked(self, key: DataKey, location: Location, match: Match) -> Location:
+        if location.state is State.WRITING:
+            raise DataNotAvailable(f"{self.name}: {key} is being written")
         metadata = location.metadata
         if metadata is None:
-            metadata = self.backends[location.backend].get_metadata(location.backend_key)
+            metadata = self._backend_of(location).get_metadata(location.backend_key)
         if not metadata.is_complete:
             reason = (metadata.exception or "its writing has not ended").strip().splitlines()[-1]
             raise DataNotAvailable(f"{metadata.place}: not complete: {reason}")
@@ -285,6 +310,15 @@ class StorageFrontend:
         if not match.accepts(key.lineage, metadata.lineage):
             raise DataNotAvailable(f"{metadata.place}: has another lineage than {key}")
         return replace(location, metadata=metadata)
+
+    def _backend_of(self, location: Location) -> StorageBackend:
+        try:
+            return self.backends[location.backend]
+        except KeyError as error:
+            raise ConfigError(
+                f"{self.name} has no backend {location.backend!r} "
+                f"{did_you_mean(location.backend, self.backends)}"
+            ) from error
 
     def _has(self, key: DataKey) -> bool:
         try:

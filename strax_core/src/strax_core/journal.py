@@ -48,6 +48,14 @@ class Journal:
 
     def _as_owner(self) -> None:
         self._owner_pid = os.getpid()
+        self._begin()
+
+    def _mind_fork(self) -> None:
+        if self._pid != os.getpid():
+            self._begin()  # we have another process's letters, and perhaps a lock that it held
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
         self._writer = secrets.token_hex(4)
         self._segments = 0
         self._pending: list[ChunkInfo] = []
@@ -61,6 +69,11 @@ class Journal:
         """Whether this process opened the ticket, and is neither a fork nor a pickled copy."""
         return self._owner_pid == os.getpid()
 
+    @property
+    def is_fenced(self) -> bool:
+        """Whether this writer was silent for so long that it may never go on."""
+        return self._silence_s() > self._grace_time_s / 2
+
     def open(self, ticket: Mapping[str, Any]) -> None:
         """Write the ticket and start to beat."""
         self._beat(self._staging.ticket, ticket)
@@ -71,6 +84,7 @@ class Journal:
 
     def record(self, info: ChunkInfo) -> None:
         """Note a receipt: soon in the owner, before this returns in any other process."""
+        self._mind_fork()
         with self._lock:
             self._pending.append(info)
         if not self.is_owner:
@@ -82,9 +96,10 @@ class Journal:
         Raises:
             StorageUnavailable: fenced, for good.
         """
+        self._mind_fork()
         if not self.is_owner and self._last_beat is None:
             self._check_ticket()
-        if self._silence_s() > self._grace_time_s / 2:
+        if self.is_fenced:
             raise StorageUnavailable(
                 f"{self._medium.place}: this writer of {self._staging.backend_key} was silent for "
                 f"more than half of the grace time of {self._grace_time_s:g} s and may not go on; "

@@ -1,13 +1,13 @@
 """Keeps one data type in several places at once while it is made."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Executor
 
 from strax_core.chunk_io import encode_chunk
 from strax_core.chunks import Chunk
 from strax_core.codecs import codec_named
-from strax_core.errors import DataExistsError, StorageError
+from strax_core.errors import DataExistsError
 from strax_core.rechunk import Rechunker
 from strax_core.saver import Saver
 from strax_core.saving import InFlight
@@ -18,13 +18,15 @@ _LOG = logging.getLogger("strax_core")
 class Keeper:
     """Rechunks once, encodes once a codec, and pushes each chunk to all savers.
 
-    A saver that fails is aborted and reported, the others go on; when none is left, that raises at once.
+    A saver that fails is aborted and reported, the others go on; if none is left, that raises at
+    once.
 
     Args:
         savers: open savers of one data type, in different places.
         target_bytes: size of stored chunks; None: as they come.
         executor: where encoding and writing run; None: here.
-        in_flight_bytes: how many bytes of rows may be on their way.
+        in_flight: the writes under way of all keepers of a request, which share a budget, and are
+            all cancelled if one keeper aborts: then the request has failed.
     """
 
     def __init__(
@@ -33,24 +35,23 @@ class Keeper:
         *,
         target_bytes: int | None,
         executor: Executor | None,
-        in_flight_bytes: int,
+        in_flight: InFlight,
     ) -> None:
         self._savers = list(savers)
-        self._failures: dict[Saver, BaseException] = {}
+        self._failures: dict[Saver, Exception] = {}
+        self._aborted: set[Saver] = set()
         self._rechunker = None if target_bytes is None else Rechunker(target_bytes)
         self._executor = executor
-        self._in_flight = InFlight(in_flight_bytes)
+        self._in_flight = in_flight
         self._chunk_i = 0
 
-    def keeping(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    def keeping(self, chunks: Iterator[Chunk]) -> Generator[Chunk, None, None]:
         """Pass chunks through while they are kept; the end commits, anything else aborts."""
         try:
             for chunk in chunks:
-                for piece in [chunk] if self._rechunker is None else self._rechunker.receive(chunk):
-                    self._push(piece)
+                self._push(self._rechunked(chunk))
                 yield chunk
-            for piece in [] if self._rechunker is None else self._rechunker.flush():
-                self._push(piece)
+            self._push([] if self._rechunker is None else self._rechunker.flush())
             self._in_flight.drain()
             self._commit()
         except BaseException as error:
@@ -61,10 +62,23 @@ class Keeper:
         """Discard everything that is not committed; safe to call again."""
         self._in_flight.cancel()
         for saver in self._savers:
-            saver.abort(self._failures.get(saver, error))
+            self._abort(saver, self._failures.get(saver, error))
 
-    def _push(self, piece: Chunk) -> None:
-        self._raise_if_all_failed()
+    def _rechunked(self, chunk: Chunk) -> list[Chunk]:
+        if self._rechunker is None:
+            return [chunk]
+        held_before = self._rechunker.pending_bytes
+        pieces = self._rechunker.receive(chunk)
+        self._in_flight.budget.held_bytes += self._rechunker.pending_bytes - held_before
+        return pieces
+
+    def _push(self, pieces: list[Chunk]) -> None:
+        # A method, so that no loop variable keeps the last piece until the next comes.
+        for piece in pieces:
+            self._push_one(piece)
+
+    def _push_one(self, piece: Chunk) -> None:
+        self._drop_failed()
         by_codec: dict[str, list[Saver]] = {}
         for saver in self._savers:
             if saver not in self._failures:
@@ -74,20 +88,23 @@ class Keeper:
                 self._write(piece, self._chunk_i, codec, savers)
                 continue
             self._in_flight.make_room(piece.nbytes)
-            task: Future[None] = self._executor.submit(
-                self._write, piece, self._chunk_i, codec, savers
-            )
+            task = self._executor.submit(self._write, piece, self._chunk_i, codec, savers)
             self._in_flight.add(task, piece.nbytes)
         self._chunk_i += 1
 
     def _write(self, piece: Chunk, chunk_i: int, codec: str, savers: Sequence[Saver]) -> None:
         """Runs in a thread: encode once, write to each place; a place's failure is its own."""
-        encoded = encode_chunk(piece, codec_named(codec))
+        try:
+            encoded = encode_chunk(piece, codec_named(codec))
+        except Exception as error:  # noqa: BLE001 - those with another codec go on
+            for saver in savers:
+                self._report(saver, error)
+            return
         for saver in savers:
             if saver not in self._failures:
                 try:
                     saver.save_encoded(encoded, chunk_i, piece)
-                except StorageError as error:
+                except Exception as error:  # noqa: BLE001 - also what a storage plugin left untranslated
                     self._report(saver, error)
 
     def _commit(self) -> None:
@@ -97,20 +114,33 @@ class Keeper:
             try:
                 saver.commit()
             except DataExistsError as error:
-                # Someone else made the same data meanwhile: they are kept, which is what was wanted.
+                # Someone else made the same data meanwhile: they are kept, which was the aim.
                 _LOG.info("%s", error)
                 saver.abort()
-            except StorageError as error:
+            except Exception as error:  # noqa: BLE001 - the places that come next are still to commit
                 self._report(saver, error)
-        for saver, error in self._failures.items():
-            saver.abort(error)
-        self._raise_if_all_failed()
+        self._drop_failed()
 
-    def _report(self, saver: Saver, error: StorageError) -> None:
-        self._failures[saver] = error
+    def _drop_failed(self) -> None:
+        """Abort the savers that failed since; raise if that leaves none."""
+        if len(self._failures) == len(self._aborted):
+            return
+        self._in_flight.drain()  # so that no task writes where the abort tidies up
+        for saver, error in list(self._failures.items()):
+            self._abort(saver, error)
+        if len(self._failures) == len(self._savers):
+            raise next(iter(self._failures.values()))
+
+    def _abort(self, saver: Saver, error: BaseException) -> None:
+        if saver in self._aborted:
+            return
+        self._aborted.add(saver)
+        try:
+            saver.abort(error)
+        except Exception:  # noqa: BLE001 - the first error is the one to tell; others are to abort too
+            _LOG.exception("%r could not be aborted", saver)
+
+    def _report(self, saver: Saver, error: Exception) -> None:
+        self._failures.setdefault(saver, error)
         if len(self._savers) > 1:
             _LOG.warning("saving goes on without %r: %s", saver, error)
-
-    def _raise_if_all_failed(self) -> None:
-        if self._savers and len(self._failures) == len(self._savers):
-            raise next(iter(self._failures.values()))

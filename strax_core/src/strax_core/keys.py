@@ -6,7 +6,6 @@ import unicodedata
 from base64 import b32encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha1
 from typing import Any
 
 import numpy as np
@@ -160,6 +159,8 @@ def _digest(form: object) -> str:
         text = json.dumps(form)
     except ValueError as error:
         raise ConfigError("an integer has too many digits; give a smaller one") from error
+    from hashlib import sha1
+
     digest = sha1(text.encode("ascii"), usedforsecurity=False).digest()
     return b32encode(digest)[:_HASH_LENGTH].decode("ascii").lower()
 

@@ -65,9 +65,9 @@ class Loader:
         try:
             for info in self.metadata.chunks:
                 while waiting and ahead_bytes + info.nbytes > read_ahead_bytes:
-                    task, nbytes = waiting.popleft()
-                    ahead_bytes -= nbytes
-                    yield task.result()
+                    ahead_bytes -= waiting[0][1]
+                    # Not by way of a variable, which would keep the rows until the next are read.
+                    yield waiting.popleft()[0].result()
                 waiting.append((executor.submit(self.read_chunk, info), info.nbytes))
                 ahead_bytes += info.nbytes
             while waiting:

@@ -193,7 +193,10 @@ def parse_dtype(text: str, *, place: str) -> np.dtype[Any]:
     try:
         if len(text) > DTYPE_TEXT_MAX:
             raise ValueError("the text is too long")
-        dtype: np.dtype[Any] = np.dtype(ast.literal_eval(text))
+        descr = ast.literal_eval(text)
+        if not isinstance(descr, list):
+            raise TypeError("not a list of fields")
+        dtype: np.dtype[Any] = np.dtype(descr)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
         raise DataCorrupted(f"{place}: the metadata's dtype cannot be read: {error}") from error
     if dtype.names is None or dtype.hasobject or dtype.itemsize == 0:

@@ -1,7 +1,9 @@
 """Making frontends and backends from tables: which class, which options go to whom."""
 
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, get_type_hints
 
 from strax_core.backend import StorageBackend
@@ -26,8 +28,15 @@ def frontend_options() -> dict[str, Any]:
 class Opener:
     """Opens storage with one set of settings and one registry. Each raises as `open_storage`."""
 
-    def __init__(self, settings: Settings | None, registry: Registry | None) -> None:
+    def __init__(
+        self,
+        settings: Settings | None,
+        registry: Registry | None,
+        *,
+        overrides: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
         self._settings = settings
+        self._overrides = dict(overrides)
         self._registry = registry if registry is not None else default_registry()
 
     @property
@@ -82,7 +91,8 @@ class Opener:
         return backend
 
     def _frontend(self, served: Served, table: Table) -> StorageFrontend:
-        for_frontend, for_medium = _split(served, table)
+        values = {**table.values, **self._overrides}
+        for_frontend, for_medium = _split(served, Table(values, table.place, table.folder))
         hints = frontend_options()
         options = {key: checked_value(for_frontend, key, hints[key]) for key in for_frontend.values}
         if served.kind == "backend":

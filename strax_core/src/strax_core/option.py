@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from strax_core.errors import ConfigError
 
 
@@ -14,13 +16,19 @@ class _Omitted:
 OMITTED: Any = _Omitted()
 """Stands for "not given", since None is a value like any other."""
 
+_NUMBERS: Mapping[type, tuple[type, ...]] = {
+    int: (int, np.integer),
+    float: (float, int, np.floating, np.integer),
+}
+
 
 class Option:
     """A value that a data plugin takes: read as ``self.NAME`` or ``self.config["NAME"]``.
 
     Args:
         name: left out for a class attribute, which has one.
-        type: what a value must be an instance of (an int may stand for a float).
+        type: what a value must be an instance of. An int may stand for a float, numpy's numbers for
+            Python's, and a list for a tuple, because JSON and TOML know no other.
         default: value if nobody sets one.
         default_factory: makes the default anew for each use.
         track: whether the value stands in the lineage, and so in the key.
@@ -46,6 +54,9 @@ class Option:
         self.track = track
         self.help = help
 
+    def __repr__(self) -> str:
+        return f"<Option {self.name!r}>"
+
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = self.name or name
 
@@ -61,21 +72,33 @@ class Option:
         for values in (config, defaults):
             if self.name in values:
                 return self._checked(values[self.name], who)
-        if self.default_factory is not None:
-            return self.default_factory()
-        if self.default is OMITTED:
+        default = self.own_default()
+        if default is OMITTED:
+            told = f" ({self.help})" if self.help else ""
             raise ConfigError(
-                f"{who} needs the option {self.name!r}; it has no default ({self.help})"
+                f"{who} needs the option {self.name!r}{told}; it has no default: set it in config"
             )
-        return self.default
+        return default
+
+    def own_default(self) -> Any:
+        """Return the default, made anew if there is a factory; OMITTED if there is none."""
+        return self.default if self.default_factory is None else self.default_factory()
 
     def _checked(self, value: Any, who: str) -> Any:
-        if self.type is OMITTED or isinstance(value, self.type):
+        if self.type is OMITTED or (value is None and self.default is None):
             return value
-        if self.type is float and isinstance(value, int) and not isinstance(value, bool):
-            return value
-        wanted = getattr(self.type, "__name__", self.type)
-        raise ConfigError(f"option {self.name!r} of {who} is {value!r}; it must be a {wanted}")
+        types = self.type if isinstance(self.type, tuple) else (self.type,)
+        for one in types:
+            is_number_for_bool = isinstance(value, bool) and one in _NUMBERS
+            if isinstance(value, _NUMBERS.get(one, one)) and not is_number_for_bool:
+                return value
+        if tuple in types and isinstance(value, list):
+            return tuple(value)
+        wanted = " or ".join(getattr(one, "__name__", str(one)) for one in types)
+        raise ConfigError(
+            f"option {self.name!r} of {who} is {value!r}, a {type(value).__name__}; "
+            f"it must be of type {wanted}"
+        )
 
 
 def takes_config(*options: Option) -> Callable[[type], type]:
@@ -90,15 +113,42 @@ def takes_config(*options: Option) -> Callable[[type], type]:
 
 
 def options_of(data_plugin: type) -> dict[str, Option]:
-    """Return a class's options by name; attributes, ``options`` and `takes_config` are the same."""
+    """Return a class's options by name, inherited ones too.
+
+    Class attributes, ``options = (…)`` and ``@takes_config`` are all the same.
+
+    Raises:
+        ConfigError: one is not an `Option` or has no name, or is covered by a plain attribute,
+            which would be used and not stand in the lineage.
+    """
     found: dict[str, Option] = {}
     for ancestor in reversed(data_plugin.__mro__):
-        for value in vars(ancestor).values():
-            if isinstance(value, Option):
+        for attribute, value in vars(ancestor).items():
+            if isinstance(value, Option) and attribute != "options":
                 found[value.name] = value
-        listed = (
-            *vars(ancestor).get("options", ()),
-            *vars(ancestor).get("takes_config", {}).values(),
-        )
-        found.update({option.name: option for option in listed})
+        for option in _listed(ancestor, data_plugin.__name__):
+            found[option.name] = option
+    for attribute in dir(data_plugin):
+        _check_attribute(data_plugin, attribute)
     return found
+
+
+def _listed(ancestor: type, who: str) -> list[Option]:
+    listed = vars(ancestor).get("options", ())
+    taken = vars(ancestor).get("takes_config", {})
+    if not isinstance(listed, list | tuple) or not isinstance(taken, Mapping):
+        raise ConfigError(f"{who}: options stand in a tuple, as in options = (Option('gain'),)")
+    for option in (*listed, *taken.values()):
+        if not isinstance(option, Option) or not option.name:
+            raise ConfigError(f"{who}: {option!r} is not an Option with a name")
+    return [*listed, *taken.values()]
+
+
+def _check_attribute(data_plugin: type, attribute: str) -> None:
+    holders = [vars(each)[attribute] for each in data_plugin.__mro__ if attribute in vars(each)]
+    is_option = [isinstance(value, Option) for value in holders]
+    if any(is_option) and not all(is_option):
+        raise ConfigError(
+            f"{data_plugin.__name__}: {attribute!r} is an option in one class of its family and "
+            "something else in another; give an Option with another default, or another name"
+        )

@@ -1,16 +1,18 @@
 """The frontends of a context, asked in order; one bad place does not spoil the others."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from strax_core.errors import (
     ConfigError,
+    DataCorrupted,
     DataNotAvailable,
     ReadOnlyError,
     RunMetadataNotAvailable,
     StorageError,
+    StorageUnavailable,
 )
 from strax_core.frontend import Location, StorageFrontend
 from strax_core.keys import DataKey
@@ -19,7 +21,6 @@ from strax_core.metadata import Metadata
 from strax_core.suggestions import did_you_mean
 
 _LOG = logging.getLogger("strax_core")
-Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +43,11 @@ class Found:
 
     def loader(self) -> Loader:
         """Return what loads it; metadata are not read again."""
-        backend = self.frontend.backends[self.location.backend]
-        return backend.loader(self.location.backend_key, metadata=self.metadata)
+        return self.frontend.loader_at(self.location)
+
+    def report_failure(self, error: BaseException) -> None:
+        """Tell the frontend, and the log, that loading it failed."""
+        self.frontend.report_failure(self.location, error)
 
     def __repr__(self) -> str:
         return f"<Found {self.key} in {self.place}>"
@@ -75,30 +79,57 @@ class Places:
 
         Raises:
             DataNotAvailable: no place has it; the message says what each answered.
+            StorageError: no place could answer.
+        """
+        return next(self.find_all(key))
+
+    def has(self, key: DataKey) -> bool:
+        """Say whether there is a complete copy; a place that cannot answer is logged.
+
+        Raises:
+            StorageError: no place could answer.
+        """
+        try:
+            self.find(key)
+        except DataNotAvailable:
+            return False
+        return True
+
+    def find_all(self, key: DataKey) -> Iterator[Found]:
+        """Iterate over all copies, nearest first; a place is asked when its turn comes.
+
+        Raises:
+            DataNotAvailable, StorageError: there is none; as `find`.
         """
         problems: list[str] = []
         reasons: list[str] = []
+        failure: Exception | None = None
+        n_found = n_answers = 0
         for frontend in self._frontends:
-            try:
-                location = frontend.find(key)
-            except DataNotAvailable as error:
-                reasons.append(str(error))
-                continue
-            except Exception as error:  # noqa: BLE001 - also what a storage plugin forgot to translate
-                problems.append(_report(frontend, error))
-                continue
-            if location.metadata is not None:
-                return Found(
-                    key=key,
-                    frontend=frontend,
-                    location=location,
-                    metadata=location.metadata,
-                    problems=tuple(problems),
-                )
-        raise DataNotAvailable(
-            f"{key} is not stored in any place of this context: "
-            + ("; ".join(problems + reasons) or "it has none")
-        )
+            copies = frontend.find_all(key)
+            while True:
+                try:
+                    location = next(copies)
+                except StopIteration:
+                    break
+                except DataNotAvailable as error:
+                    reasons.append(str(error))
+                    n_answers += frontend.wants(key.data_type)
+                    break
+                except Exception as error:  # noqa: BLE001 - also what a storage plugin left untranslated
+                    problems.append(_report(frontend, error))
+                    # What cannot be used may be made again; what gives no answer may well be there.
+                    n_answers += isinstance(error, DataCorrupted | ConfigError)
+                    failure = failure or error
+                    break
+                n_found += 1
+                yield _found(key, frontend, location, problems)
+        if n_found:
+            return
+        answers = "; ".join(problems + reasons) or "it has none"
+        if failure is not None and not n_answers:
+            raise _of_same_type(failure, f"no place could say whether it has {key}: {answers}")
+        raise DataNotAvailable(f"{key} is not stored in any place of this context: {answers}")
 
     def run_metadata(
         self, run_id: str, fields: str | Sequence[str] | None = None
@@ -109,20 +140,29 @@ class Places:
             RunMetadataNotAvailable: no place has one.
             StorageError: a place could not answer, and no other has one.
         """
-        return self._first(
-            lambda frontend: frontend.run_metadata(run_id, fields),
-            RunMetadataNotAvailable,
-            f"no place of this context has a document about run {run_id}",
-        )
+        failure: Exception | None = None
+        for frontend in self._frontends:
+            try:
+                return frontend.run_metadata(run_id, fields)
+            except RunMetadataNotAvailable:
+                continue
+            except ConfigError:
+                raise  # of the run or the fields, which are the same everywhere
+            except Exception as error:  # noqa: BLE001 - another place may have it
+                _report(frontend, error)
+                failure = failure or error
+        if failure is not None:
+            raise _of_same_type(failure, f"no document about run {run_id} could be read: {failure}")
+        raise RunMetadataNotAvailable(f"no place of this context has a document about run {run_id}")
 
-    def run_metadata_or_error(self, run_id: str, field: str) -> dict[str, Any]:
-        """Return a field as `run_metadata`, but raise if a place before could not answer.
+    def run_metadata_or_error(self, run_id: str) -> dict[str, Any]:
+        """Return the document, {} if there is none; raise if a place before cannot answer.
 
         For values that change results: what cannot be read is an error, not "no values".
         """
         for frontend in self._frontends:
             try:
-                return frontend.run_metadata(run_id, field)
+                return frontend.run_metadata(run_id)
             except RunMetadataNotAvailable:
                 continue
         return {}
@@ -141,24 +181,47 @@ class Places:
             return
         raise ReadOnlyError(f"no place of this context takes a document about run {run_id}")
 
-    def _first(
-        self, ask: Callable[[StorageFrontend], Answer], absent: type[StorageError], otherwise: str
-    ) -> Answer:
-        failure: StorageError | None = None
+    def scan_runs(self) -> Iterator[dict[str, Any]]:
+        """Iterate over the documents of all runs, each run once: the nearest place's."""
+        seen: set[str] = set()
         for frontend in self._frontends:
-            try:
-                return ask(frontend)
-            except absent:
-                continue
-            except StorageError as error:
-                _report(frontend, error)
-                failure = failure or error
-        if failure is not None:
-            raise failure
-        raise absent(otherwise)
+            documents = frontend.scan_runs()
+            while True:
+                try:
+                    document = next(documents)
+                except StopIteration:
+                    break
+                except Exception as error:  # noqa: BLE001 - the other places go on
+                    _report(frontend, error)
+                    break
+                run_id = str(document.get("name"))
+                if run_id not in seen:
+                    seen.add(run_id)
+                    yield document
+
+
+def _found(
+    key: DataKey, frontend: StorageFrontend, location: Location, problems: Iterable[str]
+) -> Found:
+    return Found(
+        key=key,
+        frontend=frontend,
+        location=location,
+        metadata=frontend.loader_at(location).metadata
+        if location.metadata is None
+        else location.metadata,
+        problems=tuple(problems),
+    )
 
 
 def _report(frontend: StorageFrontend, error: BaseException) -> str:
-    text = f"{frontend.name} could not answer: {error or type(error).__name__}"
+    text = f"{frontend.name} could not answer: {str(error) or type(error).__name__}"
     _LOG.warning("%s", text)
     return text
+
+
+def _of_same_type(error: Exception, message: str) -> StorageError:
+    """Return a new error of a kind that callers know, with the old one as its cause."""
+    new = type(error)(message) if isinstance(error, StorageError) else StorageUnavailable(message)
+    new.__cause__ = error
+    return new

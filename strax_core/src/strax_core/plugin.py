@@ -1,7 +1,7 @@
 """What a data plugin is: a class that makes one data type from others, or from an instrument."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any
 
@@ -10,8 +10,8 @@ import numpy as np
 from strax_core.chunks import Chunk, check_dtype
 from strax_core.errors import ConfigError
 from strax_core.keys import check_data_type
-from strax_core.metadata import packed
-from strax_core.option import Option, options_of
+from strax_core.metadata import CHUNK_BYTES_MAX, packed
+from strax_core.option import options_of
 
 
 class SaveWhen(IntEnum):
@@ -57,6 +57,13 @@ class Plugin:
     config: Mapping[str, Any]
     deps: Mapping[str, "Plugin"]
 
+    def __getattr__(self, name: str) -> Any:
+        # Options that do not stand as class attributes are read like those that do.
+        config = self.__dict__.get("config", {})
+        if name in config:
+            return config[name]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
     def infer_dtype(self) -> Any:
         """Return the dtype, where it depends on options or dependencies (`config`, `deps`)."""
         raise NotImplementedError(f"{type(self).__name__} must set dtype, or override infer_dtype")
@@ -64,7 +71,7 @@ class Plugin:
     def setup(self) -> None:
         """Prepare for computing; `config`, `run_id` and `deps` are there."""
 
-    def compute(self, **inputs: Any) -> Any:
+    def compute(self, *args: Any, **inputs: Any) -> Any:
         """Return the rows made from the arrays of each kind, all of the same time range.
 
         Takes ``start``, ``end`` (ns) and ``chunk_i`` too, if it names them.
@@ -82,9 +89,16 @@ class Plugin:
         return False
 
     def chunk(self, *, start: int, end: int, data: np.ndarray[Any, Any]) -> Chunk:
-        """Return a chunk of this run and data type; ``[start, end)`` in ns since the Unix epoch."""
+        """Return a chunk of this run and data type; ``[start, end)`` in ns since the Unix epoch.
+
+        Its rows are a read-only view: others read them while they are encoded in other threads.
+        """
         return Chunk(
-            start=start, end=end, data=data, run_id=self.run_id, data_type=provided(type(self))
+            start=start,
+            end=end,
+            data=read_only(data),
+            run_id=self.run_id,
+            data_type=provided(type(self)),
         )
 
 
@@ -127,17 +141,27 @@ def check_data_plugin(data_plugin: Any) -> None:
             raise ConfigError(f"{name}: {ancestor.__name__} of strax is not served here")
     if not issubclass(data_plugin, Plugin):
         raise ConfigError(f"{name} is not a data plugin: it must inherit from strax_core.Plugin")
-    if not isinstance(data_plugin.provides, str) and len(data_plugin.provides) > 1:
-        raise ConfigError(f"{name} provides several data types, which is not served yet")
-    if not isinstance(data_plugin.__version__, str):
-        raise ConfigError(f"{name}: __version__ is {data_plugin.__version__!r}; it must be a text")
-    check_data_type(provided(data_plugin))
-    needed = dependencies(data_plugin)
+    _check_attributes(data_plugin)
+    needed = tuple(check_data_type(data_type) for data_type in dependencies(data_plugin))
     if len(set(needed)) < len(needed):
         raise ConfigError(f"{name} depends on a data type twice: {', '.join(needed)}")
-    for option in options_of(data_plugin).values():
-        if not isinstance(option, Option) or not option.name:
-            raise ConfigError(f"{name} has an option without a name")
+    options_of(data_plugin)
+
+
+def _check_attributes(data_plugin: type[Plugin]) -> None:
+    name = data_plugin.__name__
+    if not isinstance(data_plugin.provides, str) and len(data_plugin.provides) > 1:
+        raise ConfigError(f"{name} provides several data types, which is not served yet")
+    check_data_type(provided(data_plugin))
+    for attribute in ("data_kind", "__version__"):
+        value = getattr(data_plugin, attribute)
+        if not isinstance(value, str):
+            raise ConfigError(f"{name}: {attribute} is {value!r}; it must be a text")
+    if data_plugin.save_when not in tuple(SaveWhen):
+        raise ConfigError(f"{name}: save_when is {data_plugin.save_when!r}; give a SaveWhen")
+    size_mb: Any = data_plugin.chunk_target_size_mb
+    if not isinstance(size_mb, int | float) or not 1 <= size_mb * 1e6 < CHUNK_BYTES_MAX:
+        raise ConfigError(f"{name}: chunk_target_size_mb is {size_mb!r}; give a number above 0")
 
 
 def prepared(
@@ -163,7 +187,22 @@ def prepared(
     return instance
 
 
-def source_chunks(instance: Plugin) -> Iterator[Any] | None:
-    """Return the generator of a source that has one."""
-    chunks = getattr(instance, "chunks", None)
-    return None if chunks is None else iter(chunks())
+def missing_methods(data_plugin: type[Plugin]) -> tuple[str, ...]:
+    """Return what a class must override before it can make anything; empty if it can."""
+    if dependencies(data_plugin):
+        needed: tuple[str, ...] = ("compute",)
+    elif callable(getattr(data_plugin, "chunks", None)):
+        needed = ()
+    else:
+        needed = ("compute", "is_ready")
+    return tuple(name for name in needed if getattr(data_plugin, name) is getattr(Plugin, name))
+
+
+def read_only(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return a view that cannot be written to; anything but an array is returned as it is."""
+    given: Any = rows
+    if not isinstance(given, np.ndarray):
+        return rows
+    view = rows.view()
+    view.flags.writeable = False
+    return view

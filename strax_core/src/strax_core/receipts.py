@@ -1,6 +1,7 @@
 """Receipts of saved chunks: put in order, and found to be all there."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 from strax_core.chunk_info import ChunkInfo
 from strax_core.errors import ChunkError, DataCorrupted
@@ -9,7 +10,8 @@ from strax_core.errors import ChunkError, DataCorrupted
 def ordered_receipts(receipts: Iterable[ChunkInfo], *, where: str) -> list[ChunkInfo]:
     """Return one receipt a chunk, 0 to n - 1, found to abut.
 
-    A chunk that was saved twice (a task that was tried again) counts once, if the rows were the same.
+    A chunk that was saved twice (a task that was tried again) counts once, if the rows were the
+    same.
 
     Raises:
         DataCorrupted: a chunk is missing, or was saved with different rows.
@@ -33,9 +35,10 @@ def ordered_receipts(receipts: Iterable[ChunkInfo], *, where: str) -> list[Chunk
     if missing := sorted(set(range(max(by_number) + 1)) - set(by_number)):
         raise DataCorrupted(f"{where}: chunks {missing[:10]} were never saved")
     infos = [by_number[chunk_i] for chunk_i in sorted(by_number)]
-    for before, after in zip(infos, infos[1:], strict=False):
+    for before, after in pairwise(infos):
         if before.end != after.start:
             raise ChunkError(
-                f"{where}: chunk {after.chunk_i} starts at {after.start}, the one before ends at {before.end}"
+                f"{where}: chunk {after.chunk_i} starts at {after.start}, "
+                f"the one before ends at {before.end}"
             )
     return infos

@@ -5,7 +5,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from strax_core.chunks import Chunk, check_continuity, check_same_kind, concatenate, endtime_of
+from strax_core.chunks import (
+    Chunk,
+    check_continuity,
+    check_same_kind,
+    concatenate_and_free,
+    endtime_of,
+)
 from strax_core.errors import ConfigError
 
 # Rows closer together than this may belong together, so they are never cut apart; a cut lies half
@@ -70,9 +76,8 @@ class Rechunker:
         self._pending_rows += chunk.n
 
     def _take(self) -> Chunk:
-        taken = concatenate(self._pending)
-        self._pending, self._pending_rows = [], 0
-        return taken
+        pending, self._pending, self._pending_rows = self._pending, [], 0
+        return concatenate_and_free(pending)
 
     def _cut(self, chunk: Chunk, target_rows: int) -> list[Chunk]:
         """Emit until less than the target is left.

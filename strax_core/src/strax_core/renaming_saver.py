@@ -12,7 +12,7 @@ from strax_core.settling import SettlingSaver
 
 
 class RenamingSaver(SettlingSaver):
-    """Chunks and metadata lie in the writer's own staging until one rename gives them the final name."""
+    """Chunks and metadata lie in the writer's own staging until one rename makes them data."""
 
     def _write(self, name: str, buffers: Sequence[Buffer]) -> None:
         self.medium.write(f"{self.staging.data}/{name}", buffers)
@@ -57,8 +57,10 @@ class RenamingSaver(SettlingSaver):
         self.medium.rename(self.staging.data, folder)
 
     def _discard(self) -> None:
-        if not self._is_published():
-            self.medium.delete(f"{self.backend_key}/{self.write_id}")
+        if self._is_published():
+            self._tidy()
+            return
+        self.medium.delete(f"{self.backend_key}/{self.write_id}")
         self.medium.delete(self.staging.data)
         self.medium.delete(self.staging.folder)
 

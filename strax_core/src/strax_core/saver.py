@@ -18,7 +18,6 @@ from strax_core.codecs import codec_named
 from strax_core.errors import (
     ChunkError,
     ConfigError,
-    DataCorrupted,
     DataExistsError,
     ObjectMissing,
     StorageError,
@@ -39,19 +38,20 @@ class Saver:
     """Guides the writing of one piece of data to one place.
 
     - ``with saver:`` commits when left normally, and aborts on any exception.
-    - Nothing is visible before `commit`; the first of two writers wins, the other gets `DataExistsError`.
-    - `save` may be called in any thread, and in other processes on a pickled copy; `commit` only where
-      the saver was made.
+    - Nothing is visible before `commit`; the first of two writers wins, the other gets
+      `DataExistsError`.
+    - `save` may be called in any thread, and in other processes on a pickled copy; `commit` only
+      where the saver was made.
 
     To override for another kind of place: `_write`, `_publish`, `_discard`.
 
     Args:
         medium: the place's byte verbs.
         backend_key: folder of this piece of data.
-        metadata: what is known before the first chunk; ``run_id data_type data_kind dtype compressor
-            lineage lineage_hash`` at least.
-        overwrite: what may be replaced: ``never`` anything, ``if_broken`` what nobody can read, ``always``.
-        grace_time_s: after how long a silent writer counts as dead.
+        metadata: what is known before the first chunk; ``run_id data_type data_kind dtype
+            compressor lineage lineage_hash`` at least.
+        overwrite: what may be replaced: ``never`` anything, ``if_broken`` what nobody can read,
+        ``always``. grace_time_s: after how long a silent writer counts as dead.
     """
 
     def __init__(
@@ -167,8 +167,8 @@ class Saver:
         """Check that all is there, and make it visible.
 
         Args:
-            receipts: of chunks 0 to n - 1, each once; left out, those that this saver and its copies
-                in other processes gave.
+            receipts: of chunks 0 to n - 1, each once; left out, those that this saver and its
+                copies in other processes gave.
 
         Raises:
             DataExistsError: someone else was first, or may not be replaced.
@@ -206,7 +206,7 @@ class Saver:
         self._journal.close()
         try:
             self._discard()
-            if isinstance(error, Exception):
+            if isinstance(error, Exception) and not isinstance(error, DataExistsError):
                 self._leave_note(error)
         except StorageError as failure:
             # The first error is the one to tell; `clean` removes what is left.
@@ -268,7 +268,7 @@ class Saver:
         return Metadata(document, place=self.metadata.place)
 
     def _published(self) -> Metadata | None:
-        """Read what stands under the final name; None if there is none, DataCorrupted if unreadable."""
+        """Read what has the final name; None if nothing has, DataCorrupted if it is unreadable."""
         try:
             raw = self.medium.read(metadata_path(self.backend_key))
         except ObjectMissing:

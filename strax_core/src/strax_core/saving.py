@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
+from dataclasses import dataclass
 from typing import Any
 
 from strax_core.chunks import Chunk
@@ -11,28 +12,36 @@ from strax_core.rechunk import Rechunker
 IN_FLIGHT_BYTES = 256 << 20
 
 
-class InFlight:
-    """Tasks under way in an executor, bounded by the bytes of rows that they hold.
+@dataclass
+class Budget:
+    """How many bytes of rows may be held at once, and how many are; for one thread."""
 
-    Every task's exception surfaces: in the `add` that waits for it, or in `drain`.
+    limit_bytes: int
+    held_bytes: int = 0
+
+
+class InFlight:
+    """Tasks under way in an executor, bounded by the bytes of rows that they and others hold.
+
+    Every task's exception surfaces: in the `make_room` that waits for it, or in `drain`.
     """
 
-    def __init__(self, limit_bytes: int = IN_FLIGHT_BYTES) -> None:
-        self._limit_bytes = limit_bytes
+    def __init__(self, budget: Budget | None = None) -> None:
+        self.budget = budget or Budget(IN_FLIGHT_BYTES)
         self._tasks: deque[tuple[Future[Any], int]] = deque()
-        self._bytes = 0
 
     def make_room(self, size_bytes: int) -> None:
         """Wait until a task of this size fits; one task always does."""
         while self._tasks and (
-            self._bytes + size_bytes > self._limit_bytes or self._tasks[0][0].done()
+            self.budget.held_bytes + size_bytes > self.budget.limit_bytes
+            or self._tasks[0][0].done()
         ):
             self._wait_for_one()
 
     def add(self, task: Future[Any], size_bytes: int) -> None:
         """Take note of a task just started."""
         self._tasks.append((task, size_bytes))
-        self._bytes += size_bytes
+        self.budget.held_bytes += size_bytes
 
     def drain(self) -> None:
         """Wait for all tasks; the first exception is raised, after all have ended."""
@@ -45,8 +54,8 @@ class InFlight:
     def cancel(self) -> None:
         """Cancel what has not begun and wait for the rest, whose outcome no longer matters."""
         tasks = [task for task, _ in self._tasks]
+        self.budget.held_bytes -= sum(size_bytes for _, size_bytes in self._tasks)
         self._tasks.clear()
-        self._bytes = 0
         for task in tasks:
             task.cancel()
         for task in tasks:
@@ -55,7 +64,7 @@ class InFlight:
 
     def _wait_for_one(self) -> None:
         task, size_bytes = self._tasks.popleft()
-        self._bytes -= size_bytes
+        self.budget.held_bytes -= size_bytes
         task.result()
 
 
@@ -66,7 +75,7 @@ def save_all(
     target_bytes: int | None,
     executor: Executor | None,
 ) -> None:
-    """Call `save` for each chunk with its number, rechunked to `target_bytes` unless that is None."""
+    """Call `save` for each chunk with its number, rechunked unless `target_bytes` is None."""
     in_flight = InFlight()
     try:
         for chunk_i, chunk in enumerate(

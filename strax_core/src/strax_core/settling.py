@@ -1,8 +1,8 @@
-"""The last step of a commit, on any medium: settled when its answer was lost, and replacing old data."""
+"""The last step of a commit: settled when its answer was lost, and replacing old data."""
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from strax_core.errors import (
     DataCorrupted,
@@ -12,7 +12,8 @@ from strax_core.errors import (
     StorageError,
     StorageUnavailable,
 )
-from strax_core.layout import metadata_path
+from strax_core.layout import Staging, metadata_name, metadata_path
+from strax_core.medium import Medium
 from strax_core.metadata import Metadata, encode_document
 from strax_core.saver import Saver
 
@@ -23,40 +24,45 @@ class SettlingSaver(Saver):
     """What the two ways of committing share.
 
     - "It exists" is believed only when the metadata there show another `write_id`: ours is success.
-    - A step whose answer was lost is repeated until the answer is definite. Reading back "nothing there"
-      is not definite: the lost step may still land.
+    - A step whose answer was lost is repeated until the answer is definite. Reading back "nothing
+      there" is not definite: the lost step may still land.
     """
 
     settle_time_s = 60.0
     """How long a step with lost answers is repeated before its outcome is called unknown."""
     settle_pause_s = 0.1
+    _replaced_files: Sequence[str] = ()
+    _has_replaced = False
+    """Whether there were metadata to replace; without them it is certain who was first."""
 
     def _settle(self, step: Callable[[], None]) -> bool:
-        """Do `step` until its answer is definite; True: ours is visible, False: the target is taken.
+        """Do `step` until its answer is definite; True: ours is visible, False: it is taken.
 
         Raises:
             StorageUnavailable: no definite answer in time.
             DataCorrupted: what was to be moved has vanished.
         """
+        self._journal.check_alive()
         give_up = time.monotonic() + self.settle_time_s
         pause_s = self.settle_pause_s
         while True:
             try:
                 return self._step_once(step)
             except StorageUnavailable as error:
-                if time.monotonic() > give_up:
-                    raise StorageUnavailable(
-                        f"{self.metadata.place}: whether the commit of {self.write_id} happened is unknown; "
-                        "nothing was discarded: ask for the data again, or let `strax clean` settle it"
-                    ) from error
-                _LOG.warning(
-                    "%s: no answer to the commit, trying again: %s", self.metadata.place, error
-                )
+                unanswered = error
+            _LOG.warning(
+                "%s: no answer to the commit, trying again: %s", self.metadata.place, unanswered
+            )
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, 5.0)
+            if self._journal.is_fenced or time.monotonic() > give_up:
+                raise StorageUnavailable(
+                    f"{self.metadata.place}: whether the commit of {self.write_id} happened is "
+                    "unknown; nothing was discarded: ask for the data again, "
+                    "or let `strax clean` settle it"
+                ) from unanswered
 
     def _step_once(self, step: Callable[[], None]) -> bool:
-        self._journal.check_alive()
         try:
             step()
         except ObjectExists:
@@ -86,11 +92,14 @@ class SettlingSaver(Saver):
         """
         old: Metadata | None = None
         has_metadata = True
+        files: list[str] = []
         try:
             old = self._published()
             has_metadata = old is not None
+            files = [] if old is None else named_files(old)
         except DataCorrupted as error:
             _LOG.warning("%s: what stands there cannot be read: %s", self.metadata.place, error)
+            files = self._files_of_nobody()
         is_broken = old is None or not old.is_complete
         if self.overwrite == "never" or (self.overwrite == "if_broken" and not is_broken):
             raise DataExistsError(
@@ -98,22 +107,74 @@ class SettlingSaver(Saver):
                 + ("something" if is_broken else "data")
                 + f" stands there already; overwrite is {self.overwrite!r}"
             )
-        return has_metadata, [] if old is None else named_files(old)
+        return has_metadata, files
+
+    def _files_of_nobody(self) -> list[str]:
+        """Return what lies beside unreadable metadata, but for what belongs to writers at work."""
+        # The files first: whoever brought one has had a ticket since before, and keeps it if it
+        # committed meanwhile (see `_has_rivals`). A writer that comes later brings no listed one.
+        entries = list(self.medium.list(self.backend_key))
+        writers = [each.name for each in self.medium.list(self.staging.of_key) if each.is_folder]
+        return [
+            entry.name
+            for entry in entries
+            if entry.name != metadata_name(self.backend_key)
+            and not any(write_id in entry.name for write_id in writers)
+        ]
 
     def _replace_metadata(self, metadata: Metadata) -> None:
-        """Replace the metadata file in one step, then delete exactly what the old one named."""
+        """Replace the metadata file in one step; `_tidy` deletes exactly what the old one named."""
+        self._note_replaced([])  # before the old metadata are read: see `_has_rivals`
         has_metadata, old_files = self._replaceable()
-        path = metadata_path(self.backend_key)
+        self._has_replaced = has_metadata
         # Should we die between the two steps, `clean` finds here what is left to delete.
-        self.medium.write(self.staging.replaced, [encode_document({"files": old_files})])
+        self._note_replaced(old_files)
+        self._replaced_files = sorted(set(old_files) - set(named_files(metadata)))
+        path = metadata_path(self.backend_key)
 
         def publish() -> None:
             self.medium.write(path, [metadata.to_bytes()], create_only=not has_metadata)
 
         if not self._settle(publish):
             raise DataExistsError(f"{self.metadata.place}: someone else replaced the data first")
-        for name in sorted(set(old_files) - set(named_files(metadata))):
-            self.medium.delete(f"{self.backend_key}/{name}")
+
+    def _note_replaced(self, files: list[str]) -> None:
+        self.medium.write(self.staging.replaced, [encode_document({"files": files})])
+
+    def _tidy(self) -> None:
+        try:
+            for name in self._replaced_files:
+                self.medium.delete(f"{self.backend_key}/{name}")
+            if self._has_replaced and self._has_rivals():
+                _LOG.info("%s: replaced, but perhaps not for long", self.metadata.place)
+                return
+        except StorageError as error:
+            # The new data are visible, so this save has not failed; its ticket tells `clean` the
+            # rest.
+            _LOG.warning("%s: committed, but its ticket stays: %s", self.metadata.place, error)
+            return
+        super()._tidy()
+
+    def _has_rivals(self) -> bool:
+        """Say whether another writer may replace our data without knowing of them.
+
+        Two that replace the same old data both succeed. Only `clean` can know then that the first
+        one's chunks are of no use: by its ticket, which must stay. A rival that read the old
+        metadata before we replaced them had announced itself before that; so looking afterwards
+        finds every one.
+        """
+        return any(
+            entry.is_folder
+            and entry.name != self.write_id
+            and is_there(self.medium, Staging(self.backend_key, entry.name).replaced)
+            for entry in list(self.medium.list(self.staging.of_key))
+        )
+
+
+def is_there(medium: Medium, path: str) -> bool:
+    """Say whether there is such a file or folder."""
+    folder, _, name = path.rpartition("/")
+    return any(entry.name == name for entry in medium.list(folder, starts_with=name))
 
 
 def named_files(metadata: Metadata) -> list[str]:

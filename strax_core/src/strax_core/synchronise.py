@@ -1,126 +1,192 @@
 """Several inputs of one data plugin, cut so that each step has the same stretch of time of all."""
 
+from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from strax_core.chunks import Chunk, concatenate, endtime_of
+from strax_core.chunks import Chunk, check_continuity, concatenate, endtime_of
 from strax_core.errors import ChunkError
 
 
 class Synchroniser:
-    """Iterates over aligned chunks of several data types.
+    """Iterates over aligned chunks of several data types; a single one passes as it is.
 
-    Cuts fall only where no row of any input is cut; nothing is read further ahead than that needs.
+    - A row of `time` t is in the step with ``start <= t < end``, and no row is cut.
+    - Rows of zero duration at the very end come in a last step of zero duration.
+    - Nothing is read further ahead than that needs.
+
+    Raises:
+        ChunkError: the inputs do not start, or do not end, at the same time; or one has no chunks.
     """
 
-    def __init__(self, inputs: Mapping[str, Iterator[Chunk]]) -> None:
-        self._inputs = dict(inputs)
-        self._waiting: dict[str, Chunk] = {}
+    def __init__(self, inputs: Mapping[str, Iterator[Chunk]], *, who: str = "") -> None:
+        self._inputs = [_Input(name, chunks) for name, chunks in inputs.items()]
+        self._who = f"{who}: " if who else ""
 
     def __iter__(self) -> Iterator[dict[str, Chunk]]:
-        for name in self._inputs:
-            if not self._fetch(name):
-                raise ChunkError(f"the input {name} has no chunks")
+        for each in self._inputs:
+            if not each.fetch():
+                raise ChunkError(f"{self._who}the input {each.name} has no chunks")
+        if len(self._inputs) == 1:
+            yield from self._inputs[0].alone()
+            return
+        if len({each.start for each in self._inputs}) > 1:
+            raise ChunkError(f"{self._who}{self._spans()}: they do not start at the same time")
+        yield from self._steps()
+
+    def _steps(self) -> Iterator[dict[str, Chunk]]:
+        n_given = 0
         while True:
-            end = self._common_end()
-            start = next(iter(self._waiting.values())).start
-            if end > start or all(chunk.end == start for chunk in self._waiting.values()):
-                yield self._take(end)
-                if not self._refill():
-                    return
-            elif not any([self._fetch(name) for name in self._shortest()]):
-                raise ChunkError(f"the inputs {self._described()} do not end at the same time")
+            for each in self._inputs:
+                each.fetch_some_time()
+            start, end = self._inputs[0].start, self._common_end()
+            if end == start and self._fetch_shortest():
+                continue
+            if end == start and any(each.end > start for each in self._inputs):
+                raise ChunkError(f"{self._who}{self._spans()}: they do not end at the same time")
+            if end > start or not n_given or any(each.has_rows for each in self._inputs):
+                yield {each.name: each.take(end) for each in self._inputs}
+                n_given += 1
+            if end == start:
+                return
 
     def _common_end(self) -> int:
-        """The latest time at which every waiting chunk may be cut."""
-        end = min(chunk.end for chunk in self._waiting.values())
+        """The latest time at which every input may be cut."""
+        end = min(each.end for each in self._inputs)
         while True:
-            earlier = min(latest_cut(chunk, end) for chunk in self._waiting.values())
+            earlier = min(each.latest_cut(end) for each in self._inputs)
             if earlier == end:
                 return end
             end = earlier
 
-    def _take(self, end: int) -> dict[str, Chunk]:
-        taken = {}
-        for name, chunk in self._waiting.items():
-            if chunk.end == end:
-                taken[name], self._waiting[name] = chunk, chunk.split(end)[1]
-            else:
-                taken[name], self._waiting[name] = chunk.split(end)
-        return taken
+    def _fetch_shortest(self) -> bool:
+        end = min(each.end for each in self._inputs)
+        fetched = [each.fetch() for each in self._inputs if each.end == end]
+        return any(fetched)
 
-    def _refill(self) -> bool:
-        """Fetch for each input that is used up; False when all inputs are."""
-        used_up = [name for name, chunk in self._waiting.items() if chunk.end == chunk.start]
-        fetched = [self._fetch(name) for name in used_up]
-        if len(used_up) == len(self._waiting) and not any(fetched):
-            return False
-        missing = [name for name, got in zip(used_up, fetched, strict=True) if not got]
-        if missing:
-            raise ChunkError(f"the inputs {self._described()} do not end at the same time")
-        return True
+    def _spans(self) -> str:
+        return ", ".join(f"{each.name} [{each.start}, {each.end})" for each in self._inputs)
 
-    def _shortest(self) -> list[str]:
-        end = min(chunk.end for chunk in self._waiting.values())
-        return [name for name, chunk in self._waiting.items() if chunk.end == end]
 
-    def _fetch(self, name: str) -> bool:
-        chunk = next(self._inputs[name], None)
+class _Input:
+    """One input: the chunks that were fetched and not yet taken."""
+
+    def __init__(self, name: str, chunks: Iterator[Chunk]) -> None:
+        self.name = name
+        self._chunks = chunks
+        self._waiting: deque[Chunk] = deque()
+
+    @property
+    def start(self) -> int:
+        return self._waiting[0].start
+
+    @property
+    def end(self) -> int:
+        return self._waiting[-1].end
+
+    @property
+    def has_rows(self) -> bool:
+        return any(chunk.n for chunk in self._waiting)
+
+    def alone(self) -> Iterator[dict[str, Chunk]]:
+        while self._waiting:
+            end = self.end
+            yield {self.name: self._waiting.pop()}
+            if self.fetch():
+                check_continuity(end, self._waiting[0])
+
+    def fetch(self) -> bool:
+        chunk = next(self._chunks, None)
         if chunk is None:
             return False
-        waiting = self._waiting.get(name)
-        is_used_up = waiting is None or (waiting.start == waiting.end and not waiting.n)
-        self._waiting[name] = (
-            chunk if is_used_up or waiting is None else concatenate([waiting, chunk])
-        )
+        if self._waiting:
+            check_continuity(self.end, chunk)
+        self._waiting.append(chunk)
         return True
 
-    def _described(self) -> str:
-        return ", ".join(f"{name} (at {chunk.end})" for name, chunk in self._waiting.items())
+    def fetch_some_time(self) -> None:
+        """Fetch until there is something to cut, or nothing more comes."""
+        while self.end == self.start and self.fetch():
+            pass
+
+    def latest_cut(self, at_ns: int) -> int:
+        """Return the latest time up to `at_ns` that cuts no row; borders of chunks never do."""
+        for chunk in self._waiting:
+            if at_ns <= chunk.end:
+                return latest_cut(chunk, at_ns)
+        return self.end
+
+    def take(self, end: int) -> Chunk:
+        """Return the rows before `end`; in a step of zero duration, the last, all that is left."""
+        if end == self.start:
+            return concatenate(list(self._waiting))
+        taken: list[Chunk] = []
+        while self._waiting[0].end < end:
+            taken.append(self._waiting.popleft())
+        before, after = split_before(self._waiting.popleft(), end)
+        if after.n or after.end > after.start or not self._waiting:
+            self._waiting.appendleft(after)
+        return concatenate([*taken, before])
+
+
+def split_before(chunk: Chunk, at_ns: int) -> tuple[Chunk, Chunk]:
+    """Split so that rows of zero duration on the cut go right, also at the end of the chunk.
+
+    Otherwise the same row could go left in one input and right in another, by their borders.
+    """
+    n_left = bisect_left(chunk.data["time"], at_ns)
+    if at_ns < chunk.end or n_left == chunk.n:
+        return chunk.split(at_ns)
+    return (
+        replace(chunk, data=chunk.data[:n_left]),
+        replace(chunk, start=at_ns, data=chunk.data[n_left:], subruns=None),
+    )
 
 
 def latest_cut(chunk: Chunk, at_ns: int) -> int:
     """Return the latest time up to `at_ns` at which no row of the chunk is cut."""
-    if not chunk.n:
+    n_before = bisect_left(chunk.data["time"], at_ns)
+    if not n_before:
         return at_ns
-    times = np.asarray(chunk.data["time"], dtype=np.int64)
-    ends = endtime_of(chunk.data)
-    while True:
-        cut = np.flatnonzero((times < at_ns) & (ends > at_ns))
-        if not len(cut):
-            return at_ns
-        at_ns = int(times[cut[0]])
+    times = np.asarray(chunk.data["time"][:n_before], dtype=np.int64)
+    # A long early row may outlast many later ones: compare with the latest end so far.
+    latest_ends = np.maximum.accumulate(endtime_of(chunk.data[:n_before]))
+    if latest_ends[-1] <= at_ns:
+        return at_ns
+    free = np.flatnonzero(latest_ends[:-1] <= times[1:])
+    return int(times[free[-1] + 1 if len(free) else 0])
 
 
 def merge_columns(chunks: Mapping[str, Chunk], *, kind: str) -> np.ndarray[Any, Any]:
-    """Return one array with the columns of several data types of one kind; the first one's win.
+    """Return one array with the columns of several data types of one kind.
+
+    Of a column that several have, the last one's is taken, as in strax.
 
     Raises:
         ChunkError: they do not have the same rows.
     """
-    parts = [chunk.data for chunk in chunks.values()]
-    first = parts[0]
-    for name, rows in zip(chunks, parts, strict=True):
-        if len(rows) != len(first) or not np.array_equal(rows["time"], first["time"]):
+    if len(chunks) == 1:
+        return next(iter(chunks.values())).data
+    first_name, first = next(iter(chunks.items()))
+    columns: dict[str, tuple[Any, np.ndarray[Any, Any]]] = {}
+    for name, chunk in chunks.items():
+        if chunk.n != first.n or not np.array_equal(chunk.data["time"], first.data["time"]):
             raise ChunkError(
-                f"{name} and {next(iter(chunks))} are of the kind {kind}, but do not have the same rows"
+                f"{name} and {first_name} are of the kind {kind}, but do not have the same rows"
             )
-    if len(parts) == 1:
-        return first
-    fields: dict[str, tuple[Any, np.ndarray[Any, Any]]] = {}
-    for rows in parts:
-        for field in rows.dtype.names or ():
-            if field not in fields:
-                fields[field] = (_described_field(rows.dtype, field), rows[field])
-    merged = np.empty(len(first), dtype=[described for described, _ in fields.values()])
-    for field, (_, values) in fields.items():
+        for field in chunk.dtype.names or ():
+            columns[field] = (_description(chunk.dtype, field), chunk.data[field])
+    merged = np.empty(first.n, dtype=[description for description, _ in columns.values()])
+    for field, (_, values) in columns.items():
         merged[field] = values
     return merged
 
 
-def _described_field(dtype: np.dtype[Any], name: str) -> tuple[Any, np.dtype[Any]]:
+def _description(dtype: np.dtype[Any], name: str) -> tuple[Any, np.dtype[Any]]:
     field = dtype.fields[name]  # type: ignore[index]
-    title = field[2] if len(field) > 2 else None  # noqa: PLR2004 - numpy's (dtype, offset[, title])
-    return ((title, name) if title is not None else name, field[0])
+    title = tuple(field)[2:]  # numpy gives (dtype, offset) or (dtype, offset, title)
+    return ((*title, name) if title else name, field[0])

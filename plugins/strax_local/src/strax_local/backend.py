@@ -48,16 +48,19 @@ class LocalBackend(StorageBackend):
     def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> "ListOfBytes":
         answers = []
         with self._errors(path) as full, open(full, "rb") as file:
+            end = os.fstat(file.fileno()).st_size
             for offset, size in ranges:
-                file.seek(offset)
-                answers.append(file.read(size))
-                if len(answers[-1]) != size:
-                    raise DataCorrupted(f"{full} ends before {size} bytes at {offset}")
+                if 0 <= offset <= offset + size <= end:
+                    file.seek(offset)
+                    answers.append(file.read(size))
+                    if len(answers[-1]) == size:
+                        continue
+                raise DataCorrupted(f"{full} has {end} bytes; {size} at {offset} were asked for")
         return answers
 
     def list(self, folder: str, *, starts_with: str = "") -> Iterator[Entry]:
         try:
-            with self._errors(folder) as full, os.scandir(full) as found:
+            with self._errors(folder or None) as full, os.scandir(full) as found:
                 for item in found:
                     if item.name.startswith(starts_with):
                         try:
@@ -103,9 +106,9 @@ class LocalBackend(StorageBackend):
             self._sync_folder(os.path.dirname(full_source))
 
     @contextmanager
-    def _errors(self, path: str) -> Iterator[str]:
-        """Give the full path and translate errors; a vanished root is no missing file."""
-        full = os.path.join(self._root, checked_path(path)) if path else self._root
+    def _errors(self, path: str | None) -> Iterator[str]:
+        """Give the full path (None: the root) and translate errors; a vanished root has its own."""
+        full = self._root if path is None else os.path.join(self._root, checked_path(path))
         try:
             with storage_errors(full):
                 yield full

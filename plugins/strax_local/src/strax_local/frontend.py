@@ -1,11 +1,11 @@
 """A directory as a frontend: core's `DirectoryFrontend`, which makes the directory if it is new."""
 
 import os
+from contextlib import suppress
 from typing import Any
 
 from strax_core import DirectoryFrontend
 from strax_local.backend import LocalBackend
-from strax_local.translate_errors import storage_errors
 
 
 class LocalFrontend(DirectoryFrontend):
@@ -22,5 +22,7 @@ class LocalFrontend(DirectoryFrontend):
         if not self.readonly and not os.path.isdir(backend.place):
             parent = os.path.dirname(backend.place)
             if os.path.isdir(parent):
-                with storage_errors(backend.place):
+                # If it cannot be made, whoever asks for something here is told why: not here, where
+                # it would keep all other places of a context from opening.
+                with suppress(OSError):
                     os.makedirs(backend.place, exist_ok=True)

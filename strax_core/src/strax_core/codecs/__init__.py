@@ -10,7 +10,6 @@ from strax_core.codecs.base import (
     WholeFileCodec,
     bytes_of,
 )
-from strax_core.registry import default_registry
 
 __all__ = [
     "ALL",
@@ -32,5 +31,7 @@ def codec_named(name: str) -> Codec:
         ConfigError: no codec has this name.
         PluginError: its storage plugin is broken, or two claim the name.
     """
+    from strax_core.registry import default_registry
+
     codec: Codec = default_registry().codec(name).load_target()()
     return codec

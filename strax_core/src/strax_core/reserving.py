@@ -1,0 +1,87 @@
+"""Opens savers for a piece of data, in every place that takes it."""
+
+import logging
+import os
+import secrets
+from functools import cache
+from typing import Any
+
+from strax_core.codecs import codec_named
+from strax_core.errors import DataExistsError, ReadOnlyError
+from strax_core.keys import DataKey
+from strax_core.metadata import dtype_text
+from strax_core.places import Places
+from strax_core.plugin import Plugin
+from strax_core.saver import Saver
+
+DEFAULT_COMPRESSOR = "zstd"
+REFUSALS = (ReadOnlyError, DataExistsError)
+"""What a place answers that is well and does not take the data."""
+_LOG = logging.getLogger("strax_core")
+
+
+def open_savers(
+    places: Places, key: DataKey, instance: Plugin, opened: list[Saver], *, again: bool
+) -> list[Exception]:
+    """Open a saver in each place; return why the others have none. One bad place is only reported.
+
+    Args:
+        places: all that may take it.
+        key: what is to be saved.
+        instance: what makes it.
+        opened: the savers are added here, so that none is forgotten if this is interrupted.
+        again: replace what is stored, but where the place's `overwrite` is ``never``.
+    """
+    reasons: list[Exception] = []
+    first_metadata = metadata_before(key, instance)
+    for frontend in places:
+        compressor = frontend.compressor or instance.compressor or DEFAULT_COMPRESSOR
+        overwrite = "always" if again and frontend.overwrite == "if_broken" else None
+        try:
+            codec_named(compressor)
+            opened.append(
+                frontend.saver(
+                    key, {**first_metadata, "compressor": compressor}, overwrite=overwrite
+                )
+            )
+        except REFUSALS as error:
+            _LOG.debug("%s is not kept in %s: %s", key, frontend.name, error)
+            reasons.append(error)
+        except Exception as error:  # noqa: BLE001 - the other places may take it
+            _LOG.warning("%s is not kept in %s: %s", key, frontend.name, error)
+            reasons.append(error)
+    return reasons
+
+
+def metadata_before(key: DataKey, instance: Plugin) -> dict[str, Any]:
+    """Return what is known of a piece of data before its first chunk, wherever it is kept."""
+    import platform
+    import socket
+
+    return {
+        "data_id": secrets.token_hex(8),
+        "run_id": key.run_id,
+        "data_type": key.data_type,
+        "data_kind": instance.data_kind,
+        "dtype": dtype_text(instance.dtype),
+        "lineage": key.lineage.as_json(),
+        "lineage_hash": key.lineage_hash,
+        "chunk_target_size_mb": instance.chunk_target_size_mb,
+        "writer": {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "python": platform.python_version(),
+            "strax_core": _own_version(),
+            "data_plugin_module": type(instance).__module__,
+        },
+    }
+
+
+@cache
+def _own_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("strax-core")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,39 @@
+"""The contract kit: checks that every storage plugin passes, and what they are made of.
+
+Needs pytest. A storage plugin's test is a subclass of `BackendContract` with two fixtures.
+"""
+
+import pytest
+
+for part in ("byte", "race", "dataset", "damage", "cleaning", "fault"):
+    pytest.register_assert_rewrite(f"strax_core.testing.{part}_checks")
+
+from strax_core.cleaning import clean  # noqa: E402
+from strax_core.testing.byte_checks import ByteChecks  # noqa: E402 - after the registration
+from strax_core.testing.cleaning_checks import CleaningChecks  # noqa: E402
+from strax_core.testing.contract import BackendContract  # noqa: E402
+from strax_core.testing.damage_checks import DamageChecks  # noqa: E402
+from strax_core.testing.dataset_checks import DatasetChecks  # noqa: E402
+from strax_core.testing.fault_checks import FaultChecks  # noqa: E402
+from strax_core.testing.faults import Call, Fault, FaultyBackend, Moment  # noqa: E402
+from strax_core.testing.race_checks import RaceChecks  # noqa: E402
+from strax_core.testing.raw import RawAccess, RawFolder, RawMemory, everything  # noqa: E402
+
+__all__ = [
+    "BackendContract",
+    "ByteChecks",
+    "Call",
+    "CleaningChecks",
+    "DamageChecks",
+    "DatasetChecks",
+    "Fault",
+    "FaultChecks",
+    "FaultyBackend",
+    "Moment",
+    "RaceChecks",
+    "RawAccess",
+    "RawFolder",
+    "RawMemory",
+    "clean",
+    "everything",
+]

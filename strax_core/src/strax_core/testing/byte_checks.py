@@ -1,0 +1,312 @@
+"""The contract of the byte verbs: what is written comes back, and nothing else is touched."""
+
+import pickle
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from strax_core.backend import StorageBackend
+from strax_core.errors import ConfigError, DataCorrupted, ObjectExists, ObjectMissing, StorageError
+from strax_core.layout import STAGING
+from strax_core.medium import Entry
+from strax_core.testing.base import ContractBase, renames
+from strax_core.testing.raw import RawAccess, everything
+
+OUTSIDE = (
+    *("", "/x", "..", "../x", "a/../x", "a/../../x", "a/..", ".", "a/./x", "./x"),
+    *("a//x", "a/", "a\\x", "..\\x", "a\0x", "a\nx", "a\x7fx"),
+)
+NAMES = (
+    *(
+        "plain",
+        "Größe",
+        "测试",
+        "with space",
+        "%2F",
+        "a+b",
+        "a#b",
+        "a?b=c&d",
+        "a:b",
+        "-dash",
+        "dot.",
+    ),
+    *("~home", "$HOME", "*", "a'b\"c", "x" * 200),
+)
+
+
+def contents(size: int) -> bytes:
+    """Return bytes that do not compress and in which every shift shows."""
+    return np.random.default_rng(size).bytes(size)
+
+
+def listed(backend: StorageBackend, folder: str, starts_with: str = "") -> dict[str, Entry]:
+    """Return a listing by name, without the writers' own folder; no name may come twice."""
+    entries = list(backend.list(folder, starts_with=starts_with))
+    by_name = {entry.name: entry for entry in entries}
+
+    assert len(by_name) == len(entries)
+    if not folder:
+        by_name.pop(STAGING, None)
+    return by_name
+
+
+class ByteChecks(ContractBase):
+    """`read`, `read_ranges`, `list`, `write`, `delete`, `rename`."""
+
+    @pytest.mark.parametrize("size", [0, 1, 32_767, 32_768, 32_769])
+    def test_bytes_come_back(self, backend: StorageBackend, raw: RawAccess, size: int) -> None:
+        backend.write("folder/file", [contents(size)])
+
+        assert raw.read("folder/file") == contents(size)
+        assert backend.read("folder/file") == contents(size)
+
+    def test_a_large_file_comes_back(self, backend: StorageBackend, raw: RawAccess) -> None:
+        backend.write("folder/file", [contents(self.large_bytes)])
+
+        assert raw.read("folder/file") == contents(self.large_bytes)
+        assert backend.read("folder/file") == contents(self.large_bytes)
+
+    def test_every_kind_of_buffer_is_written(self, backend: StorageBackend, raw: RawAccess) -> None:
+        array = memoryview(np.arange(5, dtype=np.uint8))  # type: ignore[arg-type]
+        backend.write("file", [b"bytes,", bytearray(b"bytearray,"), memoryview(b"view,"), array])
+        backend.write("no buffers", [])
+        backend.write("empty ones", [b"", b"x", memoryview(b"")])
+
+        assert raw.read("file") == b"bytes,bytearray,view,\0\1\2\3\4"
+        assert raw.read("no buffers") == b""
+        assert raw.read("empty ones") == b"x"
+
+    def test_a_buffer_may_be_used_again_after_writing(
+        self, backend: StorageBackend, raw: RawAccess
+    ) -> None:
+        buffer = bytearray(b"old")
+        backend.write("file", [buffer])
+        buffer[:] = b"new"
+
+        assert raw.read("file") == b"old"
+        assert backend.read("file") == b"old"
+
+    def test_reading_what_is_missing_says_so(self, backend: StorageBackend) -> None:
+        backend.write("folder/file", [b"x"])
+
+        for path in ("missing", "folder/missing", "missing/file", "folder", "folder/file/below"):
+            with pytest.raises(ObjectMissing):
+                backend.read(path)
+            with pytest.raises(ObjectMissing):
+                backend.read_ranges(path, [(0, 1)])
+
+    def test_ranges_come_in_the_order_asked(self, backend: StorageBackend, raw: RawAccess) -> None:
+        data = contents(70_000)
+        raw.write("file", data)
+        ranges = [(69_999, 1), (0, 3), (32_760, 20), (1, 40_000), (5, 0), (70_000, 0), (0, 3)]
+
+        assert backend.read_ranges("file", ranges) == [data[at : at + n] for at, n in ranges]
+        assert backend.read_ranges("file", [(0, 70_000)]) == [data]
+        assert backend.read_ranges("file", []) == []
+
+    @pytest.mark.parametrize("bad", [(8, 3), (10, 1), (11, 0), (100, 5), (0, 11), (-1, 3), (2, -1)])
+    def test_a_range_beyond_the_end_is_never_short(
+        self, backend: StorageBackend, raw: RawAccess, bad: tuple[int, int]
+    ) -> None:
+        raw.write("file", b"0123456789")
+
+        with pytest.raises(DataCorrupted):
+            backend.read_ranges("file", [(0, 2), bad])
+
+    def test_a_listing_is_one_level(self, backend: StorageBackend, raw: RawAccess) -> None:
+        for path in ("top", "a/file", "a/other", "a/deep/file", "b/file"):
+            raw.write(path, b"12345")
+        root, folder = listed(backend, ""), listed(backend, "a")
+
+        assert {name: entry.is_folder for name, entry in root.items()} == {
+            "top": False,
+            "a": True,
+            "b": True,
+        }
+        assert {name: entry.is_folder for name, entry in folder.items()} == {
+            "file": False,
+            "other": False,
+            "deep": True,
+        }
+        assert set(listed(backend, "a/deep")) == {"file"}
+
+    def test_a_folder_that_is_not_there_lists_as_empty(self, backend: StorageBackend) -> None:
+        assert listed(backend, "") == {}
+        assert listed(backend, "missing") == {}
+        assert listed(backend, "missing/deep", starts_with="x") == {}
+
+    def test_entries_tell_size_and_time(self, backend: StorageBackend) -> None:
+        tolerance_ns = int(self.clock_tolerance_s * 1e9)
+        backend.write("folder/first", [b"12345", b"678"])
+        backend.write("folder/second", [b""])
+        entries = listed(backend, "folder")
+
+        assert {name: entry.size_bytes for name, entry in entries.items()} == {
+            "first": 8,
+            "second": 0,
+        }
+        assert listed(backend, "")["folder"].size_bytes == 0
+        assert entries["second"].modified_ns >= entries["first"].modified_ns
+        for entry in entries.values():
+            assert abs(entry.modified_ns - time.time_ns()) < tolerance_ns
+
+    def test_writing_again_makes_a_file_newer(self, backend: StorageBackend) -> None:
+        backend.write("file", [b"old"])
+        before = listed(backend, "")["file"].modified_ns
+        backend.write("file", [b"newer"])
+
+        assert listed(backend, "")["file"].modified_ns >= before
+        assert listed(backend, "")["file"].size_bytes == 5
+
+    def test_a_listing_can_be_narrowed(self, backend: StorageBackend, raw: RawAccess) -> None:
+        for path in ("f/abc", "f/abd/x", "f/b", "f/Abc", "fabc"):
+            raw.write(path, b"")
+
+        assert set(listed(backend, "f", "ab")) == {"abc", "abd"}
+        assert set(listed(backend, "f", "abc")) == {"abc"}
+        assert set(listed(backend, "f", "abcd")) == set()
+        assert set(listed(backend, "", "f")) == {"f", "fabc"}
+
+    def test_a_long_listing_is_whole(self, backend: StorageBackend, raw: RawAccess) -> None:
+        names = {f"file-{i:04d}" for i in range(1001)}
+        for name in names:
+            raw.write(f"folder/{name}", b"")
+
+        assert set(listed(backend, "folder")) == names
+
+    def test_a_name_is_not_mistaken_for_one_it_begins(
+        self, backend: StorageBackend, raw: RawAccess
+    ) -> None:
+        for folder in ("run_1", "run_10", "run_1x", "run_1/run_1"):
+            raw.write(f"{folder}/file", b"x")
+
+        assert set(listed(backend, "run_1")) == {"file", "run_1"}
+        assert set(listed(backend, "run")) == set()
+        backend.delete("run_1")
+        assert everything(raw) == {"run_10/file", "run_1x/file"}
+        backend.delete("run")
+        assert everything(raw) == {"run_10/file", "run_1x/file"}
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_any_name_goes_there_and_back(
+        self, backend: StorageBackend, raw: RawAccess, name: str
+    ) -> None:
+        backend.write(f"{name}/{name}", [b"x"])
+
+        assert everything(raw) == {f"{name}/{name}"}
+        assert set(listed(backend, "")) == {name}
+        assert set(listed(backend, name, name)) == {name}
+        assert backend.read(f"{name}/{name}") == b"x"
+        backend.delete(f"{name}/{name}")
+        assert listed(backend, name) == {}
+
+    def test_writing_replaces(self, backend: StorageBackend, raw: RawAccess) -> None:
+        backend.write("file", [b"a long old one"])
+        backend.write("file", [b"new"])
+
+        assert raw.read("file") == b"new"
+        assert everything(raw) == {"file"}
+
+    def test_a_reader_sees_the_old_bytes_or_the_new(
+        self, backend: StorageBackend, second: StorageBackend
+    ) -> None:
+        versions = [bytes([letter]) * 300_000 for letter in b"ab"]
+        backend.write("folder/file", [versions[0]])
+        stop = threading.Event()
+        seen: set[bytes] = set()
+        names: set[str] = set()
+
+        def keep_reading() -> None:
+            while not stop.is_set():
+                seen.add(second.read("folder/file"))
+                names.update(entry.name for entry in second.list("folder"))
+
+        reader = threading.Thread(target=keep_reading)
+        reader.start()
+        for i in range(30):
+            backend.write("folder/file", [versions[i % 2][:150_000], versions[i % 2][150_000:]])
+        stop.set()
+        reader.join()
+
+        assert seen <= set(versions)
+        assert names == {"file"}
+
+    def test_create_only_writes_what_is_new(self, backend: StorageBackend, raw: RawAccess) -> None:
+        backend.write("folder/file", [b"first"], create_only=True)
+
+        with pytest.raises(ObjectExists):
+            backend.write("folder/file", [b"second"], create_only=True)
+        assert raw.read("folder/file") == b"first"
+        assert everything(raw) == {"folder/file"}
+        backend.delete("folder/file")
+        backend.write("folder/file", [b"third"], create_only=True)
+        assert raw.read("folder/file") == b"third"
+
+    def test_deleting_a_file_touches_no_other(
+        self, backend: StorageBackend, raw: RawAccess
+    ) -> None:
+        for path in ("a/file", "a/file2", "a/file.old", "a/fil", "file"):
+            raw.write(path, b"x")
+        backend.delete("a/file")
+        backend.delete("a/file")
+
+        assert everything(raw) == {"a/file2", "a/file.old", "a/fil", "file"}
+
+    def test_deleting_a_folder_takes_all_in_it_and_nothing_else(
+        self, backend: StorageBackend, raw: RawAccess
+    ) -> None:
+        for path in ("a/b/c/deep", "a/b/file", "a/bb/file", "a/b.txt", "b/file"):
+            raw.write(path, b"x")
+        backend.delete("a/b")
+
+        assert everything(raw) == {"a/bb/file", "a/b.txt", "b/file"}
+
+    def test_deleting_nothing_is_fine(self, backend: StorageBackend, raw: RawAccess) -> None:
+        raw.write("file", b"x")
+        for path in ("missing", "missing/deep/file", "fil"):
+            backend.delete(path)
+
+        assert everything(raw) == {"file"}
+
+    @pytest.mark.parametrize("path", OUTSIDE)
+    def test_a_path_that_leaves_the_place_is_refused(
+        self, backend: StorageBackend, raw: RawAccess, path: str
+    ) -> None:
+        raw.write("a/x", b"untouched")
+        verbs: list[Callable[[], object]] = [
+            lambda: backend.read(path),
+            lambda: backend.read_ranges(path, [(0, 1)]),
+            lambda: backend.write(path, [b"bad"]),
+            lambda: backend.write(path, [b"bad"], create_only=True),
+            lambda: backend.delete(path),
+        ]
+        if path:  # "" is the root, which may be listed
+            verbs.append(lambda: list(backend.list(path)))
+        if renames(backend):
+            verbs.append(lambda: backend.rename("a", path))
+            verbs.append(lambda: backend.rename(path, "b"))
+
+        for verb in verbs:
+            with pytest.raises(ConfigError):
+                verb()
+        assert everything(raw) == {"a/x"}
+        assert raw.read("a/x") == b"untouched"
+
+    def test_it_has_a_name(self, backend: StorageBackend) -> None:
+        assert backend.place
+        assert backend.place in repr(backend)
+        assert type(backend).__name__ in repr(backend)
+
+    def test_it_pickles_or_says_that_it_does_not(self, backend: StorageBackend) -> None:
+        backend.write("folder/file", [b"x"])
+
+        if self.pickles:
+            copy = pickle.loads(pickle.dumps(backend))
+            assert copy.place == backend.place
+            assert copy.read("folder/file") == b"x"
+        else:
+            with pytest.raises(StorageError):
+                pickle.dumps(backend)

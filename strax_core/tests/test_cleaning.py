@@ -1,0 +1,165 @@
+import json
+import time
+from contextlib import suppress
+
+import pytest
+
+from strax_core.cleaning import clean, now_ns
+from strax_core.errors import ReadOnlyError, StorageError
+from strax_core.memory import ConditionalMemoryBackend, MemoryBackend
+from strax_core.testing import FaultyBackend, RawMemory, everything
+from strax_core.testing.cleaning_checks import kill
+from strax_core.testing.dataset_checks import (
+    KEY,
+    METADATA,
+    named_paths,
+    new_saver,
+    sample_bytes,
+    stored_bytes,
+)
+from strax_core.testing.samples import sample_chunks, save_sample
+
+HOUR_NS = 3600 * 10**9
+
+
+@pytest.fixture(params=[MemoryBackend, ConditionalMemoryBackend])
+def backend(request: pytest.FixtureRequest) -> MemoryBackend:
+    made: MemoryBackend = request.param()
+    return made
+
+
+def age(backend: MemoryBackend, path_part: str, by_ns: int) -> None:
+    """Make files look older."""
+    files = backend._storage.files
+    for path, (data, modified_ns) in list(files.items()):
+        if path_part in path:
+            files[path] = (data, modified_ns - by_ns)
+
+
+def test_the_last_beat_decides_and_not_the_age_of_chunks(backend: MemoryBackend) -> None:
+    saver = new_saver(backend)
+    for chunk_i, chunk in enumerate(sample_chunks(KEY)):
+        saver.save(chunk, chunk_i)
+    age(backend, "peaks-", 10 * HOUR_NS)
+    age(backend, "ticket.json", 10 * HOUR_NS)
+    beat = f".staging/{KEY.name}/{saver.write_id}/journal-00000000-000000.json"
+    backend.write(beat, [b'{"chunks": []}'])
+
+    assert clean(backend, grace_s=3600, dry_run=False) == []
+    saver.commit()
+    assert stored_bytes(backend) == sample_bytes()
+
+
+def test_a_writer_silent_for_longer_than_the_grace_time_is_dead(backend: MemoryBackend) -> None:
+    dead = new_saver(backend)
+    dead.save(sample_chunks(KEY)[0], 0)
+    kill(dead)
+    age(backend, dead.write_id, HOUR_NS // 2)
+    assert clean(backend, grace_s=3600, dry_run=False) == []
+    age(backend, dead.write_id, HOUR_NS)
+
+    assert clean(backend, grace_s=3600, dry_run=False)
+    assert everything(RawMemory(backend)) == set()
+
+
+def test_what_is_committed_stays_however_old_it_is(backend: MemoryBackend) -> None:
+    save_sample(backend, KEY)
+    age(backend, "", 1000 * HOUR_NS)
+
+    assert clean(backend, grace_s=0, dry_run=False) == []
+    assert stored_bytes(backend) == sample_bytes()
+
+
+def test_old_files_of_a_replacement_that_died_halfway_are_removed(backend: MemoryBackend) -> None:
+    raw = RawMemory(backend)
+    save_sample(backend, KEY)
+    old = {path: raw.read(path) for path in named_paths(raw) - {METADATA}}
+    metadata = save_sample(backend, KEY, sample_chunks(KEY, mark=2), overwrite="always")
+    folder = f".staging/{KEY.name}/{metadata.write_id}"
+    for path, data in old.items():
+        raw.write(path, data)
+    raw.write(f"{folder}/ticket.json", json.dumps({"backend_key": KEY.name}).encode())
+    names = [path.removeprefix(f"{KEY.name}/") for path in old]
+    raw.write(f"{folder}/replaced.json", json.dumps({"files": names}).encode())
+    clean(backend, grace_s=0, dry_run=False)
+
+    assert everything(raw) == named_paths(raw)
+    assert stored_bytes(backend) == sample_bytes(mark=2)
+
+
+def test_a_replacement_that_died_before_its_commit_takes_nothing_of_the_old(
+    backend: MemoryBackend,
+) -> None:
+    raw = RawMemory(backend)
+    save_sample(backend, KEY)
+    dead = new_saver(backend, overwrite="always")
+    dead.save(sample_chunks(KEY, mark=2)[0], 0)
+    kill(dead)
+    names = [path.removeprefix(f"{KEY.name}/") for path in named_paths(raw) - {METADATA}]
+    raw.write(
+        f".staging/{KEY.name}/{dead.write_id}/replaced.json", json.dumps({"files": names}).encode()
+    )
+    clean(backend, grace_s=0, dry_run=False)
+
+    assert everything(raw) == named_paths(raw)
+    assert stored_bytes(backend) == sample_bytes()
+
+
+@pytest.mark.parametrize("bad", [b"", b"{", b"[]", b'{"backend_key": 7}'])
+def test_a_ticket_that_makes_no_sense_is_removed_too(backend: MemoryBackend, bad: bytes) -> None:
+    save_sample(backend, KEY)
+    before = everything(RawMemory(backend))
+    RawMemory(backend).write(f".staging/{KEY.name}/0123/ticket.json", bad)
+    RawMemory(backend).write(f".staging/{KEY.name}/0123/replaced.json", bad)
+    clean(backend, grace_s=0, dry_run=False)
+
+    assert everything(RawMemory(backend)) == before
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/outside", "../run_2-peaks-abc/file"])
+def test_a_ticket_cannot_make_it_delete_elsewhere(backend: MemoryBackend, name: str) -> None:
+    raw = RawMemory(backend)
+    metadata = save_sample(backend, KEY)
+    raw.write("run_2-peaks-abc/file", b"another's")
+    raw.write("outside", b"another's")
+    raw.write(
+        f".staging/{KEY.name}/{metadata.write_id}/replaced.json",
+        json.dumps({"files": [name]}).encode(),
+    )
+    with suppress(StorageError):
+        clean(backend, grace_s=0, dry_run=False)
+
+    assert {"run_2-peaks-abc/file", "outside"} <= everything(raw)
+    assert stored_bytes(backend) == sample_bytes()
+
+
+def test_unfinished_files_are_removed_when_they_are_old(backend: MemoryBackend) -> None:
+    raw = RawMemory(backend)
+    backend.write(".staging/tmp-0123456789abcdef", [b"half"])
+    assert clean(backend, grace_s=3600, dry_run=False) == []
+    age(backend, "tmp-", 2 * HOUR_NS)
+    (left,) = clean(backend, grace_s=3600, dry_run=False)
+
+    assert left.path == ".staging/tmp-0123456789abcdef"
+    assert left.reason
+    assert everything(raw) == set()
+
+
+def test_time_is_told_by_the_clock_of_the_place(
+    backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there_ns = time.time_ns() + 5 * HOUR_NS
+    monkeypatch.setattr("strax_core.memory.time.time_ns", lambda: there_ns)
+
+    assert now_ns(backend) == there_ns
+    assert everything(RawMemory(backend)) == set()
+
+
+def test_a_place_that_cannot_be_written_cannot_be_cleaned(backend: MemoryBackend) -> None:
+    save_sample(backend, KEY)
+    readonly = FaultyBackend(backend)
+    readonly.saver_class = None  # type: ignore[misc]
+
+    with pytest.raises(ReadOnlyError):
+        clean(readonly, grace_s=0, dry_run=False)
+    assert readonly.calls == []
