@@ -5,7 +5,7 @@ from contextlib import suppress
 import pytest
 
 from strax_core.cleaning import clean, now_ns
-from strax_core.errors import ReadOnlyError, StorageError
+from strax_core.errors import DataExistsError, ReadOnlyError, StorageError
 from strax_core.memory import ConditionalMemoryBackend, MemoryBackend
 from strax_core.testing import FaultyBackend, RawMemory, everything
 from strax_core.testing.cleaning_checks import kill
@@ -163,3 +163,55 @@ def test_a_place_that_cannot_be_written_cannot_be_cleaned(backend: MemoryBackend
     with pytest.raises(ReadOnlyError):
         clean(readonly, grace_s=0, dry_run=False)
     assert readonly.calls == []
+
+
+def test_a_file_list_that_names_the_folder_of_data_in_use_takes_nothing(
+    backend: MemoryBackend,
+) -> None:
+    raw = RawMemory(backend)
+    raw.write(METADATA, b"unreadable")
+    metadata = save_sample(backend, KEY)  # a RenamingSaver puts its chunks into a sub-folder
+    folders = sorted({str(info.filename).partition("/")[0] for info in metadata.chunks if info.n})
+    raw.write(
+        f".staging/{KEY.name}/0123/ticket.json", json.dumps({"backend_key": KEY.name}).encode()
+    )
+    raw.write(f".staging/{KEY.name}/0123/replaced.json", json.dumps({"files": folders}).encode())
+    clean(backend, grace_s=0, dry_run=False)
+
+    assert stored_bytes(backend) == sample_bytes()
+
+
+def test_the_writers_of_data_in_a_newer_format_are_left_alone(backend: MemoryBackend) -> None:
+    raw = RawMemory(backend)
+    dead = new_saver(backend)
+    dead.save(sample_chunks(KEY)[0], 0)
+    kill(dead)
+    raw.write(METADATA, json.dumps({"format_version": 99}).encode())
+    before = everything(raw)
+
+    assert clean(backend, grace_s=0, dry_run=False) == []
+    assert everything(raw) == before
+
+
+def test_nothing_stays_of_data_that_nobody_could_read(backend: MemoryBackend) -> None:
+    raw = RawMemory(backend)
+    raw.write(METADATA, b"{")
+    raw.write(f"{KEY.name}/{KEY.name.partition('-')[2]}-000000", b"of the unreadable")
+    at_work = new_saver(backend)
+    at_work.save(sample_chunks(KEY)[0], 0)
+    of_others = {path for path in everything(raw) if at_work.write_id in path}
+    save_sample(backend, KEY)
+
+    assert f"{KEY.name}/{KEY.name.partition('-')[2]}-000000" not in everything(raw)
+    assert of_others <= everything(raw)
+    assert stored_bytes(backend) == sample_bytes()
+    at_work.abort()
+
+
+def test_a_writer_that_came_second_leaves_no_note(backend: MemoryBackend) -> None:
+    second = new_saver(backend)
+    save_sample(backend, KEY)
+    with pytest.raises(DataExistsError), second:
+        second.save(sample_chunks(KEY)[0], 0)
+
+    assert everything(RawMemory(backend)) == named_paths(RawMemory(backend))

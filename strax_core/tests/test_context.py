@@ -203,6 +203,26 @@ def test_changing_a_context_while_it_makes_keeps_key_and_rows_together() -> None
     assert ctx.is_stored("7", "peaks")
 
 
+def test_a_run_document_that_cannot_be_read_hides_no_other() -> None:
+    backend = MemoryBackend()
+    ctx = context(DirectoryFrontend(backend, name="here"))
+    ctx.write_run_metadata("7", {"mode": "test"})
+    backend.write("8-metadata.json", [b"{"])
+    ctx.write_run_metadata("9", {"mode": "other"})
+
+    assert [document["name"] for document in ctx.scan_runs()] == ["7", "9"]
+
+
+def test_what_wrote_a_piece_of_data_stands_in_its_metadata() -> None:
+    ctx = context(place())
+    ctx.make("7", "peaks")
+    writer = ctx.get_metadata("7", "peaks")["writer"]
+
+    assert writer["storage"] == "strax_core.memory:MemoryBackend"
+    assert writer["data_plugin_module"] == __name__
+    assert len(writer["data_plugin_source"]) == 10
+
+
 def test_a_run_document_is_written_read_and_listed() -> None:
     ctx = context(place("closed", readonly=True), place("open"))
     ctx.write_run_metadata("7", {"mode": "test", "reader": {"n": 3}})

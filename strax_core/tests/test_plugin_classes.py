@@ -258,6 +258,7 @@ def test_dependencies_come_first_and_many_diamonds_take_no_time() -> None:
     [
         ({"provides": ("a", "b")}, "several data types"),
         ({"provides": "a-b"}, "a-b"),
+        ({"child_plugin": True}, "child_plugin"),
         ({"__version__": 1}, "__version__"),
         ({"depends_on": ("x", "x")}, "twice"),
         ({"depends_on": (1,)}, "type int"),

@@ -1,10 +1,16 @@
 """A frontend that needs no database: each piece of data lies in the folder of its name."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from strax_core.backend import StorageBackend
-from strax_core.errors import ObjectMissing, ReadOnlyError, RunMetadataNotAvailable
+from strax_core.errors import (
+    DataCorrupted,
+    ObjectMissing,
+    ReadOnlyError,
+    RunMetadataNotAvailable,
+)
 from strax_core.frontend import Location, StorageFrontend
 from strax_core.keys import DataKey, Match
 from strax_core.runs import (
@@ -13,6 +19,8 @@ from strax_core.runs import (
     run_document_name,
     run_id_of_document,
 )
+
+_LOG = logging.getLogger("strax_core")
 
 
 class DirectoryFrontend(StorageFrontend):
@@ -57,3 +65,5 @@ class DirectoryFrontend(StorageFrontend):
                     yield self._run_metadata(run_id)
                 except RunMetadataNotAvailable:
                     continue  # removed since it was listed
+                except DataCorrupted as error:
+                    _LOG.warning("a document about a run is left out: %s", error)

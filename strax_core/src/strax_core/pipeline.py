@@ -85,9 +85,8 @@ class Pipeline:
         with ExitStack() as everyone:
             for saver in chain.from_iterable(self._savers.values()):
                 everyone.callback(saver.abort, error)
-            for (
-                keeper
-            ) in self._keepers:  # called before the savers: they wait for what is under way
+            # Last in, first out: the keepers first, for they wait for what is under way.
+            for keeper in self._keepers:
                 everyone.callback(keeper.abort, error)
 
     def _plan(self) -> _Plan:

@@ -152,6 +152,9 @@ def _check_attributes(data_plugin: type[Plugin]) -> None:
     name = data_plugin.__name__
     if not isinstance(data_plugin.provides, str) and len(data_plugin.provides) > 1:
         raise ConfigError(f"{name} provides several data types, which is not served yet")
+    if getattr(data_plugin, "child_plugin", False):
+        # Its key would differ from strax's: there the parent's options and version take part.
+        raise ConfigError(f"{name} is a child_plugin, which is not served yet")
     check_data_type(provided(data_plugin))
     for attribute in ("data_kind", "__version__"):
         value = getattr(data_plugin, attribute)

@@ -8,7 +8,7 @@ from typing import Any
 
 from strax_core.codecs import codec_named
 from strax_core.errors import DataExistsError, ReadOnlyError
-from strax_core.keys import DataKey
+from strax_core.keys import DataKey, deterministic_hash
 from strax_core.metadata import dtype_text
 from strax_core.places import Places
 from strax_core.plugin import Plugin
@@ -73,8 +73,20 @@ def metadata_before(key: DataKey, instance: Plugin) -> dict[str, Any]:
             "python": platform.python_version(),
             "strax_core": _own_version(),
             "data_plugin_module": type(instance).__module__,
+            "data_plugin_source": source_hash(type(instance)),
         },
     }
+
+
+@cache
+def source_hash(data_plugin: type[Plugin]) -> str | None:
+    """Return a short hash of the class's source text; None where there is none (a prompt)."""
+    import inspect
+
+    try:
+        return deterministic_hash(inspect.getsource(data_plugin))
+    except (OSError, TypeError):
+        return None
 
 
 @cache

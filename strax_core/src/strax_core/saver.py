@@ -75,6 +75,7 @@ class Saver:
         self._draft = {
             "data_id": secrets.token_hex(8),
             **metadata,
+            "writer": {**metadata.get("writer", {}), "storage": _class_path(medium)},
             "format_version": FORMAT_VERSION,
             "strax_version": STRAX_VERSION,
             "write_id": self.write_id,
@@ -288,3 +289,7 @@ class Saver:
         text = "".join(traceback.format_exception(error))
         note = {**self._draft, "chunks": [], "exception": text, "writing_ended": time.time()}
         self.medium.write(self.staging.failure_note, [encode_document(note)])
+
+
+def _class_path(medium: Medium) -> str:
+    return f"{type(medium).__module__}:{type(medium).__qualname__}"
