@@ -78,7 +78,6 @@ def metadata_before(key: DataKey, instance: Plugin) -> dict[str, Any]:
     }
 
 
-@cache
 def source_hash(data_plugin: type[Plugin]) -> str | None:
     """Return a short hash of the class's source text; None where there is none (a prompt)."""
     import inspect
