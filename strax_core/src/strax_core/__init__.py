@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Any
 from strax_core.backend import StorageBackend
 from strax_core.chunk_info import ChunkInfo
 from strax_core.chunks import Chunk
-from strax_core.codecs.base import ALL, WHOLE, Encoded, Selection, WholeFileCodec
+from strax_core.codecs.base import (
+    ALL,
+    WHOLE,
+    Codec,
+    Decoder,
+    Encoded,
+    Selection,
+    WholeFileCodec,
+)
 from strax_core.conditional_saver import ConditionalSaver
 from strax_core.context import Context
 from strax_core.directory import DirectoryFrontend
@@ -16,6 +24,7 @@ from strax_core.errors import (
     DataCorrupted,
     DataExistsError,
     DataNotAvailable,
+    NewerFormat,
     ObjectExists,
     ObjectMissing,
     PluginError,
@@ -28,7 +37,8 @@ from strax_core.errors import (
 )
 from strax_core.frontend import Location, State, StorageFrontend
 from strax_core.keys import STRICT, DataKey, Lineage, Match
-from strax_core.layout import STAGING
+from strax_core.layout import STAGING, metadata_path
+from strax_core.loader import Loader
 from strax_core.medium import Buffer, Entry, checked_path
 from strax_core.memory import MemoryBackend, MemoryOptions
 from strax_core.metadata import Metadata
@@ -37,6 +47,7 @@ from strax_core.plugin import Plugin, SaveWhen
 from strax_core.rechunk import Rechunker
 from strax_core.renaming_saver import RenamingSaver
 from strax_core.saver import Saver
+from strax_core.settling import SettlingSaver
 
 if TYPE_CHECKING:  # for type checkers only; see __getattr__
     from strax_core.hookspecs import Provided, hookimpl
@@ -52,6 +63,7 @@ __all__ = [
     "Chunk",
     "ChunkError",
     "ChunkInfo",
+    "Codec",
     "ConditionalSaver",
     "ConfigError",
     "Context",
@@ -59,15 +71,18 @@ __all__ = [
     "DataExistsError",
     "DataKey",
     "DataNotAvailable",
+    "Decoder",
     "DirectoryFrontend",
     "Encoded",
     "Entry",
     "Lineage",
+    "Loader",
     "Location",
     "Match",
     "MemoryBackend",
     "MemoryOptions",
     "Metadata",
+    "NewerFormat",
     "ObjectExists",
     "ObjectMissing",
     "Option",
@@ -83,6 +98,7 @@ __all__ = [
     "Saver",
     "SecretReference",
     "Selection",
+    "SettlingSaver",
     "State",
     "StorageBackend",
     "StorageError",
@@ -92,6 +108,7 @@ __all__ = [
     "WholeFileCodec",
     "checked_path",
     "hookimpl",
+    "metadata_path",
     "takes_config",
 ]
 

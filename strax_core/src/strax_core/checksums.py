@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import xxhash
 
-from strax_core.errors import ConfigError
+from strax_core.errors import DataCorrupted
 from strax_core.medium import Buffer
 
 ALGORITHM = "xxh3_64"
@@ -22,11 +22,11 @@ def matches(expected: str, buffers: Iterable[Buffer]) -> bool:
     """Say whether the buffers have this checksum.
 
     Raises:
-        ConfigError: the checksum is of an algorithm that this version does not know.
+        DataCorrupted: the checksum is of an algorithm that this version does not know.
     """
     algorithm = expected.partition(":")[0]
     if algorithm != ALGORITHM:
-        raise ConfigError(
+        raise DataCorrupted(
             f"checksums of the kind {algorithm!r} are not known here (known: {ALGORITHM}); "
             "a newer strax-core may read this data"
         )

@@ -9,7 +9,7 @@ import numpy as np
 from strax_core import checksums
 from strax_core.chunk_info import ChunkInfo
 from strax_core.chunks import Chunk, endtime_of, extrema
-from strax_core.codecs import ALL, WHOLE, Codec, Selection, bytes_of
+from strax_core.codecs import ALL, WHOLE, Codec, bytes_of
 from strax_core.errors import DataCorrupted
 from strax_core.medium import Buffer, Medium
 from strax_core.metadata import packed
@@ -60,8 +60,14 @@ def encode_chunk(chunk: Chunk, codec: Codec) -> EncodedChunk:
     return EncodedChunk(info, encoded.buffers)
 
 
-def read_rows(medium: Medium, path: str, info: ChunkInfo, codec: Codec, out: Rows) -> None:
-    """Read a chunk's file, check its size and checksum, and decode it into `out`.
+def read_rows(
+    medium: Medium,
+    path: str,
+    info: ChunkInfo,
+    codec: Codec,
+    out: Rows,
+) -> None:
+    """Read a chunk's file, check its size and checksum, and decode all of it into `out`.
 
     A file that does not fit is read once more first: the bytes may have been hurt on the way.
 
@@ -76,8 +82,7 @@ def read_rows(medium: Medium, path: str, info: ChunkInfo, codec: Codec, out: Row
 
 
 def _read_rows_once(medium: Medium, path: str, info: ChunkInfo, codec: Codec, out: Rows) -> None:
-    selection: Selection = ALL
-    decoder = codec.decode(info, selection, out, dtype=out.dtype)
+    decoder = codec.decode(info, ALL, out, dtype=out.dtype)
     try:
         request = next(decoder)
         while True:
@@ -87,8 +92,9 @@ def _read_rows_once(medium: Medium, path: str, info: ChunkInfo, codec: Codec, ou
                 request = decoder.send([stored])
             else:
                 request = decoder.send(medium.read_ranges(path, request))
-    except StopIteration:
-        return
+    except StopIteration as end:
+        if end.value != info.n:
+            raise DataCorrupted(f"{end.value} rows were decoded, not {info.n}") from None
     finally:
         decoder.close()
 

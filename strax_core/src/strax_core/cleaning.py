@@ -9,9 +9,9 @@ from typing import Any
 
 from strax_core.backend import StorageBackend
 from strax_core.errors import (
-    ConfigError,
     DataCorrupted,
     DataNotAvailable,
+    NewerFormat,
     ObjectMissing,
     ReadOnlyError,
 )
@@ -102,7 +102,7 @@ def _of_writer(backend: StorageBackend, staging: Staging) -> Iterator[Leftover]:
     backend_key = str(_read_json(backend, staging.ticket).get("backend_key", staging.backend_key))
     try:
         metadata = _complete_metadata(backend, backend_key)
-    except ConfigError as error:
+    except NewerFormat as error:
         # In a newer format: whose files those are, only a newer version can tell.
         _LOG.warning("%s/%s is left alone: %s", backend.place, staging.folder, error)
         return

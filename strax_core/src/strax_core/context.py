@@ -283,12 +283,15 @@ class Context:
             dry_run: only list.
         """
         frontend = self._places.named(storage) if isinstance(storage, str) else storage
-        if frontend.readonly:
+        if frontend.readonly or not any(
+            backend.saver_class for backend in frontend.backends.values()
+        ):
             raise ReadOnlyError(f"{frontend.name} is read-only, so nothing is cleaned there")
         grace_s = frontend.grace_time_s if grace_s is None else grace_s
         return [
             leftover
             for backend in frontend.backends.values()
+            if backend.saver_class is not None
             for leftover in clean(backend, grace_s=grace_s, dry_run=dry_run)
         ]
 

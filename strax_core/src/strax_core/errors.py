@@ -25,6 +25,10 @@ class ConfigError(StorageError):
     """An unknown or impossible name, key or value."""
 
 
+class NewerFormat(ConfigError):
+    """What is stored was written in a newer format than this version reads; it is left alone."""
+
+
 class ReadOnlyError(StorageError):
     """This place takes no data."""
 

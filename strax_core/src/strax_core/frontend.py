@@ -122,8 +122,11 @@ class StorageFrontend:
     def _forget(self, key: DataKey, location: Location) -> None:
         """Learn that the data there were removed."""
 
-    def _failed(self, location: Location, error: BaseException) -> None:
-        """Learn that loading from or saving to there failed."""
+    def _began(self, key: DataKey, location: Location, metadata: Metadata) -> None:
+        """Learn that a saver has begun there; `metadata` has its `write_id` and no chunks yet."""
+
+    def _failed(self, key: DataKey, location: Location, error: BaseException) -> None:
+        """Learn that loading from or saving to there failed, or that the data are not there."""
 
     def _run_metadata(self, run_id: str) -> Mapping[str, Any]:
         """Return the document about a run."""
@@ -189,10 +192,10 @@ class StorageFrontend:
         """Return what loads the data at a location that `find` gave."""
         return self._backend_of(location).loader(location.backend_key, metadata=location.metadata)
 
-    def report_failure(self, location: Location, error: BaseException) -> None:
+    def report_failure(self, key: DataKey, location: Location, error: BaseException) -> None:
         """Tell this frontend, and the log, that loading from a location failed."""
         _LOG.warning("%s could not load %s: %s", self.name, location.backend_key, error)
-        self._failed(location, error)
+        self._failed(key, location, error)
 
     def saver(
         self, key: DataKey, metadata: Mapping[str, Any], *, overwrite: str | None = None
@@ -223,11 +226,12 @@ class StorageFrontend:
                     grace_time_s=self.grace_time_s,
                 )
             except StorageError as error:
-                self._failed(location, error)
+                self._failed(key, location, error)
                 problem = error
                 continue
             saver.after_commit = lambda final, at=location: self._committed(key, at, final)
-            saver.after_failure = lambda error, at=location: self._failed(at, error)
+            saver.after_failure = lambda error, at=location: self._failed(key, at, error)
+            self._began(key, location, saver.metadata)
             return saver
         raise problem
 
@@ -240,8 +244,7 @@ class StorageFrontend:
         """
         if self.readonly:
             raise ReadOnlyError(f"{self.name} is read-only")
-        self.find(key)
-        for location in self._find(key, STRICT):
+        for location in list(self.find_all(key)):
             self._backend_of(location).remove(location.backend_key)
             self._forget(key, location)
 
@@ -284,9 +287,10 @@ class StorageFrontend:
             try:
                 checked = self._checked(key, location, match)
             except DataNotAvailable as error:
+                self._failed(key, location, error)
                 reasons.append(str(error))
             except Exception as error:  # noqa: BLE001 - one bad backend does not spoil the others
-                self._failed(location, error)
+                self._failed(key, location, error)
                 failure = failure or error
             else:
                 n_usable += 1
@@ -301,8 +305,7 @@ class StorageFrontend:
         if metadata is None:
             metadata = self._backend_of(location).get_metadata(location.backend_key)
         if not metadata.is_complete:
-            reason = (metadata.exception or "its writing has not ended").strip().splitlines()[-1]
-            raise DataNotAvailable(f"{metadata.place}: not complete: {reason}")
+            raise DataNotAvailable(f"{metadata.place}: not complete: {metadata.why_incomplete}")
         if (metadata.run_id, metadata.data_type) != (key.run_id, key.data_type):
             raise DataNotAvailable(
                 f"{metadata.place}: holds {metadata.data_type} of run {metadata.run_id}"

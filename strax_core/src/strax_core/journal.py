@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from strax_core.chunk_info import ChunkInfo
-from strax_core.errors import DataCorrupted, ObjectMissing, StorageError, StorageUnavailable
+from strax_core.errors import DataCorrupted, ObjectMissing, StorageUnavailable
 from strax_core.layout import Staging
 from strax_core.medium import Medium
 
@@ -152,7 +152,7 @@ class Journal:
                 try:
                     self.check_alive()
                     self._write_segment()
-                except StorageError as error:
+                except Exception as error:  # noqa: BLE001 - this thread must not end silently
                     # Not lost: the receipts wait for the next beat, and silence fences this writer.
                     _LOG.warning("%s: a heartbeat failed: %s", self._medium.place, error)
 

@@ -13,7 +13,6 @@ from strax_core.chunks import Chunk
 from strax_core.codecs import Codec, codec_named
 from strax_core.errors import (
     ChunkError,
-    ConfigError,
     DataCorrupted,
     DataNotAvailable,
     ObjectMissing,
@@ -40,8 +39,7 @@ class Loader:
         self._backend_key = backend_key
         self.metadata = metadata
         if not metadata.is_complete:
-            reason = (metadata.exception or "its writing has not ended").strip().splitlines()[-1]
-            raise DataNotAvailable(f"{metadata.place}: not complete: {reason}")
+            raise DataNotAvailable(f"{metadata.place}: not complete: {metadata.why_incomplete}")
         for before, after in zip(metadata.chunks, metadata.chunks[1:], strict=False):
             if before.end != after.start:
                 raise DataCorrupted(
@@ -135,7 +133,7 @@ class Loader:
             raise DataCorrupted(
                 f"{self._where(info)}: its file {info.filename} is missing"
             ) from error
-        except (DataCorrupted, ChunkError, ConfigError) as error:
+        except (DataCorrupted, ChunkError) as error:
             raise DataCorrupted(f"{self._where(info)}: {error}") from error
 
     def _where(self, info: ChunkInfo) -> str:

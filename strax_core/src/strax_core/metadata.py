@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from strax_core.chunk_info import ChunkInfo
-from strax_core.errors import ConfigError, DataCorrupted
+from strax_core.errors import ConfigError, DataCorrupted, NewerFormat
 from strax_core.keys import Lineage
 
 FORMAT_VERSION = 1
@@ -41,7 +41,7 @@ class Metadata(Mapping[str, Any]):
 
         Raises:
             DataCorrupted: it is not JSON, lacks a field, or what it says cannot be.
-            ConfigError: it was written in a newer format than this version reads.
+            NewerFormat: it was written in a newer format than this version reads.
         """
         try:
             document = json.loads(raw)
@@ -51,7 +51,7 @@ class Metadata(Mapping[str, Any]):
             raise DataCorrupted(f"{place}: the metadata is not a JSON object")
         version = document.get("format_version", FORMAT_VERSION)
         if not isinstance(version, int) or version > FORMAT_VERSION:
-            raise ConfigError(
+            raise NewerFormat(
                 f"{place}: written in format {version!r}, this version reads up to "
                 f"{FORMAT_VERSION}; install a newer strax-core"
             )
@@ -110,6 +110,12 @@ class Metadata(Mapping[str, Any]):
     def exception(self) -> str | None:
         """Why the writing failed, if it did: strax gives failed data the final name."""
         return self._text("exception")
+
+    @property
+    def why_incomplete(self) -> str:
+        """The last line of why the writing failed, or that it has not ended."""
+        lines = (self.exception or "").strip().splitlines()
+        return lines[-1] if lines else "its writing has not ended"
 
     @property
     def is_complete(self) -> bool:

@@ -9,15 +9,17 @@ from strax_core.errors import (
     ConfigError,
     DataCorrupted,
     DataNotAvailable,
+    NewerFormat,
     ReadOnlyError,
     RunMetadataNotAvailable,
     StorageError,
     StorageUnavailable,
 )
 from strax_core.frontend import Location, StorageFrontend
-from strax_core.keys import DataKey
+from strax_core.keys import DataKey, check_run_id
 from strax_core.loader import Loader
 from strax_core.metadata import Metadata
+from strax_core.runs import select_fields
 from strax_core.suggestions import did_you_mean
 
 _LOG = logging.getLogger("strax_core")
@@ -47,7 +49,7 @@ class Found:
 
     def report_failure(self, error: BaseException) -> None:
         """Tell the frontend, and the log, that loading it failed."""
-        self.frontend.report_failure(self.location, error)
+        self.frontend.report_failure(self.key, self.location, error)
 
     def __repr__(self) -> str:
         return f"<Found {self.key} in {self.place}>"
@@ -119,7 +121,7 @@ class Places:
                 except Exception as error:  # noqa: BLE001 - also what a storage plugin left untranslated
                     problems.append(_report(frontend, error))
                     # What cannot be used may be made again; what gives no answer may well be there.
-                    n_answers += isinstance(error, DataCorrupted | ConfigError)
+                    n_answers += isinstance(error, DataCorrupted | NewerFormat)
                     failure = failure or error
                     break
                 n_found += 1
@@ -140,14 +142,14 @@ class Places:
             RunMetadataNotAvailable: no place has one.
             StorageError: a place could not answer, and no other has one.
         """
+        check_run_id(run_id)
+        select_fields({}, fields)  # refuses what cannot be asked for, before any place is asked
         failure: Exception | None = None
         for frontend in self._frontends:
             try:
                 return frontend.run_metadata(run_id, fields)
             except RunMetadataNotAvailable:
                 continue
-            except ConfigError:
-                raise  # of the run or the fields, which are the same everywhere
             except Exception as error:  # noqa: BLE001 - another place may have it
                 _report(frontend, error)
                 failure = failure or error

@@ -4,7 +4,9 @@ import logging
 import os
 import secrets
 from functools import cache
+from threading import Lock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from strax_core.codecs import codec_named
 from strax_core.errors import DataExistsError, ReadOnlyError
@@ -18,6 +20,8 @@ DEFAULT_COMPRESSOR = "zstd"
 REFUSALS = (ReadOnlyError, DataExistsError)
 """What a place answers that is well and does not take the data."""
 _LOG = logging.getLogger("strax_core")
+_SOURCE_LOCK = Lock()
+_SOURCE_HASHES: WeakKeyDictionary[type[Plugin], str | None] = WeakKeyDictionary()
 
 
 def open_savers(
@@ -80,11 +84,19 @@ def metadata_before(key: DataKey, instance: Plugin) -> dict[str, Any]:
 
 def source_hash(data_plugin: type[Plugin]) -> str | None:
     """Return a short hash of the class's source text; None where there is none (a prompt)."""
+    with _SOURCE_LOCK:
+        if data_plugin not in _SOURCE_HASHES:
+            _SOURCE_HASHES[data_plugin] = _source_hash(data_plugin)
+        return _SOURCE_HASHES[data_plugin]
+
+
+def _source_hash(data_plugin: type[Plugin]) -> str | None:
     import inspect
 
     try:
         return deterministic_hash(inspect.getsource(data_plugin))
-    except (OSError, TypeError):
+    except (OSError, TypeError, SyntaxError, SystemError):
+        # SystemError: Python 3.11 cannot parse in several threads at once, here and elsewhere.
         return None
 
 

@@ -50,8 +50,9 @@ class Saver:
         backend_key: folder of this piece of data.
         metadata: what is known before the first chunk; ``run_id data_type data_kind dtype
             compressor lineage lineage_hash`` at least.
-        overwrite: what may be replaced: ``never`` anything, ``if_broken`` what nobody can read,
-        ``always``. grace_time_s: after how long a silent writer counts as dead.
+        overwrite: what may be replaced: ``never``: nothing, ``if_broken``: what nobody can read,
+            ``always``: anything.
+        grace_time_s: after how long a silent writer counts as dead.
     """
 
     def __init__(
@@ -188,15 +189,15 @@ class Saver:
         self._journal.check_alive()
         try:
             self._publish(metadata)
-        except StorageUnavailable:
+        except StorageUnavailable as error:
             self._is_closed = True
             self._journal.close()
+            self._tell(self.after_failure, error)
             raise
         self._is_closed = True
         self._journal.close()
         self._tidy()
-        if self.after_commit is not None:
-            self.after_commit(metadata)
+        self._tell(self.after_commit, metadata)
         return metadata
 
     def abort(self, error: BaseException | None = None) -> None:
@@ -214,8 +215,8 @@ class Saver:
             _LOG.warning(
                 "%s: could not tidy up after a failed save: %s", self.metadata.place, failure
             )
-        if error is not None and self.after_failure is not None:
-            self.after_failure(error)
+        if error is not None:
+            self._tell(self.after_failure, error)
 
     def close(self) -> None:
         """Release everything; without a commit this aborts."""
@@ -248,6 +249,14 @@ class Saver:
         self.abort(error)
 
     # Inside
+
+    def _tell(self, listener: Callable[[Any], None] | None, news: object) -> None:
+        """Tell the frontend; what is stored is stored, even if the frontend cannot note it."""
+        if listener is not None:
+            try:
+                listener(news)
+            except Exception:  # noqa: BLE001 - whatever a storage plugin raises
+                _LOG.exception("%s: its frontend could not take note", self.metadata.place)
 
     def _check_chunk(self, chunk: Chunk) -> None:
         promised = (self.metadata.run_id, self.metadata.data_type)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from strax_core.errors import (
     DataCorrupted,
     DataExistsError,
+    NewerFormat,
     ObjectExists,
     ObjectMissing,
     StorageError,
@@ -45,11 +46,18 @@ class SettlingSaver(Saver):
         self._journal.check_alive()
         give_up = time.monotonic() + self.settle_time_s
         pause_s = self.settle_pause_s
+        unanswered: StorageError | None = None
         while True:
             try:
                 return self._step_once(step)
             except StorageUnavailable as error:
                 unanswered = error
+            except (DataCorrupted, DataExistsError):
+                raise
+            except StorageError as error:
+                if unanswered is None:
+                    raise
+                unanswered = error  # says nothing of the try whose answer was lost
             _LOG.warning(
                 "%s: no answer to the commit, trying again: %s", self.metadata.place, unanswered
             )
@@ -76,12 +84,20 @@ class SettlingSaver(Saver):
         return True
 
     def _is_published(self) -> bool:
+        """Say whether what has the final name is ours.
+
+        Raises:
+            StorageUnavailable: it cannot be read now, for whatever reason: nobody may conclude
+                that it is not ours, and discard.
+        """
         try:
             published = self._published()
-        except StorageUnavailable:
-            raise
-        except StorageError:
-            return False  # unreadable, so not ours: what we write is readable
+        except (DataCorrupted, NewerFormat):
+            return False  # what we write is readable, so this is not ours
+        except StorageError as error:
+            raise StorageUnavailable(
+                f"{self.metadata.place}: cannot be read to see whose it is: {error}"
+            ) from error
         return published is not None and published.write_id == self.write_id
 
     def _replaceable(self) -> tuple[bool, list[str]]:

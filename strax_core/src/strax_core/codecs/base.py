@@ -23,7 +23,7 @@ WHOLE = Whole.WHOLE
 Ranges = Sequence[tuple[int, int]]
 Request = Whole | Ranges
 """What a decoder asks for: `WHOLE`, answered by one buffer, or ranges ``(offset, size)``."""
-Decoder = Generator[Request, Sequence[Buffer], None]
+Decoder = Generator[Request, Sequence[Buffer], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ class Selection:
 
     columns: tuple[str, ...] | None = None
     """Names of the fields, None for all."""
-    first_row: int = 0
-    stop_row: int | None = None
+    time_range: tuple[int, int] | None = None
+    """``(start, end)`` in ns: only rows that touch it are needed, None for all."""
 
     @property
     def is_all(self) -> bool:
@@ -70,15 +70,16 @@ class Codec(Protocol):
     def decode(
         self, info: ChunkInfo, selection: Selection, out: Rows, *, dtype: np.dtype[Any]
     ) -> Decoder:
-        """Fill `out` with the selected rows and columns.
+        """Fill the beginning of `out` with the selected rows; return how many they are.
 
-        A generator: it yields what it wants to read, is sent the bytes, and returns when `out` is
-        full. Whatever is read in part must carry checksums of its own, which this checks.
+        A generator: it yields what it wants to read, is sent the bytes, and returns at the end.
+        More rows may be given than touch the time range: whole blocks, say. Whatever is read in
+        part must carry checksums of its own, which this checks.
 
         Args:
             info: the chunk's entry in the metadata; already found to fit the dtype.
             selection: which part is wanted.
-            out: array to fill, shape ``(selected rows,)``, of the selected columns.
+            out: array to fill, shape ``(info.n,)``, of the selected columns.
             dtype: the dtype of the stored rows.
 
         Raises:
@@ -108,15 +109,15 @@ class WholeFileCodec:
     def decode(
         self, info: ChunkInfo, selection: Selection, out: Rows, *, dtype: np.dtype[Any]
     ) -> Decoder:
-        """Decompress straight into `out` if all is wanted, else beside it."""
+        """Decompress straight into `out` if it takes all columns, else beside it."""
         (stored,) = yield WHOLE
-        if selection.is_all and out.flags.c_contiguous and out.dtype == dtype:
+        if selection.columns is None and out.flags.c_contiguous and out.dtype == dtype:
             self.decompress_into(stored, bytes_of(out))
-            return
-        rows: Rows = np.empty(info.n, dtype)
-        self.decompress_into(stored, bytes_of(rows))
-        rows = rows[selection.first_row : selection.stop_row]
-        out[...] = rows if selection.columns is None else rows[list(selection.columns)]
+        else:
+            rows: Rows = np.empty(info.n, dtype)
+            self.decompress_into(stored, bytes_of(rows))
+            out[...] = rows if selection.columns is None else rows[list(selection.columns)]
+        return info.n
 
 
 def bytes_of(rows: Rows) -> memoryview:
