@@ -12,7 +12,7 @@ from strax_core.opening import Opener
 from strax_core.options import Table
 from strax_core.registry import Registry
 from strax_core.settings import ContextSettings, Settings, find_config_file, load_settings
-from strax_core.suggestions import did_you_mean
+from strax_core.suggestions import did_you_mean, near_name
 
 __all__ = [
     "ContextSettings",
@@ -69,6 +69,12 @@ def open_storage(
         if from_file:
             hint = did_you_mean(text, opener.settings.storage)
             raise ConfigError(f"{opener.settings.path}: there is no [storage.{text}] {hint}")
+        near = near_name(text, opener.settings.storage)
+        if near is not None:
+            raise ConfigError(
+                f"{opener.settings.path} has no [storage.{text}]; did you mean {near!r}? "
+                f"For a folder of that name write './{text}'"
+            )
     return opener.from_table(
         Table({"frontend": "local", "path": text, "name": text}, f"storage {text!r}", folder)
     )

@@ -24,6 +24,7 @@ from strax_core.metadata import Metadata
 
 Rows = np.ndarray[Any, np.dtype[Any]]
 READ_AHEAD_BYTES = 64 << 20
+WAY_OUT = "if no other copy is left, Context.make(…, again=True) makes and replaces it"
 
 
 class Loader:
@@ -113,7 +114,13 @@ class Loader:
         return out
 
     def _codec(self) -> Codec:
-        return codec_named(self.metadata.compressor)
+        try:
+            return codec_named(self.metadata.compressor)
+        except StorageError as error:
+            raise type(error)(
+                f"{self.metadata.place} is stored with the codec {self.metadata.compressor!r}, "
+                f"which is not here: {error}"
+            ) from error
 
     def _read_into(self, info: ChunkInfo, out: Rows, codec: Codec) -> Chunk:
         path = f"{self._backend_key}/{info.filename}"
@@ -131,10 +138,10 @@ class Loader:
         except ObjectMissing as error:
             self._check_still_there()
             raise DataCorrupted(
-                f"{self._where(info)}: its file {info.filename} is missing"
+                f"{self._where(info)}: its file {info.filename} is missing; {WAY_OUT}"
             ) from error
         except (DataCorrupted, ChunkError) as error:
-            raise DataCorrupted(f"{self._where(info)}: {error}") from error
+            raise DataCorrupted(f"{self._where(info)}: {error}; {WAY_OUT}") from error
 
     def _where(self, info: ChunkInfo) -> str:
         metadata = self.metadata

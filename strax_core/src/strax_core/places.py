@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from strax_core.errors import (
+    AccessDenied,
     ConfigError,
     DataCorrupted,
     DataNotAvailable,
@@ -179,6 +180,9 @@ class Places:
             try:
                 frontend.write_run_metadata(run_id, document)
             except ReadOnlyError:
+                continue
+            except AccessDenied as error:
+                _report(frontend, error)
                 continue
             return
         raise ReadOnlyError(f"no place of this context takes a document about run {run_id}")

@@ -296,7 +296,13 @@ class Saver:
 
     def _leave_note(self, error: Exception) -> None:
         text = "".join(traceback.format_exception(error))
-        note = {**self._draft, "chunks": [], "exception": text, "writing_ended": time.time()}
+        note = {
+            **self._draft,
+            "chunks": [],
+            "exception": text,
+            "reason": f"{type(error).__name__}: {error}",  # notes stand after it in the text
+            "writing_ended": time.time(),
+        }
         self.medium.write(self.staging.failure_note, [encode_document(note)])
 
 

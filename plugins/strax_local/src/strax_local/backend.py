@@ -116,7 +116,7 @@ class LocalBackend(StorageBackend):
             if not os.path.isdir(self._root):
                 raise StorageUnavailable(
                     f"the directory {self._root} is not there: is it mounted? "
-                    "If it is new, make it: mkdir -p"
+                    f"If it is new, make it: mkdir -p {self._root}"
                 ) from error
             raise
 

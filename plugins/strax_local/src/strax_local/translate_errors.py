@@ -15,14 +15,15 @@ from strax_core import (
     StorageUnavailable,
 )
 
+_DENIED = "may not be used: ask for permission, or give the place readonly = true if you only read"
 _ERRORS: dict[int, tuple[type[StorageError], str]] = {
     errno.ENOENT: (ObjectMissing, "is not there"),
     errno.ENOTDIR: (ObjectMissing, "is not there: a part of the path is a file"),
     errno.EISDIR: (ObjectMissing, "is a folder, not a file"),
     errno.EEXIST: (ObjectExists, "is there already"),
     errno.ENOTEMPTY: (ObjectExists, "is there already"),
-    errno.EACCES: (AccessDenied, "may not be used: ask for permission on it"),
-    errno.EPERM: (AccessDenied, "may not be used: ask for permission on it"),
+    errno.EACCES: (AccessDenied, _DENIED),
+    errno.EPERM: (AccessDenied, _DENIED),
     errno.EROFS: (ReadOnlyError, "lies on a file system that is mounted read-only"),
     errno.ENOSPC: (StorageFull, "did not fit: the disk is full"),
     errno.EDQUOT: (StorageFull, "did not fit: the quota is used up"),

@@ -182,7 +182,7 @@ def _failure_notes(backend: StorageBackend) -> Iterator[FailureNote]:
     for key_name in _folders(backend, STAGING):
         for entry in list(backend.list(f"{STAGING}/{key_name}", starts_with=FAILURE_NOTE_START)):
             note = _read_json(backend, f"{STAGING}/{key_name}/{entry.name}")
-            reason = _last_line(str(note.get("exception", ""))) or "the note cannot be read"
+            reason = str(note.get("reason") or "the note cannot be read")
             yield FailureNote(folder=key_name, reason=reason)
 
 

@@ -1,6 +1,7 @@
 """``strax demo``: the main job, on a simulated detector run; it checks what it claims."""
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def run_demo(folder: str, *, size_mb: float, upstream_is_required: bool) -> None
     say()
     left_out = "" if is_complete else " (step 5 was left out)"
     say(f"Done in {time.monotonic() - started:.0f} s; every claim above was checked{left_out}.")
-    say(f"Look around: strax ls scratch --config {config}")
+    say(f"Look around: {Path(sys.argv[0]).absolute()} ls scratch --config {config}")
     say(f"Remove it:   rm -r {where}")
 
 
