@@ -3,6 +3,7 @@ import pickle
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -12,12 +13,14 @@ import pytest
 from strax_core.backend import StorageBackend
 from strax_core.chunks import Chunk
 from strax_core.errors import (
+    AccessDenied,
     ChunkError,
     ConfigError,
     DataCorrupted,
     DataNotAvailable,
     ReadOnlyError,
     StorageError,
+    StorageFull,
     StorageUnavailable,
 )
 from strax_core.journal import Journal
@@ -390,3 +393,51 @@ class _Named(StorageBackend):
     @property
     def place(self) -> str:
         return "nowhere"
+
+
+@pytest.mark.parametrize("error", [AccessDenied, ConfigError, StorageFull])
+@pytest.mark.parametrize("occupied", [False, True])
+def test_a_commit_that_landed_is_never_discarded_because_it_cannot_be_read(
+    backend: MemoryBackend, error: type[StorageError], *, occupied: bool
+) -> None:
+    raw = RawMemory(backend)
+    if occupied:
+        raw.write(f"{KEY.name}/{KEY.name.partition('-')[2]}-metadata.json", b"unreadable")
+    faulty = FaultyBackend(backend, settle_time_s=0.01)
+    landed: list[str] = []
+
+    def committing(verb: Callable[..., None], path: str, *arguments: Any, **options: Any) -> None:
+        verb(path, *arguments, **options)
+        names_all = path.endswith("-metadata.json") and path.startswith(KEY.name)
+        if names_all or (arguments[0] == KEY.name):
+            landed.append(path)
+            raise StorageUnavailable("the answer was lost")
+
+    def denied(path: str) -> bytes:
+        if landed:
+            raise error("the credentials have expired")
+        return backend.read(path)
+
+    faulty.read = denied  # type: ignore[method-assign]
+    faulty.write = lambda *a, **o: committing(backend.write, *a, **o)  # type: ignore[method-assign]
+    faulty.rename = lambda *a: committing(backend.rename, *a)  # type: ignore[method-assign]
+    saver = new_saver(faulty)
+    for chunk_i, chunk in enumerate(sample_chunks(KEY)):
+        saver.save(chunk, chunk_i)
+    with suppress(StorageUnavailable), saver:
+        pass
+
+    assert landed
+    assert stored_bytes(backend) == sample_bytes()
+
+
+def test_a_frontend_that_cannot_note_a_commit_does_not_undo_it(backend: MemoryBackend) -> None:
+    def broken(_: object) -> None:
+        raise TimeoutError("the database is down")
+
+    saver = new_saver(backend)
+    saver.after_commit = broken
+    saver.save(sample_chunks(KEY)[0], 0)
+    saver.commit()
+
+    assert backend.get_metadata(KEY.name).is_complete
