@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from strax_core import Chunk, Context, Plugin
+from strax_core.checksums import checksum
 from strax_core.metadata import Metadata
 
 N_WRITERS = 16
@@ -235,8 +236,10 @@ def plant(kind: str, folder: Path) -> set[str]:
     chunk.write_bytes(b"a chunk")
     metadata = folder / f"{prefix}-metadata.json"
     if kind == "unreadable metadata":
-        metadata.write_bytes(b'{"chunks": [')
-        return set()  # what lies beside them can be of no use
+        raw = b'{"chunks": ['
+        metadata.write_bytes(raw)
+        kept = f"unreadable-{checksum([raw]).partition(':')[2]}.json"
+        return {f"{folder.name}/{name}" for name in (chunk.name, kept)}  # for a person to look at
     if kind == "failed metadata":  # as strax leaves it, under the final name
         info = {"chunk_i": 0, "n": 1, "start": 0, "end": 1, "run_id": RUN_ID, "nbytes": 216}
         info |= {"filename": chunk.name, "filesize": 7, "subruns": None}

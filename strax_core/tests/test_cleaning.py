@@ -17,7 +17,7 @@ from strax_core.testing.dataset_checks import (
     sample_bytes,
     stored_bytes,
 )
-from strax_core.testing.samples import sample_chunks, save_sample
+from strax_core.testing.samples import sample_chunks, sample_key, save_sample
 
 HOUR_NS = 3600 * 10**9
 
@@ -193,19 +193,48 @@ def test_the_writers_of_data_in_a_newer_format_are_left_alone(backend: MemoryBac
     assert everything(raw) == before
 
 
-def test_nothing_stays_of_data_that_nobody_could_read(backend: MemoryBackend) -> None:
+def test_damaged_metadata_and_the_chunks_beside_them_are_kept_when_replaced(
+    backend: MemoryBackend,
+) -> None:
     raw = RawMemory(backend)
-    raw.write(METADATA, b"{")
-    raw.write(f"{KEY.name}/{KEY.name.partition('-')[2]}-000000", b"of the unreadable")
-    at_work = new_saver(backend)
-    at_work.save(sample_chunks(KEY)[0], 0)
-    of_others = {path for path in everything(raw) if at_work.write_id in path}
     save_sample(backend, KEY)
+    old = {path: raw.read(path) for path in named_paths(raw) - {METADATA}}
+    damaged = raw.read(METADATA)[:-1]
+    raw.write(METADATA, damaged)
+    save_sample(backend, KEY, sample_chunks(KEY, mark=2))
+    clean(backend, grace_s=0, dry_run=False)
 
-    assert f"{KEY.name}/{KEY.name.partition('-')[2]}-000000" not in everything(raw)
-    assert of_others <= everything(raw)
-    assert stored_bytes(backend) == sample_bytes()
-    at_work.abort()
+    assert stored_bytes(backend) == sample_bytes(mark=2)
+    assert {path: raw.read(path) for path in old} == old
+    (kept,) = (path for path in everything(raw) if "/unreadable-" in path)
+    assert raw.read(kept) == damaged
+
+
+def test_a_folder_that_is_no_writers_makes_clean_delete_no_data(backend: MemoryBackend) -> None:
+    raw = RawMemory(backend)
+    save_sample(backend, KEY)
+    before = everything(raw)
+    for name in ("data", "json", "000001", "peaks"):
+        raw.write(f".staging/{KEY.name}/{name}/file", b"")
+    clean(backend, grace_s=0, dry_run=False)
+
+    assert everything(raw) == before
+
+
+def test_a_ticket_that_points_at_other_data_is_not_believed(backend: MemoryBackend) -> None:
+    raw = RawMemory(backend)
+    other = sample_key("run_2")
+    metadata = save_sample(backend, other)
+    before = everything(raw)
+    ticket = json.dumps({"backend_key": other.name}).encode()
+    raw.write(f".staging/{KEY.name}/{'0' * 16}/ticket.json", ticket)
+    names = [info.filename for info in metadata.chunks if info.filename]
+    raw.write(
+        f".staging/{KEY.name}/{'0' * 16}/replaced.json", json.dumps({"files": names}).encode()
+    )
+    clean(backend, grace_s=0, dry_run=False)
+
+    assert everything(raw) == before
 
 
 def test_a_writer_that_came_second_leaves_no_note(backend: MemoryBackend) -> None:

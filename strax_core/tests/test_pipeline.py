@@ -553,3 +553,21 @@ def test_small_buffers_change_nothing_but_memory() -> None:
     ctx.make("7", "both")
 
     assert ctx.get_array("7", "both")["sum"].tolist() == [2, 10, 18, 26, 34]
+
+
+def test_a_source_may_fill_one_array_again_and_again() -> None:
+    class Reusing(Plugin):
+        provides = "reused"
+        dtype = ROW
+
+        def chunks(self) -> Iterator[Chunk]:
+            rows = np.zeros(1, ROW)
+            for i in range(5):
+                rows["time"], rows["endtime"] = 100 * i + 1, 100 * i + 2
+                yield self.chunk(start=100 * i, end=100 * i + 100, data=rows)
+
+    ctx = Context([DirectoryFrontend(MemoryBackend(), name="here")], plugins=[Reusing])
+
+    expected = [1, 101, 201, 301, 401]
+    assert ctx.get_array("7", "reused")["time"].tolist() == expected
+    assert ctx.get_array("7", "reused")["time"].tolist() == expected

@@ -1,5 +1,6 @@
 import math
 import threading
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -371,3 +372,20 @@ def test_a_module_gives_the_data_plugins_that_it_defines_itself(
     ):
         with pytest.raises(ConfigError, match=message):
             data_plugins_in(module)
+
+
+def test_an_option_in_a_container_of_any_class_is_ones_own() -> None:
+    class Counting(Plugin):
+        dtype = SPAN
+        cal = Option()
+
+    cal = OrderedDict(a=[1])
+    plugins = DataPlugins([Counting], {"cal": cal})
+    key = plugins.lineage("counting", {}).hash
+    instance = plugins.instances("counting", run_id="7", defaults={})["counting"]
+    instance.config["cal"]["a"].append(2)
+    cal["a"].append(3)
+
+    again = plugins.instances("counting", run_id="7", defaults={})["counting"]
+    assert again.config["cal"] == {"a": [1]}
+    assert plugins.lineage("counting", {}).hash == key

@@ -12,12 +12,14 @@ import pytest
 
 from strax_core.backend import StorageBackend
 from strax_core.chunks import Chunk
+from strax_core.cleaning import clean
 from strax_core.errors import (
     AccessDenied,
     ChunkError,
     ConfigError,
     DataCorrupted,
     DataNotAvailable,
+    ObjectMissing,
     ReadOnlyError,
     StorageError,
     StorageFull,
@@ -28,6 +30,7 @@ from strax_core.layout import Staging
 from strax_core.memory import ConditionalMemoryBackend, MemoryBackend
 from strax_core.saver import Saver
 from strax_core.testing import Fault, FaultyBackend, RawMemory, everything
+from strax_core.testing.cleaning_checks import kill
 from strax_core.testing.dataset_checks import new_saver, sample_bytes, stored_bytes
 from strax_core.testing.samples import (
     PEAKS,
@@ -36,6 +39,7 @@ from strax_core.testing.samples import (
     sample_key,
     sample_metadata,
     sample_rows,
+    save_sample,
 )
 
 KEY = sample_key()
@@ -441,3 +445,50 @@ def test_a_frontend_that_cannot_note_a_commit_does_not_undo_it(backend: MemoryBa
     saver.commit()
 
     assert backend.get_metadata(KEY.name).is_complete
+
+
+def test_a_chunk_is_counted_from_zero_in_whole_numbers(backend: MemoryBackend) -> None:
+    saver = new_saver(backend)
+    with pytest.raises(ChunkError, match="counted from 0"):
+        saver.save(sample_chunks(KEY)[0], -1)
+    assert type(saver.save(sample_chunks(KEY)[0], np.int64(0)).chunk_i) is int
+    saver.commit()
+
+
+def test_data_of_another_key_under_this_name_are_neither_replaced_nor_called_ours(
+    backend: MemoryBackend,
+) -> None:
+    raw = RawMemory(backend)
+    other = sample_key("run_2")
+    save_sample(backend, other)
+    for path in [path for path in everything(raw) if path.startswith(other.name)]:
+        raw.write(path.replace(other.name, KEY.name), raw.read(path))
+    before = {path: raw.read(path) for path in everything(raw)}
+    for overwrite in ("never", "if_broken", "always"):
+        with pytest.raises(DataCorrupted, match="run_2"):
+            save_sample(backend, KEY, overwrite=overwrite)
+
+    after = {path: raw.read(path) for path in everything(raw) if "/failed-" not in path}
+    assert after == before
+
+
+def test_a_frozen_writer_that_wakes_while_it_is_cleaned_commits_nothing() -> None:
+    backend = MemoryBackend()
+    saver = new_saver(backend)
+    saver.save(sample_chunks(KEY)[0], 0)
+    kill(saver)
+    woken: list[str] = []
+    delete = backend.delete
+
+    def waking(path: str) -> None:
+        if path == saver.staging.folder:
+            with pytest.raises(ObjectMissing):
+                backend.rename(saver.staging.data, KEY.name)
+            woken.append(path)
+        delete(path)
+
+    backend.delete = waking  # type: ignore[method-assign]
+    clean(backend, grace_s=0, dry_run=False)
+
+    assert woken
+    assert everything(RawMemory(backend)) == set()

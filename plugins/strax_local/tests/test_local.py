@@ -337,3 +337,9 @@ def test_a_tilde_in_the_path_is_the_home_folder(
     monkeypatch.setenv("HOME", str(tmp_path))
 
     assert LocalBackend(LocalOptions(path="~/data")).place == str(tmp_path / "data")
+
+
+def test_a_pipe_is_no_file_and_does_not_hang(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ObjectMissing, match="pipe"):
+        LocalBackend(LocalOptions(path=str(tmp_path))).read("pipe")

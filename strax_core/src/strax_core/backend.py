@@ -10,7 +10,7 @@ from strax_core.errors import (
     ObjectMissing,
     ReadOnlyError,
 )
-from strax_core.layout import metadata_path
+from strax_core.layout import Staging, metadata_name, metadata_path
 from strax_core.loader import Loader
 from strax_core.medium import Buffer, Entry
 from strax_core.metadata import Metadata
@@ -167,8 +167,21 @@ class StorageBackend:
             raise ReadOnlyError(f"{self.place}: {type(self).__name__} cannot remove")
         if backend_key.startswith("."):
             raise ConfigError(f"{backend_key!r} is not a piece of data")
+        # Listed first, so that what a writer brings meanwhile is not taken with it.
+        writers = [
+            each.name for each in self.list(Staging(backend_key, "").of_key) if each.is_folder
+        ]
+        doomed = [
+            entry.name
+            for entry in self.list(backend_key)
+            if not any(write_id in entry.name for write_id in writers)
+        ]
         self.delete(metadata_path(backend_key))
-        self.delete(backend_key)
+        for name in doomed:
+            if name != metadata_name(backend_key):
+                self.delete(f"{backend_key}/{name}")
+        if not any(True for _ in self.list(backend_key)):
+            self.delete(f"{backend_key}/nothing")  # lets a medium with folders drop the empty one
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.place}>"

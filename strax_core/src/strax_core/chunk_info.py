@@ -83,6 +83,8 @@ class ChunkInfo:
             raise DataCorrupted(f"{where}: a number in its entry is negative")
         if self.end < self.start:
             raise DataCorrupted(f"{where}: it ends at {self.end}, before it starts at {self.start}")
+        if not self.n and self.filesize:
+            raise DataCorrupted(f"{where}: it has a file of {self.filesize} bytes and no rows")
         if self.filename is not None:
             checked_file_name(self.filename, where=where)
         elif self.n:

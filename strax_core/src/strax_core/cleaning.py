@@ -2,8 +2,10 @@
 
 import json
 import logging
+import re
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +20,7 @@ from strax_core.errors import (
 from strax_core.layout import FAILURE_NOTE_START, STAGING, Staging, prefix_of
 from strax_core.medium import Entry, Medium
 from strax_core.metadata import Metadata
+from strax_core.renaming_saver import RenamingSaver
 from strax_core.settling import is_there, named_files
 
 _LOG = logging.getLogger("strax_core")
@@ -53,9 +56,24 @@ def clean(backend: StorageBackend, *, grace_s: float, dry_run: bool = True) -> l
             leftovers.append(Leftover(path, "a file that was never finished"))
     if not dry_run:
         for leftover in leftovers:
-            backend.delete(leftover.path)
+            _remove(backend, leftover.path)
         _drop_empty_folders(backend)
     return leftovers
+
+
+def _remove(backend: StorageBackend, path: str) -> None:
+    """Delete, but move a writer's chunks away first.
+
+    A writer frozen past its fence may still be about to rename them: then it finds nothing,
+    instead of committing a folder that is being emptied.
+    """
+    saver_class = backend.saver_class
+    if saver_class is not None and issubclass(saver_class, RenamingSaver):
+        tomb = f"{STAGING}/dead-{secrets.token_hex(8)}"
+        with suppress(ObjectMissing):
+            backend.rename(f"{path}/data", tomb)
+            backend.delete(tomb)
+    backend.delete(path)
 
 
 def now_ns(medium: Medium) -> int:
@@ -100,6 +118,9 @@ def _last_beat_ns(medium: Medium, folder: str, entry: Entry) -> int:
 def _of_writer(backend: StorageBackend, staging: Staging) -> Iterator[Leftover]:
     """What one dead writer left, its ticket last."""
     backend_key = str(_read_json(backend, staging.ticket).get("backend_key", staging.backend_key))
+    if _is_foreign(staging, backend_key):
+        yield Leftover(staging.folder, "nothing that a writer made")
+        return
     try:
         metadata = _complete_metadata(backend, backend_key)
     except NewerFormat as error:
@@ -115,9 +136,9 @@ def _of_writer(backend: StorageBackend, staging: Staging) -> Iterator[Leftover]:
         yield from _replaced(backend, backend_key, staging, in_use)
     if not has_committed:
         for entry in backend.list(backend_key):
-            is_chunk = (
-                entry.name.startswith(prefix_of(backend_key)) and staging.write_id in entry.name
-            )
+            is_chunk = entry.name.startswith(
+                prefix_of(backend_key)
+            ) and staging.write_id in entry.name.split("-")
             if is_chunk or (entry.is_folder and entry.name == staging.write_id):
                 yield Leftover(f"{backend_key}/{entry.name}", "of a writer that never committed")
     yield Leftover(
@@ -125,6 +146,14 @@ def _of_writer(backend: StorageBackend, staging: Staging) -> Iterator[Leftover]:
         "the ticket of a writer that committed"
         if has_committed
         else "a writer that never committed",
+    )
+
+
+def _is_foreign(staging: Staging, backend_key: str) -> bool:
+    """Say whether this is no writer's folder, or its ticket points at other data."""
+    return (
+        re.fullmatch("[0-9a-f]{16}", staging.write_id) is None
+        or backend_key.rsplit("/", 1)[-1] != staging.backend_key
     )
 
 
@@ -142,7 +171,8 @@ def _replaced(
     """What the data named that this writer replaced, or was about to."""
     for name in _read_json(backend, staging.replaced).get("files", ()):
         path = f"{backend_key}/{name}"
-        if isinstance(name, str) and name not in in_use and is_there(backend, path):
+        is_chunk = isinstance(name, str) and not name.endswith("metadata.json")
+        if is_chunk and name not in in_use and is_there(backend, path):
             yield Leftover(path, "a file of data that were replaced")
 
 

@@ -144,7 +144,9 @@ def _rows(instance: Plugin, result: Any) -> np.ndarray[Any, Any]:
         raise PluginGaveWrongOutput(
             f"{who(instance)} promised rows of {instance.dtype}, and gave {result.dtype}"
         )
-    return np.asarray(result, dtype=instance.dtype)  # drops padding; else no copy
+    # A copy, without padding: a data plugin may fill the same array again for its next chunk, while
+    # this one still waits to be stored.
+    return np.array(result, dtype=instance.dtype)
 
 
 def _from_columns(instance: Plugin, columns: Mapping[str, Any]) -> np.ndarray[Any, Any]:

@@ -62,7 +62,7 @@ class Journal:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._last_beat: tuple[float, float] | None = None
+        self._last_beat: tuple[float, ...] | None = None
 
     @property
     def is_owner(self) -> bool:
@@ -130,12 +130,10 @@ class Journal:
     def _silence_s(self) -> float:
         if self._last_beat is None:
             return 0.0
-        # The larger of two clocks: one stands still in a suspended machine, one may be set back.
-        monotonic, wall = self._last_beat
-        return max(time.monotonic() - monotonic, time.time() - wall)
+        return max(now - then for now, then in zip(_clocks(), self._last_beat, strict=True))
 
     def _check_ticket(self) -> None:
-        now = (time.monotonic(), time.time())
+        now = _clocks()
         try:
             self._medium.read(self._staging.ticket)
         except ObjectMissing as error:
@@ -170,6 +168,18 @@ class Journal:
 
     def _beat(self, path: str, document: Mapping[str, Any]) -> None:
         # The time before the request: by the place's clock the file is never older than we think.
-        now = (time.monotonic(), time.time())
+        now = _clocks()
         self._medium.write(path, [json.dumps(document, indent=1).encode()])
         self._last_beat = now
+
+
+def _clocks() -> tuple[float, ...]:
+    """Clocks of which the one that goes fastest tells how long a writer was silent.
+
+    Linux has one that also counts the time a machine is suspended, and cannot be set. Elsewhere:
+    one that may stand still, and one that may be set.
+    """
+    boottime = getattr(time, "CLOCK_BOOTTIME", None)
+    if boottime is not None:
+        return (time.clock_gettime(boottime),)
+    return time.monotonic(), time.time()

@@ -50,6 +50,8 @@ def checked_file_name(name: str, *, where: str) -> str:
         checked_path(name)
     except Exception as error:
         raise DataCorrupted(f"{where}: the metadata names the file {name!r}") from error
+    if name.endswith("metadata.json"):
+        raise DataCorrupted(f"{where}: the metadata name {name!r} as a chunk's file")
     if name.count("/") > 1:
         raise DataCorrupted(f"{where}: the metadata names the file {name!r}, two folders deep")
     return name

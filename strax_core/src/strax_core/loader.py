@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from strax_core.chunks import Chunk
 from strax_core.codecs import Codec, codec_named
 from strax_core.errors import (
     ChunkError,
+    ConfigError,
     DataCorrupted,
     DataNotAvailable,
     ObjectMissing,
@@ -89,7 +90,9 @@ class Loader:
         return self._read_into(info, rows, self._codec())
 
     def read_all(self, *, executor: Executor | None = None) -> Rows:
-        """Return all rows, decoded straight into one array."""
+        """Return all rows, decoded straight into one array; only threads can share it."""
+        if executor is not None and not isinstance(executor, ThreadPoolExecutor):
+            raise ConfigError(f"{type(executor).__name__} cannot fill an array of this process")
         chunks = self.metadata.chunks
         out: Rows = np.empty(sum(info.n for info in chunks), self.metadata.dtype)
         codec = self._codec()

@@ -8,6 +8,7 @@ import ast
 import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,9 @@ class Metadata(Mapping[str, Any]):
         if not isinstance(document, dict):
             raise DataCorrupted(f"{place}: the metadata is not a JSON object")
         version = document.get("format_version", FORMAT_VERSION)
-        if not isinstance(version, int) or version > FORMAT_VERSION:
+        if type(version) is not int or version < 1:
+            raise DataCorrupted(f"{place}: format_version is {version!r}")
+        if version > FORMAT_VERSION:
             raise NewerFormat(
                 f"{place}: written in format {version!r}, this version reads up to "
                 f"{FORMAT_VERSION}; install a newer strax-core"
@@ -159,7 +162,28 @@ class Metadata(Mapping[str, Any]):
                     f"{self.place}: chunk {info.chunk_i} claims {info.nbytes} bytes "
                     f"for {info.n} rows of {self.dtype.itemsize}"
                 )
+        self._check_order(infos)
         return infos
+
+    def _check_order(self, infos: tuple[ChunkInfo, ...]) -> None:
+        """Find out entries that were lost or belong elsewhere."""
+        said = (
+            self._document.get("start", infos[0].start),
+            self._document.get("end", infos[-1].end),
+        )
+        if said != (infos[0].start, infos[-1].end):
+            raise DataCorrupted(
+                f"{self.place}: the chunks span {infos[0].start} to {infos[-1].end}, the data "
+                f"{said[0]} to {said[1]}: chunks are missing"
+            )
+        for before, after in pairwise(infos):
+            if after.chunk_i <= before.chunk_i:
+                raise DataCorrupted(
+                    f"{self.place}: chunk {after.chunk_i} comes after chunk {before.chunk_i}"
+                )
+        for info in infos:
+            if info.run_id != self.run_id and info.subruns is None:
+                raise DataCorrupted(f"{self.place}: chunk {info.chunk_i} is of run {info.run_id}")
 
     def _text(self, field: str) -> str | None:
         value = self._document.get(field)

@@ -1,5 +1,6 @@
 """Which data plugins make what, from what, with which options: lineages."""
 
+import copy
 import importlib
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -208,4 +209,6 @@ def _own_copy(value: Any) -> Any:
         return {name: _own_copy(each) for name, each in value.items()}
     if type(value) in {list, tuple, set}:
         return type(value)(_own_copy(each) for each in value)
-    return value.copy() if isinstance(value, np.ndarray) else value
+    if isinstance(value, Mapping | list | tuple | set | np.ndarray):
+        return copy.deepcopy(value)
+    return value

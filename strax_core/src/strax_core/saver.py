@@ -1,6 +1,7 @@
 """Role 3: writes one piece of data to one place, then commits it, once and whole."""
 
 import logging
+import operator
 import secrets
 import threading
 import time
@@ -156,7 +157,7 @@ class Saver:
         if self._is_closed:
             raise StorageError(f"{self!r} is closed and takes no more chunks")
         self._journal.check_alive()
-        info = replace(encoded.info, chunk_i=chunk_i)
+        info = replace(encoded.info, chunk_i=_checked_number(chunk_i))
         if chunk.n:
             info = replace(info, filename=self._file_name(chunk_i))
             self._write(str(info.filename), encoded.buffers)
@@ -275,7 +276,8 @@ class Saver:
             "end": infos[-1].end,
             "writing_ended": time.time(),
         }
-        return Metadata(document, place=self.metadata.place)
+        place = self.metadata.place
+        return Metadata.parse(Metadata(document, place=place).to_bytes(), place=place)
 
     def _published(self) -> Metadata | None:
         """Read what has the final name; None if nothing has, DataCorrupted if it is unreadable."""
@@ -304,6 +306,13 @@ class Saver:
             "writing_ended": time.time(),
         }
         self.medium.write(self.staging.failure_note, [encode_document(note)])
+
+
+def _checked_number(chunk_i: int) -> int:
+    number = operator.index(chunk_i)
+    if number < 0:
+        raise ChunkError(f"chunks are counted from 0, not from {number}")
+    return number
 
 
 def _class_path(medium: Medium) -> str:

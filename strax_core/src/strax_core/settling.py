@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+from strax_core.checksums import checksum
 from strax_core.errors import (
     DataCorrupted,
     DataExistsError,
@@ -13,7 +14,7 @@ from strax_core.errors import (
     StorageError,
     StorageUnavailable,
 )
-from strax_core.layout import Staging, metadata_name, metadata_path
+from strax_core.layout import Staging, metadata_path
 from strax_core.medium import Medium
 from strax_core.metadata import Metadata, encode_document
 from strax_core.saver import Saver
@@ -106,37 +107,41 @@ class SettlingSaver(Saver):
         Raises:
             DataExistsError: it may not.
         """
-        old: Metadata | None = None
-        has_metadata = True
-        files: list[str] = []
+        path = metadata_path(self.backend_key)
         try:
             old = self._published()
-            has_metadata = old is not None
-            files = [] if old is None else named_files(old)
         except DataCorrupted as error:
             _LOG.warning("%s: what stands there cannot be read: %s", self.metadata.place, error)
-            files = self._files_of_nobody()
-        is_broken = old is None or not old.is_complete
-        if self.overwrite == "never" or (self.overwrite == "if_broken" and not is_broken):
-            raise DataExistsError(
-                f"{self.metadata.place}: "
-                + ("something" if is_broken else "data")
-                + f" stands there already; overwrite is {self.overwrite!r}"
-            )
-        return has_metadata, files
+            self._refuse_unless(self.overwrite != "never", "something")
+            # Damaged metadata may stand beside good chunks: keep both for a person to look at.
+            raw = self.medium.read(path)
+            name = f"unreadable-{checksum([raw]).rpartition(':')[2]}.json"
+            self.medium.write(f"{self.backend_key}/{name}", [raw])
+            return True, []
+        if old is None or not old.is_complete:
+            self._refuse_unless(self.overwrite != "never", "something")
+            return old is not None, [] if old is None else named_files(old)
+        self._refuse_another(old)
+        self._refuse_unless(self.overwrite == "always", "data")
+        return True, named_files(old)
 
-    def _files_of_nobody(self) -> list[str]:
-        """Return what lies beside unreadable metadata, but for what belongs to writers at work."""
-        # The files first: whoever brought one has had a ticket since before, and keeps it if it
-        # committed meanwhile (see `_has_rivals`). A writer that comes later brings no listed one.
-        entries = list(self.medium.list(self.backend_key))
-        writers = [each.name for each in self.medium.list(self.staging.of_key) if each.is_folder]
-        return [
-            entry.name
-            for entry in entries
-            if entry.name != metadata_name(self.backend_key)
-            and not any(write_id in entry.name for write_id in writers)
-        ]
+    def _refuse_unless(self, allowed: bool, what: str) -> None:  # noqa: FBT001 - reads as a sentence
+        if not allowed:
+            raise DataExistsError(
+                f"{self.metadata.place}: {what} stands there already; "
+                f"overwrite is {self.overwrite!r}"
+            )
+
+    def _refuse_another(self, old: Metadata) -> None:
+        """Refuse to touch, or to count as ours, data of another key under this key's name."""
+        ours = self.metadata
+        if (old.run_id, old.data_type) != (ours.run_id, ours.data_type) or (
+            old.lineage != ours.lineage
+        ):
+            raise DataCorrupted(
+                f"{ours.place}: under this name stand {old.data_type} of run {old.run_id} with "
+                "another lineage or name than is to be saved; move that folder away"
+            )
 
     def _replace_metadata(self, metadata: Metadata) -> None:
         """Replace the metadata file in one step; `_tidy` deletes exactly what the old one named."""

@@ -4,6 +4,7 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import BinaryIO, TypeVar
@@ -42,8 +43,11 @@ class LocalBackend(StorageBackend):
         return self._root
 
     def read(self, path: str) -> bytes:
-        with self._errors(path) as full, open(full, "rb") as file:
-            return file.read()
+        with self._errors(path) as full:
+            if not stat.S_ISREG(os.stat(full).st_mode):
+                raise IsADirectoryError(errno.EISDIR, "not a file")  # a pipe would block for ever
+            with open(full, "rb") as file:
+                return file.read()
 
     def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> "ListOfBytes":
         answers = []

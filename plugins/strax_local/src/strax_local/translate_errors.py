@@ -29,6 +29,7 @@ _ERRORS: dict[int, tuple[type[StorageError], str]] = {
     errno.EDQUOT: (StorageFull, "did not fit: the quota is used up"),
     errno.EFBIG: (StorageFull, "is larger than the file system or a limit (ulimit -f) allows"),
     errno.ENAMETOOLONG: (ConfigError, "is too long a name for this file system"),
+    errno.EXDEV: (ConfigError, "lies on another file system than the rest of its place"),
     errno.EINVAL: (ConfigError, "is not a name for this file system"),
 }
 

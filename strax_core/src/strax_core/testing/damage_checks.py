@@ -130,6 +130,10 @@ class DamageChecks(ContractBase):
             {"filename": ""},
             {"filename": 7},
             {"filename": "missing"},
+            {"filename": METADATA.rpartition("/")[2]},
+            {"n": 0, "nbytes": 0},
+            {"chunk_i": 1},
+            {"run_id": "run_2"},
             {"checksum": "xxh3_64:0"},
             {"checksum": "unknown:0"},
         ],
@@ -146,6 +150,26 @@ class DamageChecks(ContractBase):
             backend.loader(KEY.name).read_all()
         assert KEY.name in str(caught.value)
         assert "chunk " in str(caught.value)
+
+    @pytest.mark.parametrize("lost", [0, 1, -1])
+    def test_a_lost_entry_of_a_chunk_is_found_out(
+        self, backend: StorageBackend, raw: RawAccess, lost: int
+    ) -> None:
+        save_sample(backend, KEY, sample_chunks(KEY, sizes=SIZES))
+        change_metadata(raw, lambda document: document["chunks"].pop(lost))
+
+        with pytest.raises(DataCorrupted, match=KEY.name):
+            backend.loader(KEY.name).read_all()
+
+    @pytest.mark.parametrize("version", [True, 0, -1, "1", 1.5, None])
+    def test_a_format_version_that_makes_no_sense_is_refused(
+        self, backend: StorageBackend, raw: RawAccess, version: object
+    ) -> None:
+        save_sample(backend, KEY, sample_chunks(KEY, sizes=SIZES))
+        change_metadata(raw, lambda document: document.update(format_version=version))
+
+        with pytest.raises(DataCorrupted, match="format_version"):
+            backend.get_metadata(KEY.name)
 
     @pytest.mark.parametrize(
         "dtype",
