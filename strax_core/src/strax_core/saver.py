@@ -281,11 +281,14 @@ class Saver:
 
     def _published(self) -> Metadata | None:
         """Read what has the final name; None if nothing has, DataCorrupted if it is unreadable."""
+        raw = self._published_bytes()
+        return None if raw is None else Metadata.parse(raw, place=self.metadata.place)
+
+    def _published_bytes(self) -> bytes | None:
         try:
-            raw = self.medium.read(metadata_path(self.backend_key))
+            return self.medium.read(metadata_path(self.backend_key))
         except ObjectMissing:
             return None
-        return Metadata.parse(raw, place=self.metadata.place)
 
     def _tidy(self) -> None:
         """After the commit: remove notes of earlier failures, then the ticket."""

@@ -107,16 +107,13 @@ class SettlingSaver(Saver):
         Raises:
             DataExistsError: it may not.
         """
-        path = metadata_path(self.backend_key)
+        raw = self._published_bytes()
         try:
-            old = self._published()
+            old = None if raw is None else Metadata.parse(raw, place=self.metadata.place)
         except DataCorrupted as error:
             _LOG.warning("%s: what stands there cannot be read: %s", self.metadata.place, error)
             self._refuse_unless(self.overwrite != "never", "something")
-            # Damaged metadata may stand beside good chunks: keep both for a person to look at.
-            raw = self.medium.read(path)
-            name = f"unreadable-{checksum([raw]).rpartition(':')[2]}.json"
-            self.medium.write(f"{self.backend_key}/{name}", [raw])
+            self._keep_for_a_person(raw or b"")
             return True, []
         if old is None or not old.is_complete:
             self._refuse_unless(self.overwrite != "never", "something")
@@ -124,6 +121,11 @@ class SettlingSaver(Saver):
         self._refuse_another(old)
         self._refuse_unless(self.overwrite == "always", "data")
         return True, named_files(old)
+
+    def _keep_for_a_person(self, raw: bytes) -> None:
+        """Damaged metadata may stand beside good chunks: both stay, for someone to look at."""
+        name = f"unreadable-{checksum([raw]).rpartition(':')[2]}.json"
+        self.medium.write(f"{self.backend_key}/{name}", [raw])
 
     def _refuse_unless(self, allowed: bool, what: str) -> None:  # noqa: FBT001 - reads as a sentence
         if not allowed:
