@@ -571,3 +571,17 @@ def test_a_source_may_fill_one_array_again_and_again() -> None:
     expected = [1, 101, 201, 301, 401]
     assert ctx.get_array("7", "reused")["time"].tolist() == expected
     assert ctx.get_array("7", "reused")["time"].tolist() == expected
+
+
+def test_what_may_not_be_replaced_is_an_error_and_not_called_kept() -> None:
+    backend = MemoryBackend()
+    place = DirectoryFrontend(backend, name="here", overwrite="never")
+    ctx = Context([place], plugins=[Raw])
+    path = (
+        f"{ctx.key_for('7', 'raw')}/{ctx.key_for('7', 'raw').name.partition('-')[2]}-metadata.json"
+    )
+    backend.write(path, [b"{"])
+
+    with pytest.raises(DataExistsError, match="never"):
+        ctx.make("7", "raw")
+    assert backend.read(path) == b"{"

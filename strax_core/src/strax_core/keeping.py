@@ -114,9 +114,12 @@ class Keeper:
             try:
                 saver.commit()
             except DataExistsError as error:
-                # Someone else made the same data meanwhile: they are kept, which was the aim.
-                _LOG.info("%s", error)
-                saver.abort()
+                if saver.is_beaten():
+                    # Someone else made the same data meanwhile: they are kept, which was the aim.
+                    _LOG.info("%s", error)
+                    saver.abort()
+                else:
+                    self._report(saver, error)
             except Exception as error:  # noqa: BLE001 - the places that come next are still to commit
                 self._report(saver, error)
         self._drop_failed()

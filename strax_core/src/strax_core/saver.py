@@ -201,6 +201,14 @@ class Saver:
         self._tell(self.after_commit, metadata)
         return metadata
 
+    def is_beaten(self) -> bool:
+        """Say whether complete data stand under the final name, so that nothing is missing."""
+        try:
+            published = self._published()
+        except StorageError:
+            return False
+        return published is not None and published.is_complete
+
     def abort(self, error: BaseException | None = None) -> None:
         """Discard all; an error leaves a note of why, which is never found as data."""
         if self._is_closed or not self._journal.is_owner:
