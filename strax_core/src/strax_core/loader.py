@@ -22,6 +22,7 @@ from strax_core.errors import (
 from strax_core.layout import metadata_path
 from strax_core.medium import Medium
 from strax_core.metadata import Metadata
+from strax_core.tasks import end_all
 
 Rows = np.ndarray[Any, np.dtype[Any]]
 READ_AHEAD_BYTES = 64 << 20
@@ -73,11 +74,7 @@ class Loader:
             while waiting:
                 yield waiting.popleft()[0].result()
         finally:
-            for task, _ in waiting:
-                task.cancel()
-            for task, _ in waiting:
-                if not task.cancelled():
-                    task.exception()
+            end_all(task for task, _ in waiting)
 
     def read_chunk(self, info: ChunkInfo) -> Chunk:
         """Read one chunk, and check it: size, checksum, every law of chunks.
@@ -109,11 +106,7 @@ class Loader:
             for task in tasks:
                 task.result()
         finally:
-            for task in tasks:
-                task.cancel()
-            for task in tasks:
-                if not task.cancelled():
-                    task.exception()
+            end_all(tasks)
         return out
 
     def _codec(self) -> Codec:

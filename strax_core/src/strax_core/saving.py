@@ -8,6 +8,7 @@ from typing import Any
 
 from strax_core.chunks import Chunk
 from strax_core.rechunk import Rechunker
+from strax_core.tasks import end_all
 
 IN_FLIGHT_BYTES = 256 << 20
 
@@ -56,11 +57,7 @@ class InFlight:
         tasks = [task for task, _ in self._tasks]
         self.budget.held_bytes -= sum(size_bytes for _, size_bytes in self._tasks)
         self._tasks.clear()
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            if not task.cancelled():
-                task.exception()
+        end_all(tasks)
 
     def _wait_for_one(self) -> None:
         task, size_bytes = self._tasks.popleft()
