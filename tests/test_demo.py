@@ -79,6 +79,7 @@ def test_the_demo_is_about_as_large_as_asked(finished: tuple[Path, Any]) -> None
 def test_an_earlier_demo_is_removed_first(config: Path) -> None:
     (config.parent / "data").mkdir()
     (config.parent / "data" / "old").touch()
+    (config.parent / "__pycache__").mkdir()  # Python makes it beside the data plugins for strax
     prepare_folder(config.parent, size_mb=1)
 
     assert [path.name for path in config.parent.iterdir()] == ["strax.toml"]

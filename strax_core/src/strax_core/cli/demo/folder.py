@@ -10,7 +10,7 @@ from strax_core.errors import ConfigError
 MARK = "# Written by `strax demo`, which empties this folder when it starts again.\n"
 CONFIG_FILE = "strax.toml"
 UPSTREAM_FILE = "detector_for_strax.py"
-OURS = (CONFIG_FILE, UPSTREAM_FILE, "data", "shared")
+OURS = (CONFIG_FILE, UPSTREAM_FILE, "__pycache__", "data", "shared")
 
 TEMPLATE = """{mark}
 [storage.scratch]
