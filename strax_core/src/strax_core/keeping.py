@@ -1,7 +1,7 @@
 """Keeps one data type in several places at once while it is made."""
 
 import logging
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 
 from strax_core.chunk_io import encode_chunk
@@ -45,18 +45,15 @@ class Keeper:
         self._in_flight = in_flight
         self._chunk_i = 0
 
-    def keeping(self, chunks: Iterator[Chunk]) -> Generator[Chunk, None, None]:
-        """Pass chunks through while they are kept; the end commits, anything else aborts."""
-        try:
-            for chunk in chunks:
-                self._push(self._rechunked(chunk))
-                yield chunk
-            self._push([] if self._rechunker is None else self._rechunker.flush())
-            self._in_flight.drain()
-            self._commit()
-        except BaseException as error:
-            self.abort(error)
-            raise
+    def receive(self, chunk: Chunk) -> None:
+        """Keep the next chunk; whoever calls this aborts the keeper if it raises."""
+        self._push(self._rechunked(chunk))
+
+    def finish(self) -> None:
+        """Keep what is still held, and commit; that was the last chunk."""
+        self._push([] if self._rechunker is None else self._rechunker.flush())
+        self._in_flight.drain()
+        self._commit()
 
     def abort(self, error: BaseException) -> None:
         """Discard everything that is not committed; safe to call again."""
