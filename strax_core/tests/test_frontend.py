@@ -12,7 +12,8 @@ from strax_core.errors import (
     StorageUnavailable,
 )
 from strax_core.frontend import Location, State, StorageFrontend
-from strax_core.keys import DataKey, Lineage, Match
+from strax_core.keys import DataKey, Lineage
+from strax_core.matching import Match
 from strax_core.memory import MemoryBackend
 
 KEY = DataKey("7", "peaks", Lineage({"peaks": ("Peaks", "1", {})}))

@@ -14,7 +14,8 @@ from strax_core.errors import (
     StorageUnavailable,
 )
 from strax_core.frontend import Location
-from strax_core.keys import DataKey, Lineage, Match
+from strax_core.keys import DataKey, Lineage
+from strax_core.matching import Match
 from strax_core.memory import MemoryBackend
 from strax_core.places import Places
 

@@ -12,7 +12,8 @@ from strax_core.errors import (
     RunMetadataNotAvailable,
 )
 from strax_core.frontend import Location, StorageFrontend
-from strax_core.keys import DataKey, Match
+from strax_core.keys import DataKey
+from strax_core.matching import Match
 from strax_core.runs import (
     decode_run_document,
     encode_run_document,

@@ -16,8 +16,9 @@ from strax_core.errors import (
     RunMetadataNotAvailable,
     StorageError,
 )
-from strax_core.keys import STRICT, DataKey, Match, check_run_id
+from strax_core.keys import DataKey, check_run_id
 from strax_core.loader import Loader
+from strax_core.matching import STRICT, Match
 from strax_core.metadata import Metadata
 from strax_core.runs import select_fields
 from strax_core.saver import OVERWRITE, Saver

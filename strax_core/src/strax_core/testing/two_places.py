@@ -10,7 +10,8 @@ from typing import Any
 
 from strax_core.backend import StorageBackend
 from strax_core.frontend import Location, StorageFrontend
-from strax_core.keys import DataKey, Match
+from strax_core.keys import DataKey
+from strax_core.matching import Match
 
 
 class TwoPlaceFrontend(StorageFrontend):
