@@ -27,7 +27,7 @@ MANY_PARAMETERS = (  # what users call with many options, all of them keywords
     "Option.__init__",
     "*Frontend.__init__",
 )
-HEAVY = {"boto3", "numba", "pandas", "paramiko", "rich", "sqlalchemy"}
+HEAVY = {"boto3", "numba", "numexpr", "pandas", "paramiko", "rich", "sqlalchemy", "tqdm"}
 VAGUE_FILE_NAMES = {"common", "helper", "helpers", "misc", "util", "utils"}
 MACHINE_PATHS = ["/" + "/".join(parts) for parts in (("root", ""), ("work", ""), ("tmp", "venv"))]
 FOLDERS = ["strax_core", "plugins", "tests", "docs", "decisions", "examples", "benchmarks", ".ci"]
