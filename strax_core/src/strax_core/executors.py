@@ -19,9 +19,18 @@ class Workers:
     """Processes or machines: they compute, encode and write, so that rows do not travel."""
 
     @property
+    def n_threads(self) -> int:
+        """How many threads there are, as far as the executor tells."""
+        return _n_workers(self.threads)
+
+    @property
     def n_elsewhere(self) -> int:
         """How many tasks can run elsewhere at once, as far as the executor tells."""
-        return int(getattr(self.elsewhere, "_max_workers", None) or WORKERS)
+        return _n_workers(self.elsewhere)
+
+
+def _n_workers(executor: Executor | None) -> int:
+    return int(getattr(executor, "_max_workers", None) or WORKERS)
 
 
 @contextmanager
@@ -39,15 +48,14 @@ def workers(executor: Executor | None, max_workers: int | None) -> Iterator[Work
     if isinstance(executor, ThreadPoolExecutor):
         yield Workers(executor)
         return
-    n_threads = checked_max_workers(max_workers) or WORKERS
+    n_threads = _checked(max_workers)
     with ThreadPoolExecutor(n_threads, thread_name_prefix="strax") as own:
         yield Workers(own, executor)
 
 
-def checked_max_workers(max_workers: object) -> int | None:
-    """Return the number of workers; `ConfigError` if it is none."""
+def _checked(max_workers: object) -> int:
     if max_workers is None:
-        return None
+        return WORKERS
     if isinstance(max_workers, bool) or not isinstance(max_workers, int) or max_workers < 1:
         raise ConfigError(f"max_workers is {max_workers!r}; it must be a whole number above 0")
     return max_workers

@@ -10,7 +10,7 @@ import numpy as np
 
 from strax_core.chunk_info import ChunkInfo
 from strax_core.chunks import Chunk
-from strax_core.errors import DataNotAvailable
+from strax_core.errors import ConfigError, DataNotAvailable
 from strax_core.metadata import Metadata
 from strax_core.places import Found
 
@@ -115,11 +115,26 @@ def _borders(metadata: Metadata) -> list[tuple[int, int, int]]:
 
 
 def joined(chunks: Iterable[Chunk], dtype: np.dtype[Any]) -> Rows:
-    """Return the rows of all chunks in an array of their own; each chunk is let go once copied.
+    """Return the rows of all chunks in an array of their own."""
+    return stacked([chunk.data for chunk in chunks], dtype)
 
-    So about as much memory is needed as the rows take, once all have come.
+
+def stacked(parts: list[Rows], dtype: np.dtype[Any] | None = None) -> Rows:
+    """Return the rows of all parts in one array; each part is let go once copied.
+
+    So about as much memory is needed as the rows take.
+
+    Args:
+        parts: arrays of one dtype; the list is emptied.
+        dtype: theirs; needed if there may be no part.
+
+    Raises:
+        ConfigError: the parts have different dtypes.
     """
-    parts = [chunk.data for chunk in chunks]
+    dtype = parts[0].dtype if dtype is None else dtype
+    for part in parts:
+        if part.dtype != dtype:
+            raise ConfigError(f"rows of {part.dtype} and of {dtype} cannot stand in one array")
     rows: Rows = np.empty(sum(len(part) for part in parts), dtype=dtype)
     # As plain bytes, field by field is several times slower.
     as_bytes = np.dtype((np.void, rows.dtype.itemsize))

@@ -13,7 +13,7 @@ import numpy as np
 from strax_core.chunk_info import ChunkInfo
 from strax_core.chunks import Chunk
 from strax_core.computing import computed
-from strax_core.errors import ConfigError, DataExistsError, ReadOnlyError
+from strax_core.errors import ConfigError, DataExistsError, ReadOnlyError, StorageError
 from strax_core.keeping import Keeper
 from strax_core.loading import Reading, joined, load_chunks, load_rows
 from strax_core.metadata import Metadata
@@ -173,149 +173,9 @@ class Pipeline:
             for data_type in provided(data_plugin)
             if self._savers.get(data_type)
         }
-        return _kept(computed(instance, inputs, from_ns=self._from_ns), keepers)
+        return self._kept(computed(instance, inputs, from_ns=self._from_ns), keepers)
 
-    def _keeper(self, instance: Plugin, data_type: str) -> Keeper:
-        keeper = Keeper(
-            self._savers[data_type],
-            target_bytes=instance.target_bytes_for(data_type)
-            if instance.can_rechunk(data_type)
-            else None,
-            executor=self.request.workers.threads,
-            in_flight=self._in_flight,
-        )
-        self._keepers.append(keeper)
-        return keeper
-
-    # What the user gets
-
-    @property
-    def _is_loaded_alone(self) -> bool:
-        return len(self.request.targets) == 1 and not self._plan.made
-
-    @property
-    def _from_ns(self) -> int | None:
-        return None if self._plan.wanted.time_range is None else self._plan.wanted.time_range[0]
-
-    def _selected(self) -> Iterator[Chunk]:
-        wanted = self._plan.wanted
-        chunks = self._within_time()
-        return chunks if wanted.is_all else map(wanted.chunk_of, chunks)
-
-    def _within_time(self) -> Iterator[Chunk]:
-        if self._is_loaded_alone or self._plan.wanted.time_range is None:
-            return self._merged()
-        end_ns = self._plan.wanted.time_range[1]
-        return takewhile(lambda chunk: chunk.start < end_ns, self._merged())
-
-    def _merged(self) -> Iterator[Chunk]:
-        targets = self.request.targets
-        if len(targets) == 1:
-            return self._reader(targets[0])
-        kinds = {target: self._kind_of(target) for target in targets}
-        if len(set(kinds.values())) > 1:
-            told = ", ".join(f"{target} is of the kind {kind}" for target, kind in kinds.items())
-            raise ConfigError(f"only data types of one kind can be merged: {told}; ask for each")
-        readers = {target: self._reader(target) for target in targets}
-        steps = Synchroniser(readers, who=f"run {self.request.run_id}", from_ns=self._from_ns)
-        return map(self._merge, steps)
-
-    def _merge(self, step: Mapping[str, Chunk]) -> Chunk:
-        first = next(iter(step.values()))
-        return Chunk(
-            start=first.start,
-            end=first.end,
-            data=merge_columns(step, kind=self._kind_of(self.request.targets[0])),
-            run_id=first.run_id,
-            data_type=",".join(step),
-        )
-
-    def _kind_of(self, data_type: str) -> str:
-        found = self._plan.loaded.get(data_type)
-        if found is not None:
-            return found.metadata.data_kind
-        return self._instance_of(data_type).data_kind_for(data_type)
-
-    def _dtype(self) -> np.dtype[Any]:
-        dtypes = {
-            target: self._plan.loaded[target].metadata.dtype
-            if target in self._plan.loaded
-            else self._instance_of(target).dtype_for(target)
-            for target in self.request.targets
-        }
-        return merged_dtype(dtypes) if len(dtypes) > 1 else next(iter(dtypes.values()))
-
-    def _instance_of(self, data_type: str) -> Plugin:
-        return self._plan.instances[self.request.data_plugins.that_makes(data_type)]
-
-    # What is kept
-
-    def _open(self, plan: Plan, data_plugin: type[Plugin], data_type: str) -> bool:
-        """Open savers if this data type is to be kept; False if it turns out to be stored already.
-
-        Raises:
-            ConfigError: it must be kept, but is made from what was found by a loose match.
-            ReadOnlyError: it must be kept, and no place takes it.
-            StorageError: no place can take it now.
-        """
-        request, instance = self.request, plan.instances[data_plugin]
-        is_target = data_type in request.targets
-        must_keep = is_target and request.must_keep
-        if not self._is_kept(instance, data_type):
-            if must_keep:
-                _warn(f"{data_type} is made and not kept: its save_when says so; list it in save=")
-            return True
-        inexact = plan.inexact(data_plugin)
-        if inexact is not None:
-            message = f"{request.key_of(data_type)} is not kept, since {inexact}"
-            if must_keep:
-                raise ConfigError(f"{message}; make it in a strict context, or load it with get_…")
-            if is_target:
-                _warn(message)
-            return True
-        return self._open_savers(instance, data_type, must_keep=must_keep)
-
-    def _open_savers(self, instance: Plugin, data_type: str, *, must_keep: bool) -> bool:
-        request = self.request
-        key, opened = request.key_of(data_type), self._savers.setdefault(data_type, [])
-        again = request.again and data_type in request.targets
-        reasons = open_savers(request.places, key, instance, opened, again=again)
-        if opened:
-            return True
-        for reason in reasons:
-            if again or not isinstance(reason, REFUSALS):
-                raise reason
-        if any(isinstance(reason, DataExistsError) for reason in reasons):
-            return False
-        message = f"no place of this context takes {data_type}: {key}"
-        if must_keep:
-            raise ReadOnlyError(f"{message} cannot be kept")
-        if data_type in request.targets:
-            _warn(f"{message} is not kept")
-        return True
-
-    def _is_kept(self, instance: Plugin, data_type: str) -> bool:
-        save_when = instance.save_when_for(data_type)
-        if save_when == SaveWhen.TARGET and data_type in self.request.targets:
-            return True
-        is_listed = data_type in self.request.save and save_when != SaveWhen.NEVER
-        return save_when == SaveWhen.ALWAYS or is_listed
-
-
-def _kept(
-    steps: Generator[dict[str, Chunk], None, None], keepers: Mapping[str, Keeper]
-) -> Generator[Mapping[str, Chunk], None, None]:
-    """Pass steps through while they are kept; only their end commits."""
-    with closing(steps):
-        for step in steps:
-            for data_type, keeper in keepers.items():
-                keeper.receive(step[data_type])
-            yield step
-    for keeper in keepers.values():
-        keeper.finish()
-
-
-def _itself(chunk: Chunk) -> Chunk:
+    def _itself(chunk: Chunk) -> Chunk:
     return chunk
 
 

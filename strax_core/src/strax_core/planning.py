@@ -18,6 +18,7 @@ from strax_core.places import Found, Places
 from strax_core.plugin import Plugin, SaveWhen, dependencies, missing_methods, provided
 from strax_core.provenance import DataPlugins
 from strax_core.reserving import source_hash
+from strax_core.saving import BUFFER_BYTES
 from strax_core.selecting import ALL_ROWS, Wanted
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -40,7 +41,7 @@ class Request:
     save: Collection[str] = ()
     forbidden: Collection[str] = ()
     """Data types that are not to be made; ``*`` stands for all."""
-    buffer_bytes: int = 512 << 20
+    buffer_bytes: int = BUFFER_BYTES
     again: bool = False
     """Make the targets even if they are stored, and replace what is stored."""
     must_keep: bool = False
