@@ -19,7 +19,7 @@ from strax_core.loading import joined, load_rows
 from strax_core.metadata import Metadata
 from strax_core.pipeline import Pipeline, Request
 from strax_core.places import Found, Places
-from strax_core.plugin import Plugin, SaveWhen
+from strax_core.plugin import Plugin, SaveWhen, stated_for
 from strax_core.provenance import DataPlugins, data_plugins_in
 from strax_core.runs import per_run_defaults, select_fields
 
@@ -308,7 +308,8 @@ class Context:
     ) -> Request:
         data_plugins = self._data_plugins  # once: another thread may register more
         for listed in _texts(save, "save"):
-            if data_plugins.that_makes(listed).save_when == SaveWhen.NEVER:
+            made_by = data_plugins.that_makes(listed)
+            if stated_for(made_by, "save_when", listed) == SaveWhen.NEVER:
                 raise ConfigError(f"{listed} is never saved (save_when), but is listed in save")
         defaults = self._defaults(run_id)
         return Request(

@@ -96,9 +96,15 @@ class Pipeline:
         made = [data_type for data_type, copies in plan.items() if copies is None]
         if made:
             self._check_can_make(made)
-            self._instances = self.request.data_plugins.instances(
+            instances = self.request.data_plugins.instances(
                 self.request.target, run_id=self.request.run_id, defaults=self.request.defaults
             )
+            self._instances = {
+                data_type: instances[data_plugin]
+                for data_type, data_plugin in self.request.data_plugins.closure(
+                    self.request.target
+                ).items()
+            }
         for data_type in reversed(made):  # the target first
             if not self._open(data_type) and data_type == self.request.target:
                 # Someone else made it since it was looked for.
@@ -155,13 +161,13 @@ class Pipeline:
     def _made(self, data_type: str) -> Generator[Chunk, None, None]:
         instance = self._instances[data_type]
         inputs = {needed: self._streams[needed].reader() for needed in self._needed(data_type)}
-        chunks = computed(instance, inputs)
+        chunks = (step[data_type] for step in computed(instance, inputs))
         if not self._savers.get(data_type):
             return chunks
-        target_bytes = int(instance.chunk_target_size_mb * 1e6)
+        target_bytes = instance.target_bytes_for(data_type)
         keeper = Keeper(
             self._savers[data_type],
-            target_bytes=target_bytes if instance.rechunk_on_save else None,
+            target_bytes=target_bytes if instance.can_rechunk(data_type) else None,
             executor=self.request.executor,
             in_flight=self._in_flight,
         )
@@ -199,7 +205,7 @@ class Pipeline:
         return True
 
     def _is_kept(self, data_type: str) -> bool:
-        save_when = self._instances[data_type].save_when
+        save_when = self._instances[data_type].save_when_for(data_type)
         if save_when == SaveWhen.TARGET and data_type == self.request.target:
             return True
         is_listed = data_type in self.request.save and save_when != SaveWhen.NEVER
