@@ -42,6 +42,7 @@ from strax_core.loader import Loader
 from strax_core.matching import STRICT, Match
 from strax_core.medium import Buffer, Entry, checked_path
 from strax_core.memory import MemoryBackend, MemoryOptions
+from strax_core.merge_only import MergeOnlyPlugin
 from strax_core.metadata import Metadata
 from strax_core.option import Option, takes_config
 from strax_core.plugin import Plugin, SaveWhen
@@ -82,6 +83,7 @@ __all__ = [
     "Match",
     "MemoryBackend",
     "MemoryOptions",
+    "MergeOnlyPlugin",
     "Metadata",
     "NewerFormat",
     "ObjectExists",
