@@ -14,6 +14,7 @@ from twins import TIMES, Piece, Rows, made_from, our_context, rows_of, source, t
 
 import strax_core
 from strax_core import DataNotAvailable
+from strax_core.codecs import codec_named
 
 RUN = "run_7"
 SECOND = 1_000_000_000
@@ -234,6 +235,14 @@ def test_the_files_of_chunks_are_the_same_byte_for_byte(
     )
     assert our_files == their_files
     assert len(our_files) == sum(len(rows) > 0 for _, _, rows in case.pieces)
+
+
+@each_codec
+def test_many_megabytes_give_the_same_bytes(upstream: ModuleType, codec: str) -> None:
+    rows = np.zeros(600_000, TIMES)  # for zstd, more than one job
+
+    (ours,) = codec_named(codec).encode(rows).buffers
+    assert bytes(ours) == upstream.io.COMPRESSORS[codec]["compress"](rows)
 
 
 @pytest.mark.parametrize("name", ["rechunked: cut by a small target", "rechunked: sub-arrays"])

@@ -7,7 +7,7 @@ from strax_core.errors import DataCorrupted
 from strax_core.medium import Buffer
 
 LEVEL = 3  # strax's level
-THREADS = 1  # as strax; with 0, more than half a megabyte would give other bytes
+THREADS = 1  # as strax; with 0, more than 8 MB would give other bytes
 
 
 class ZstdCodec(WholeFileCodec):
