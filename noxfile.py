@@ -16,7 +16,7 @@ SHARED = ROOT / ".nox" / "shared"
 STAMP = SHARED / "stamp"
 PYTHONS = ((3, 11), (3, 12))
 PACKAGES = [ROOT / "strax_core", *sorted(p.parent for p in ROOT.glob("plugins/*/pyproject.toml"))]
-EXTRAS = {"strax_core": ["pandas"]}  # of a package, installed because its tests need them
+EXTRAS = {"strax_core": ["pandas", "upstream"]}  # of each package, what the tests need
 TOOLS = [
     "hypothesis",
     "import-linter",
@@ -91,9 +91,9 @@ def make_shared_environment(session: nox.Session) -> None:
 
 
 def with_extras(package: Path) -> str:
-    """Return the package as pip installs it with its extras."""
-    extras = ",".join(EXTRAS.get(package.name, ()))
-    return f"{package}[{extras}]" if extras else str(package)
+    """Return what pip calls a package in the checkout together with its extras."""
+    extras = EXTRAS.get(package.name, [])
+    return f"{package}[{','.join(extras)}]" if extras else str(package)
 
 
 def wanted_stamp() -> str:

@@ -169,7 +169,7 @@ class DataPlugins:
                     data_plugin.__version__,
                     self._tracked(data_plugin, defaults),
                 )
-                for data_plugin in set(self.closure(data_type).values())
+                for data_plugin in dict.fromkeys(self.closure(data_type).values())
             }
         )
 
