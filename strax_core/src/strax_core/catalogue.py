@@ -10,12 +10,10 @@ from strax_core.copying import Target, copy_data
 from strax_core.errors import (
     ConfigError,
     DataCorrupted,
-    DataExistsError,
     DataNotAvailable,
     ReadOnlyError,
 )
 from strax_core.executors import workers
-from strax_core.explaining import explained
 from strax_core.frontend import StorageFrontend
 from strax_core.keys import DataKey, Lineage, check_run_id
 from strax_core.matching import Match
@@ -118,9 +116,7 @@ class Catalogue:
         Raises:
             ConfigError: nothing makes this data type, or a name is refused.
         """
-        keys = {
-            name: self.key_for(run_id, name) for name in self._data_plugins.closure(data_type)
-        }
+        keys = {name: self.key_for(run_id, name) for name in self._data_plugins.closure(data_type)}
         return explained(keys, data_type, self._data_plugins, self._places, self._match)
 
     def verify(self, run_id: str, data_type: str, *, at: str | None = None) -> list[str]:
@@ -137,7 +133,9 @@ class Catalogue:
             StorageError: a place could not answer.
         """
         key = self.key_for(run_id, data_type)
-        places = [self._places.place(at)] if at is not None else [(each, None) for each in self._places]
+        places = (
+            [self._places.place(at)] if at is not None else [(each, None) for each in self._places]
+        )
         good: list[str] = []
         bad: list[Exception] = []
         for frontend, backend in places:

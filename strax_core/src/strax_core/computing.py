@@ -5,6 +5,7 @@ import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 from strax_core.chunks import Chunk, check_continuity
@@ -128,19 +129,28 @@ def _given(instance: Plugin) -> Generator[Step, None, None]:
         closing(_iterated(instance, chunks()) if chunks else _asked(instance)) as given,
     ):
         for result in given:
-            step = _by_data_type(instance, result)
-            for each in step.values():
-                if not isinstance(each, Chunk):
-                    raise PluginGaveWrongOutput(
-                        f"{who(instance)} is a source and gave {type(each).__name__}; "
-                        "return self.chunk(…)"
-                    )
-            first = next(iter(step.values()))
-            span = (first.start, first.end)
-            yield {
-                data_type: _checked_chunk(instance, data_type, chunk, span)
-                for data_type, chunk in step.items()
-            }
+            yield _given_step(instance, result)
+
+
+def _given_step(instance: Plugin, result: Any) -> Step:
+    step = _by_data_type(instance, result)
+    for each in step.values():
+        if not isinstance(each, Chunk):
+            raise PluginGaveWrongOutput(
+                f"{who(instance)} is a source and gave {type(each).__name__}; return self.chunk(…)"
+            )
+    first = next(iter(step.values()))
+    span = (first.start, first.end)
+    return {
+        data_type: _checked_chunk(instance, data_type, chunk, span)
+        for data_type, chunk in step.items()
+    }
+
+
+def asked_step(instance: Plugin, chunk_i: int) -> Step:
+    """Return what a source gives for one chunk, which is there (`comes`); errors as `computed`."""
+    with _noted(instance, f"chunk {chunk_i}"):
+        return _given_step(instance, _asked_for(instance, chunk_i))
 
 
 def _iterated(instance: Plugin, chunks: Any) -> Generator[Any, None, None]:
@@ -155,15 +165,23 @@ def _iterated(instance: Plugin, chunks: Any) -> Generator[Any, None, None]:
 
 def _asked(instance: Plugin) -> Generator[Any, None, None]:
     """Ask a source for chunk after chunk, until it says that it has finished."""
+    for chunk_i in count():
+        if not comes(instance, chunk_i):
+            return
+        yield _asked_for(instance, chunk_i)
+
+
+def _asked_for(instance: Plugin, chunk_i: int) -> Any:
     takes_number = "chunk_i" in inspect.signature(instance.compute).parameters
-    chunk_i = 0
-    while _comes(instance, chunk_i):
-        yield instance.compute(**({"chunk_i": chunk_i} if takes_number else {}))
-        chunk_i += 1
+    return instance.compute(**({"chunk_i": chunk_i} if takes_number else {}))
 
 
-def _comes(instance: Plugin, chunk_i: int) -> bool:
-    """Wait for a chunk of a source; False if there will be none."""
+def comes(instance: Plugin, chunk_i: int) -> bool:
+    """Wait for a chunk of a source; False if there will be none.
+
+    Raises:
+        StorageUnavailable: it did not come within the source's `input_timeout`.
+    """
     asked_since = time.monotonic()
     while not instance.is_ready(chunk_i):
         if instance.source_finished():

@@ -19,11 +19,11 @@ from strax_core.matching import Match
 from strax_core.pipeline import Pipeline
 from strax_core.places import Places
 from strax_core.planning import Request
-from strax_core.plugin import Plugin, SaveWhen
+from strax_core.plugin import Plugin, SaveWhen, stated_for
 from strax_core.progress import progress as with_progress
 from strax_core.provenance import DataPlugins, data_plugins_in
-from strax_core.selecting import LoadOptions, Wanted, wanted
 from strax_core.saving import BUFFER_BYTES
+from strax_core.selecting import LoadOptions, Wanted, wanted
 from strax_core.several import RUNS_AT_ONCE, for_each_run
 from strax_core.tables import columns_of, data_frame, with_run_id
 
@@ -279,7 +279,7 @@ class Context(Catalogue):
         if not asked.targets or len(set(asked.targets)) < len(asked.targets):
             raise ConfigError(f"targets are {asked.targets!r}; give each data type once")
         for listed in asked.save:
-            if save_when_of(data_plugins.that_makes(listed), listed) == SaveWhen.NEVER:
+            if stated_for(data_plugins.that_makes(listed), "save_when", listed) == SaveWhen.NEVER:
                 raise ConfigError(f"{listed} is never saved (save_when), but is listed in save")
         return asked
 
@@ -293,9 +293,7 @@ class Context(Catalogue):
             asked.data_plugins.lineage(target, self._defaults(runs[0]))
         return runs
 
-    def _request(
-        self, run_id: str, asked: "_Asked", pool: Workers, **options: Any
-    ) -> Request:
+    def _request(self, run_id: str, asked: "_Asked", pool: Workers, **options: Any) -> Request:
         return Request(
             run_id=run_id,
             targets=asked.targets,

@@ -1,11 +1,9 @@
 """One request at work: load what is stored, make what is not, keep what is made, all in streams."""
 
-import warnings
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from itertools import takewhile
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -13,21 +11,25 @@ import numpy as np
 from strax_core.chunk_info import ChunkInfo
 from strax_core.chunks import Chunk
 from strax_core.computing import computed
-from strax_core.errors import ConfigError, DataExistsError, ReadOnlyError, StorageError
+from strax_core.dispatching import Dispatcher
+from strax_core.errors import ConfigError, DataNotAvailable, StorageError
 from strax_core.keeping import Keeper
+from strax_core.lines import Done, Line
+from strax_core.lining import Lines, lines_of
 from strax_core.loading import Reading, joined, load_chunks, load_rows
 from strax_core.metadata import Metadata
 from strax_core.planning import Plan, Request
-from strax_core.plugin import Plugin, SaveWhen, dependencies, provided
-from strax_core.reserving import REFUSALS, open_savers
+from strax_core.plugin import Plugin, dependencies, provided
 from strax_core.saver import Saver
 from strax_core.saving import Budget, InFlight
 from strax_core.sharing import SharedStream
+from strax_core.storing import open_savers_of
 from strax_core.synchronise import Synchroniser, merge_columns, merged_dtype
 
 ATTEMPTS = 3  # to plan, while others store what was to be made
 Rows = np.ndarray[Any, np.dtype[Any]]
-StreamKey = str | type[Plugin]  # a data type that is loaded, or a data plugin at work
+# A data type that is loaded, a data plugin at work here, or a line of them elsewhere.
+StreamKey = str | type[Plugin] | Line
 
 
 class Pipeline:
@@ -43,6 +45,8 @@ class Pipeline:
         self._streams: dict[StreamKey, SharedStream[Any]] = {}
         self._savers: dict[str, list[Saver]] = {}
         self._keepers: list[Keeper] = []
+        self._dispatchers: list[Dispatcher] = []
+        self._lines: Lines = {}
         # The last quarter is for reading ahead.
         self._in_flight = InFlight(Budget(request.buffer_bytes * 3 // 4))
 
@@ -59,21 +63,30 @@ class Pipeline:
 
     def rows(self) -> Rows:
         """Return all rows of the targets as one array; errors as `chunks`."""
-        with self._running():
-            if self._is_loaded_alone and self._plan.wanted.is_all:
-                (target,) = self.request.targets
-                return load_rows(self._plan.finder(target), executor=self.request.workers.threads)
-            return joined(self._selected(), self._plan.wanted.dtype_of(self._dtype()))
+        for attempt in range(ATTEMPTS):
+            with self._running():
+                if not (self._is_loaded_alone and self._plan.wanted.is_all):
+                    return joined(self._selected(), self._plan.wanted.dtype_of(self._dtype()))
+                find = self._plan.finder(self.request.targets[0])
+                try:
+                    return load_rows(find, executor=self.request.workers.threads)
+                except DataNotAvailable:  # removed since it was found: plan again
+                    if attempt + 1 == ATTEMPTS:
+                        raise
+        raise AssertionError("the last attempt returns or raises")
 
     def drain(self) -> None:
         """Make all targets, for the sake of keeping them; errors as `chunks`."""
-        with self._running():
-            readers = {target: self._reader(target) for target in self.request.targets}
+        with self._running(wants_rows=False):
+            readers = {
+                target: self._streams[self._key_of(target)].reader(_end_of)
+                for target in self.request.targets
+            }
             reached = dict.fromkeys(readers, -1)
             while readers:
                 # The one that is behind, so that few chunks wait for it.
                 behind = min(readers, key=reached.__getitem__)
-                end_ns = next((chunk.end for chunk in readers[behind]), None)
+                end_ns = next(readers[behind], None)
                 if end_ns is None:
                     del readers[behind]
                 else:
@@ -82,15 +95,20 @@ class Pipeline:
     # Beginning and ending
 
     @contextmanager
-    def _running(self) -> Iterator[None]:
+    def _running(self, *, wants_rows: bool = True) -> Iterator[None]:
         with ExitStack() as sources:
             try:
                 self._plan = self._settled_plan()
+                self._lines = lines_of(self._plan, self._savers)
                 n_readers = self._n_readers()
-                for key in (*self._plan.loaded, *self._plan.made):
-                    source = self._loaded(key) if isinstance(key, str) else self._made(key)
-                    sources.callback(source.close)
-                    self._streams[key] = SharedStream(source, n_readers=n_readers[key])
+                self._export(wants_rows=wants_rows)
+                for key in dict.fromkeys(
+                    (*self._plan.loaded, *map(self._key_of_class, self._plan.made))
+                ):
+                    if n_readers[key]:
+                        source = self._source(key)
+                        sources.callback(source.close)
+                        self._streams[key] = SharedStream(source, n_readers=n_readers[key])
                 yield
             except BaseException as error:
                 # Before the sources are closed, or savers would hear of that instead of the error.
@@ -101,12 +119,7 @@ class Pipeline:
         """Plan and open savers; plan again if others stored a target since it was looked for."""
         for attempt in range(ATTEMPTS):
             plan = Plan(self.request)
-            stored_since = {
-                data_type
-                for data_plugin in reversed(plan.made)  # the targets first
-                for data_type in provided(data_plugin)
-                if not plan.wanted.is_partial and not self._open(plan, data_plugin, data_type)
-            }
+            stored_since = open_savers_of(plan, self._savers)
             if attempt + 1 == ATTEMPTS or stored_since.isdisjoint(self.request.targets):
                 break
             self._abort(None)
@@ -118,27 +131,56 @@ class Pipeline:
             for savers in self._savers.values():
                 for saver in savers:
                     everyone.callback(saver.abort, error)
-            # Last in, first out: the keepers first, for they wait for what is under way.
+            # Last in, first out: first those that wait for what is under way.
             for keeper in self._keepers:
                 everyone.callback(keeper.abort, error)
+            for dispatcher in self._dispatchers:
+                everyone.callback(dispatcher.end)
+
+    def _inputs_from_outside(self) -> list[str]:
+        """What each data plugin reads from a stream; a line reads its inputs by itself."""
+        return [
+            needed
+            for data_plugin in self._plan.made
+            for needed in dependencies(data_plugin)
+            if data_plugin not in self._lines
+        ]
 
     def _n_readers(self) -> Counter[StreamKey]:
-        inputs = [
-            needed for data_plugin in self._plan.made for needed in dependencies(data_plugin)
-        ]
-        return Counter(self._key_of(data_type) for data_type in (*inputs, *self.request.targets))
+        wanted = (*self._inputs_from_outside(), *self.request.targets)
+        return Counter(self._key_of(data_type) for data_type in wanted)
+
+    def _export(self, *, wants_rows: bool) -> None:
+        """Have the rows of lines sent here that are wanted here."""
+        targets = self.request.targets if wants_rows else ()
+        for data_type in (*self._inputs_from_outside(), *targets):
+            key = self._key_of(data_type)
+            if isinstance(key, Line):
+                key.exported.add(data_type)
 
     def _key_of(self, data_type: str) -> StreamKey:
         if data_type in self._plan.loaded:
             return data_type
-        return self.request.data_plugins.that_makes(data_type)
+        return self._key_of_class(self.request.data_plugins.that_makes(data_type))
+
+    def _key_of_class(self, data_plugin: type[Plugin]) -> StreamKey:
+        return self._lines.get(data_plugin, data_plugin)
 
     # Streams
 
     def _reader(self, data_type: str) -> Iterator[Chunk]:
         key = self._key_of(data_type)
-        part_of = _itself if key == data_type else itemgetter(data_type)
+
+        def part_of(item: Any) -> Chunk:
+            chunk: Chunk = item if key == data_type else _chunks_of(item)[data_type]
+            return chunk
+
         return self._streams[key].reader(part_of)
+
+    def _source(self, key: StreamKey) -> Generator[Any, None, None]:
+        if isinstance(key, str):
+            return self._loaded(key)
+        return self._made_elsewhere(key) if isinstance(key, Line) else self._made(key)
 
     def _loaded(self, data_type: str) -> Generator[Chunk, None, None]:
         reading = Reading(
@@ -168,16 +210,120 @@ class Pipeline:
     def _made(self, data_plugin: type[Plugin]) -> Generator[Mapping[str, Chunk], None, None]:
         instance = self._plan.instances[data_plugin]
         inputs = {needed: self._reader(needed) for needed in dependencies(data_plugin)}
-        keepers = {
-            data_type: self._keeper(instance, data_type)
-            for data_type in provided(data_plugin)
-            if self._savers.get(data_type)
+        steps = computed(instance, inputs, from_ns=self._from_ns)
+        return self._kept(steps, self._keepers_of(instance, rechunks=True))
+
+    def _made_elsewhere(self, line: Line) -> Generator[Done, None, None]:
+        keepers = {}
+        for instance in line.instances:
+            keepers |= self._keepers_of(instance, rechunks=False)
+        workers = self.request.workers
+        if workers.elsewhere is None:
+            raise AssertionError("there are no lines without an elsewhere")
+        dispatcher = Dispatcher(
+            line, keepers, elsewhere=workers.elsewhere, n_ahead=2 * workers.n_elsewhere
+        )
+        self._dispatchers.append(dispatcher)
+        return dispatcher.steps()
+
+    def _keepers_of(self, instance: Plugin, *, rechunks: bool) -> dict[str, Keeper]:
+        keepers = {}
+        for data_type in provided(type(instance)):
+            if self._savers.get(data_type):
+                is_cut = rechunks and instance.can_rechunk(data_type)
+                keepers[data_type] = Keeper(
+                    self._savers[data_type],
+                    target_bytes=instance.target_bytes_for(data_type) if is_cut else None,
+                    executor=self.request.workers.threads,
+                    in_flight=self._in_flight,
+                )
+        self._keepers.extend(keepers.values())
+        return keepers
+
+    def _kept(
+        self, steps: Generator[dict[str, Chunk], None, None], keepers: Mapping[str, Keeper]
+    ) -> Generator[Mapping[str, Chunk], None, None]:
+        """Pass steps through while they are kept; only their end commits."""
+        with closing(steps):
+            for step in steps:
+                self._check_still_wanted()
+                for data_type, keeper in keepers.items():
+                    keeper.receive(step[data_type])
+                yield step
+        for keeper in keepers.values():
+            keeper.finish()
+
+    def _check_still_wanted(self) -> None:
+        if self.request.stop is not None and self.request.stop.is_set():
+            raise StorageError(f"run {self.request.run_id} is given up, for another one failed")
+
+    # What the user gets
+
+    @property
+    def _is_loaded_alone(self) -> bool:
+        return len(self.request.targets) == 1 and not self._plan.made
+
+    @property
+    def _from_ns(self) -> int | None:
+        return None if self._plan.wanted.time_range is None else self._plan.wanted.time_range[0]
+
+    def _selected(self) -> Iterator[Chunk]:
+        wanted = self._plan.wanted
+        chunks = self._within_time()
+        return chunks if wanted.is_all else map(wanted.chunk_of, chunks)
+
+    def _within_time(self) -> Iterator[Chunk]:
+        if self._is_loaded_alone or self._plan.wanted.time_range is None:
+            return self._merged()
+        start_ns, end_ns = self._plan.wanted.time_range
+        return takewhile(lambda chunk: chunk.start < max(end_ns, start_ns + 1), self._merged())
+
+    def _merged(self) -> Iterator[Chunk]:
+        targets = self.request.targets
+        if len(targets) == 1:
+            return self._reader(targets[0])
+        kinds = {target: self._kind_of(target) for target in targets}
+        if len(set(kinds.values())) > 1:
+            told = ", ".join(f"{target} is of the kind {kind}" for target, kind in kinds.items())
+            raise ConfigError(f"only data types of one kind can be merged: {told}; ask for each")
+        readers = {target: self._reader(target) for target in targets}
+        steps = Synchroniser(readers, who=f"run {self.request.run_id}", from_ns=self._from_ns)
+        return map(self._merge, steps)
+
+    def _merge(self, step: Mapping[str, Chunk]) -> Chunk:
+        first = next(iter(step.values()))
+        return Chunk(
+            start=first.start,
+            end=first.end,
+            data=merge_columns(step, kind=self._kind_of(self.request.targets[0])),
+            run_id=first.run_id,
+            data_type=",".join(step),
+        )
+
+    def _kind_of(self, data_type: str) -> str:
+        found = self._plan.loaded.get(data_type)
+        if found is not None:
+            return found.metadata.data_kind
+        return self._instance_of(data_type).data_kind_for(data_type)
+
+    def _dtype(self) -> np.dtype[Any]:
+        dtypes = {
+            target: self._plan.loaded[target].metadata.dtype
+            if target in self._plan.loaded
+            else self._instance_of(target).dtype_for(target)
+            for target in self.request.targets
         }
-        return self._kept(computed(instance, inputs, from_ns=self._from_ns), keepers)
+        if len(dtypes) == 1:
+            return next(iter(dtypes.values()))
+        return merged_dtype(dtypes, kind=self._kind_of(self.request.targets[0]))
 
-    def _itself(chunk: Chunk) -> Chunk:
-    return chunk
+    def _instance_of(self, data_type: str) -> Plugin:
+        return self._plan.instances[self.request.data_plugins.that_makes(data_type)]
 
 
-def _warn(message: str) -> None:
-    warnings.warn(message, stacklevel=2)
+def _chunks_of(item: Mapping[str, Chunk] | Done) -> Mapping[str, Chunk]:
+    return item.chunks if isinstance(item, Done) else item
+
+
+def _end_of(item: Chunk | Mapping[str, Chunk] | Done) -> int:
+    return item.end if isinstance(item, Chunk | Done) else next(iter(item.values())).end

@@ -97,6 +97,14 @@ class DataPlugins:
                 )
         return did_you_mean(str(data_type), self._classes)
 
+    def entry_of(self, data_type: str) -> str:
+        """Return the name under which a data type's data plugin stands in lineages.
+
+        Raises:
+            ConfigError: none makes it.
+        """
+        return lineage_name(self.that_makes(data_type))
+
     def closure(self, targets: str | Iterable[str]) -> dict[str, type[Plugin]]:
         """Return the data plugin of each data type that the targets need, dependencies first.
 
