@@ -25,6 +25,7 @@ MANY_PARAMETERS = (  # what users call with many options, all of them keywords
     "Context.get_*",
     "Context.make",
     "Option.__init__",
+    "select",  # runs, by what upstream selects them by
     "*Frontend.__init__",
 )
 HEAVY = {"boto3", "numba", "numexpr", "pandas", "paramiko", "rich", "sqlalchemy", "tqdm"}

@@ -85,9 +85,9 @@ def select(  # noqa: PLR0913 - upstream's arguments
         kinds = " or ".join(_PATTERN_TYPES)
         raise ConfigError(f"there is no pattern_type {pattern_type!r}; give {kinds}")
     chosen = np.ones(len(table), dtype=bool)
-    for column, patterns in (("name", run_id), ("mode", run_mode)):
+    for option, column, patterns in (("run_id", "name", run_id), ("run_mode", "mode", run_mode)):
         if patterns is not None:
-            matches = _matcher(column, patterns, pattern_type)
+            matches = _matcher(option, patterns, pattern_type)
             chosen &= np.array([matches(text) for text in table[column]], dtype=bool)
     for option, patterns in (("include_tags", include_tags), ("exclude_tags", exclude_tags)):
         if patterns is not None:

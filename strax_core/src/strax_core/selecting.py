@@ -13,6 +13,7 @@ from strax_core.chunks import Chunk, Rows, endtime_of
 from strax_core.conditions import Condition, Mask, check_columns, checked_conditions, mask_of
 from strax_core.errors import ChunkError, ConfigError
 from strax_core.suggestions import did_you_mean
+from strax_core.tables import fields_of
 
 FULLY_CONTAINED, TOUCHING, SKIP = "fully_contained", "touching", "skip"
 _TIME_SELECTIONS = (FULLY_CONTAINED, TOUCHING, SKIP)
@@ -173,7 +174,7 @@ class Wanted:
         kept = self.columns or [name for name in names if name not in self.drop_columns]
         if not kept:
             raise ConfigError(f"drop_columns leaves no column of {', '.join(names)}")
-        return np.dtype([_field(dtype, name) for name in kept])
+        return np.dtype(fields_of(dtype, kept))
 
     def rows_of(self, rows: Rows) -> Rows:
         """Return the wanted rows: by time, then by `where`, then their columns.
@@ -326,14 +327,6 @@ def _names(option: str, given: object) -> tuple[str, ...] | None:
     if twice:
         raise ConfigError(f"{option} names {', '.join(twice)} twice")
     return tuple(str(name) for name in names)
-
-
-def _field(dtype: np.dtype[Any], name: str) -> tuple[Any, Any]:
-    """One field of a dtype as numpy's list form has it, with its title."""
-    if dtype.fields is None:
-        raise ConfigError(f"rows of dtype {dtype} have no columns")
-    of_type, _, *title = dtype.fields[name]
-    return (title[0], name) if title else name, of_type
 
 
 def _only(rows: Rows, mask: Mask) -> Rows:

@@ -51,7 +51,7 @@ def data_frame(rows: Rows | Columns) -> "pd.DataFrame":
         )
     return pd.DataFrame(
         {
-            name: _as_objects(column) if name in nested else _in_native_order(column)
+            name: _as_objects(column) if name in nested else _as_pandas_takes_it(column)
             for name, column in columns.items()
         },
         copy=False,
@@ -118,7 +118,8 @@ def fields_of(dtype: np.dtype[Any], names: Iterable[str]) -> list[tuple[Any, Any
 
 def _joined(pieces: dict[str, list[npt.NDArray[Any]]], name: str) -> npt.NDArray[Any]:
     column = pieces.pop(name)
-    return np.concatenate(column) if len(column) > 1 else column[0]
+    # Without a dtype, numpy turns numbers to this machine's byte order.
+    return np.concatenate(column, dtype=column[0].dtype) if len(column) > 1 else column[0]
 
 
 def _as_objects(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -128,6 +129,8 @@ def _as_objects(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return objects
 
 
-def _in_native_order(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Pandas can hold numbers in the byte order of another machine, but not compute with them."""
+def _as_pandas_takes_it(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if column.dtype.kind == "S":  # pandas has no dtype for bytes
+        return column.astype(object)
+    # pandas holds numbers in the byte order of another machine, but cannot compute with them.
     return column.astype(column.dtype.newbyteorder("="), copy=False)
