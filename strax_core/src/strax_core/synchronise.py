@@ -59,7 +59,7 @@ class Synchroniser:
         start = max(each.start for each in self._inputs)
         if start > from_ns:
             raise ChunkError(f"{self._who}{self._spans()}: they do not all reach back to {from_ns}")
-        for each in self._inputs:
+        for each in [each for each in self._inputs if each.start < start]:
             latest_end = each.leave_out_before(start)
             if each.start != start:
                 raise ChunkError(f"{self._who}{self._spans()}: {each.name} ends before {start}")
