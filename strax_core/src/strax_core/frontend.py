@@ -18,7 +18,7 @@ from strax_core.errors import (
 )
 from strax_core.keys import STRICT, DataKey, Match, check_run_id
 from strax_core.loader import Loader
-from strax_core.metadata import Metadata
+from strax_core.metadata import STRAX_COMPRESSORS, Metadata
 from strax_core.runs import select_fields
 from strax_core.saver import OVERWRITE, Saver
 from strax_core.suggestions import did_you_mean
@@ -63,6 +63,7 @@ class StorageFrontend:
         exclude: data types that this place does not read or keep.
         storage_type: how near it is; smaller is asked first (0 memory, 1 local, 4 remote, 10 tape).
         compressor: codec for what is written here; None: what the data plugin says.
+        for_upstream: keep only what strax can read: refuse other codecs than its own.
         grace_time_s: after how long a silent writer counts as dead.
     """
 
@@ -79,6 +80,7 @@ class StorageFrontend:
         exclude: str | Sequence[str] = (),
         storage_type: float | None = None,
         compressor: str | None = None,
+        for_upstream: bool = False,
         grace_time_s: float = 3600.0,
     ) -> None:
         if not backends:
@@ -97,6 +99,9 @@ class StorageFrontend:
         self.exclude = (exclude,) if isinstance(exclude, str) else tuple(exclude)
         self.storage_type = self.default_storage_type if storage_type is None else storage_type
         self.compressor = compressor
+        self.for_upstream = for_upstream
+        if compressor is not None:
+            self._check_compressor(compressor)
         self.grace_time_s = grace_time_s
 
     def __repr__(self) -> str:
@@ -210,9 +215,11 @@ class StorageFrontend:
         Raises:
             ReadOnlyError: this place takes no data, or not this data type.
             DataExistsError: it is stored here, and may not be replaced.
+            ConfigError: its codec is refused here (`for_upstream`).
         """
         if self.readonly or not self.wants(key.data_type):
             raise ReadOnlyError(f"{self.name} takes no {key.data_type}")
+        self._check_compressor(metadata.get("compressor"))
         overwrite = overwrite or self.overwrite
         if overwrite != "always" and self._has(key):
             raise DataExistsError(f"{self.name}: {key} is stored already")
@@ -304,8 +311,7 @@ class StorageFrontend:
         metadata = location.metadata
         if metadata is None:
             metadata = self._backend_of(location).get_metadata(location.backend_key)
-        if not metadata.is_complete:
-            raise DataNotAvailable(f"{metadata.place}: not complete: {metadata.why_incomplete}")
+        metadata.check_loadable()
         if (metadata.run_id, metadata.data_type) != (key.run_id, key.data_type):
             raise DataNotAvailable(
                 f"{metadata.place}: holds {metadata.data_type} of run {metadata.run_id}"
@@ -313,6 +319,14 @@ class StorageFrontend:
         if not match.accepts(key.lineage, metadata.lineage):
             raise DataNotAvailable(f"{metadata.place}: has another lineage than {key}")
         return replace(location, metadata=metadata)
+
+    def _check_compressor(self, compressor: object) -> None:
+        if self.for_upstream and compressor not in STRAX_COMPRESSORS:
+            raise ConfigError(
+                f"{self.name} keeps only what strax can read (for_upstream), and strax has no "
+                f"codec {compressor!r} (it has {', '.join(STRAX_COMPRESSORS)}); "
+                'choose compressor = "zstd"'
+            )
 
     def _backend_of(self, location: Location) -> StorageBackend:
         try:

@@ -33,7 +33,7 @@ class Loader:
     """Loads one piece of data. It pickles, so its `read_chunk` can run in another process.
 
     Raises:
-        DataNotAvailable: the writing failed or has not ended.
+        DataNotAvailable: the writing failed or has not ended, or strax was too old.
         DataCorrupted: the metadata cannot be true.
     """
 
@@ -41,8 +41,7 @@ class Loader:
         self._medium = medium
         self._backend_key = backend_key
         self.metadata = metadata
-        if not metadata.is_complete:
-            raise DataNotAvailable(f"{metadata.place}: not complete: {metadata.why_incomplete}")
+        metadata.check_loadable()
         for before, after in zip(metadata.chunks, metadata.chunks[1:], strict=False):
             if before.end != after.start:
                 raise DataCorrupted(
