@@ -1,6 +1,5 @@
 """Places that keep only what strax can read (`for_upstream`)."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -92,7 +91,7 @@ def test_left_open_it_is_zstd_whatever_the_default(monkeypatch: pytest.MonkeyPat
         assert context.get_metadata("7", "things").compressor == compressor
 
 
-def test_it_is_an_option_in_settings(tmp_path: Path) -> None:
+def test_it_is_an_option_in_settings() -> None:
     table = {"frontend": "memory", "for_upstream": True}
 
     assert open_storage(table).for_upstream
