@@ -13,6 +13,7 @@ from twins import our_context, their_context
 import strax_core
 from strax_core import DataExistsError, DataNotAvailable
 from strax_core.config import open_backend
+from strax_core.memory import MemoryBackend
 
 
 @pytest.fixture
@@ -85,3 +86,53 @@ def test_what_does_not_say_its_version_loads_as_in_strax(
 
     assert len(rows) == 5
     assert_expected(our_context(folder, class_for(strax_core)).get_array("run_7", "things"))
+
+
+@pytest.fixture
+def old_name(folder: Path) -> Path:
+    (folder / METADATA).rename(folder / KEY / "metadata.json")
+    return folder
+
+
+def test_metadata_under_their_old_name_are_found_and_load(
+    upstream: ModuleType, old_name: Path
+) -> None:
+    theirs = their_context(upstream, old_name, class_for(upstream))
+    assert theirs.is_stored("run_7", "things")
+    assert len(theirs.get_array("run_7", "things", progress_bar=False)) == 5
+
+    ours = our_context(old_name, class_for(strax_core))
+    assert ours.is_stored("run_7", "things")
+    assert_expected(ours.get_array("run_7", "things"))
+    open_backend({"backend": "local", "path": str(old_name)}).verify(KEY)
+
+
+def test_they_can_be_replaced_and_removed(upstream: ModuleType, old_name: Path) -> None:
+    ours = our_context(old_name, class_for(strax_core))
+    ours.make("run_7", "things", again=True)
+    assert len(ours.get_array("run_7", "things")) == 1
+    theirs = their_context(upstream, old_name, class_for(upstream))
+    assert len(theirs.get_array("run_7", "things", progress_bar=False)) == 1
+
+    open_backend({"backend": "local", "path": str(old_name)}).remove(KEY)
+    assert not (old_name / KEY).exists()
+    assert not theirs.is_stored("run_7", "things")
+
+
+def test_an_old_name_is_looked_for_only_where_an_old_strax_can_have_been() -> None:
+    class Counting(MemoryBackend):
+        def __init__(self) -> None:
+            super().__init__()
+            self.paths: list[str] = []
+
+        def read(self, path: str) -> bytes:
+            self.paths.append(path)
+            return super().read(path)
+
+    class Counted(Counting):
+        may_hold_strax_folders = True
+
+    for backend, n_reads in ((Counting(), 1), (Counted(), 2)):
+        with pytest.raises(DataNotAvailable):
+            backend.get_metadata(KEY)
+        assert len(backend.paths) == n_reads

@@ -282,7 +282,7 @@ class Context:
             grace_s: how long a writer must have been silent; left out: the frontend's own time.
             dry_run: only list.
         """
-        frontend = self._places.named(storage) if isinstance(storage, str) else storage
+        frontend = self._places.place(storage)[0] if isinstance(storage, str) else storage
         if frontend.readonly or not any(
             backend.saver_class for backend in frontend.backends.values()
         ):

@@ -15,8 +15,16 @@ from typing import Any
 import numpy as np
 
 from strax_core.chunk_info import ChunkInfo
-from strax_core.errors import ConfigError, DataCorrupted, DataNotAvailable, NewerFormat
+from strax_core.errors import (
+    ConfigError,
+    DataCorrupted,
+    DataNotAvailable,
+    NewerFormat,
+    ObjectMissing,
+)
 from strax_core.keys import Lineage
+from strax_core.layout import metadata_paths
+from strax_core.medium import Medium
 
 FORMAT_VERSION = 1
 STRAX_VERSION = (
@@ -211,6 +219,25 @@ class Metadata(Mapping[str, Any]):
     def _text(self, field: str) -> str | None:
         value = self._document.get(field)
         return value if isinstance(value, str) else None
+
+
+def read_metadata(medium: Medium, backend_key: str) -> Metadata:
+    """Read and parse the metadata of a piece of data; in one request, if it is there.
+
+    Where an old strax may have written, a second request looks for the name it used.
+
+    Raises:
+        ObjectMissing: there are none, under no name that strax ever used.
+        DataCorrupted, NewerFormat: as `Metadata.parse`.
+    """
+    name, older_name = metadata_paths(backend_key)
+    try:
+        raw = medium.read(name)
+    except ObjectMissing:
+        if not medium.may_hold_strax_folders:
+            raise
+        raw = medium.read(older_name)
+    return Metadata.parse(raw, place=f"{medium.place}/{backend_key}")
 
 
 def encode_document(document: Mapping[str, Any]) -> bytes:
