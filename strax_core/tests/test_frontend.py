@@ -11,8 +11,9 @@ from strax_core.errors import (
     RunMetadataNotAvailable,
     StorageUnavailable,
 )
-from strax_core.frontend import Location, State, StorageFrontend
+from strax_core.frontend import StorageFrontend
 from strax_core.keys import DataKey, Lineage
+from strax_core.location import Location, State
 from strax_core.matching import Match
 from strax_core.memory import MemoryBackend
 
@@ -151,7 +152,7 @@ def test_find_several_answers_none_for_what_is_missing_or_cannot_be_read() -> No
     broken = DataKey("9", "peaks", KEY.lineage)
     backend.write(f"{broken.name}/peaks-{KEY.lineage_hash}-metadata.json", [b"{"])
 
-    answers = DirectoryFrontend(backend).find_several([other, KEY, broken])
+    answers = DirectoryFrontend(backend).find_several([other, KEY, broken], check=True)
 
     assert [answer and answer.backend_key for answer in answers] == [None, KEY.name, None]
 

@@ -13,8 +13,8 @@ from strax_core.errors import (
     RunMetadataNotAvailable,
     StorageUnavailable,
 )
-from strax_core.frontend import Location
 from strax_core.keys import DataKey, Lineage
+from strax_core.location import Location
 from strax_core.matching import Match
 from strax_core.memory import MemoryBackend
 from strax_core.places import Places
@@ -74,7 +74,7 @@ def test_names_of_places_are_unique() -> None:
 
 def test_a_misspelt_place_gets_a_hint() -> None:
     with pytest.raises(ConfigError, match=r"no place 'archiv'.*did you mean 'archive'"):
-        Places([Memory("archive"), Memory("b")]).named("archiv")
+        Places([Memory("archive"), Memory("b")]).place("archiv")
 
 
 def test_nearer_places_are_asked_first_and_ties_keep_the_users_order() -> None:

@@ -35,10 +35,11 @@ from strax_core.errors import (
     StorageFull,
     StorageUnavailable,
 )
-from strax_core.frontend import Location, State, StorageFrontend
+from strax_core.frontend import StorageFrontend
 from strax_core.keys import DataKey, Lineage
 from strax_core.layout import STAGING, metadata_path
 from strax_core.loader import Loader
+from strax_core.location import Location, State
 from strax_core.matching import STRICT, Match
 from strax_core.medium import Buffer, Entry, checked_path
 from strax_core.memory import MemoryBackend, MemoryOptions

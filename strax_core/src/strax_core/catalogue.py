@@ -116,6 +116,8 @@ class Catalogue:
         Raises:
             ConfigError: nothing makes this data type, or a name is refused.
         """
+        from strax_core.explaining import explained
+
         keys = {name: self.key_for(run_id, name) for name in self._data_plugins.closure(data_type)}
         return explained(keys, data_type, self._data_plugins, self._places, self._match)
 

@@ -19,9 +19,8 @@ from strax_core.errors import (
     ObjectMissing,
     StorageError,
 )
-from strax_core.layout import metadata_path
 from strax_core.medium import Medium
-from strax_core.metadata import Metadata
+from strax_core.metadata import Metadata, read_metadata
 from strax_core.tasks import end_all
 
 Rows = np.ndarray[Any, np.dtype[Any]]
@@ -33,7 +32,7 @@ class Loader:
     """Loads one piece of data. It pickles, so its `read_chunk` can run in another process.
 
     Raises:
-        DataNotAvailable: the writing failed or has not ended.
+        DataNotAvailable: the writing failed or has not ended, or strax was too old.
         DataCorrupted: the metadata cannot be true.
     """
 
@@ -41,14 +40,16 @@ class Loader:
         self._medium = medium
         self._backend_key = backend_key
         self.metadata = metadata
-        if not metadata.is_complete:
-            raise DataNotAvailable(f"{metadata.place}: not complete: {metadata.why_incomplete}")
+        self._check_state()
         for before, after in zip(metadata.chunks, metadata.chunks[1:], strict=False):
             if before.end != after.start:
                 raise DataCorrupted(
                     f"{metadata.place}: chunk {after.chunk_i} starts at {after.start}, "
                     f"the one before ends at {before.end}"
                 )
+
+    def _check_state(self) -> None:
+        self.metadata.check_loadable()
 
     def __iter__(self) -> Iterator[Chunk]:
         return self.chunks()
@@ -130,10 +131,9 @@ class Loader:
             ) from error
 
     def _read_into(self, info: ChunkInfo, out: Rows, codec: Codec) -> Chunk:
-        path = f"{self._backend_key}/{info.filename}"
         try:
             if info.n:
-                read_rows(self._medium, path, info, codec, out)
+                self._read_file(info, out, codec)
             return Chunk(
                 start=info.start,
                 end=info.end,
@@ -150,6 +150,9 @@ class Loader:
         except (DataCorrupted, ChunkError) as error:
             raise DataCorrupted(f"{self._where(info)}: {error}; {WAY_OUT}") from error
 
+    def _read_file(self, info: ChunkInfo, out: Rows, codec: Codec) -> None:
+        read_rows(self._medium, f"{self._backend_key}/{info.filename}", info, codec, out)
+
     def _where(self, info: ChunkInfo) -> str:
         metadata = self.metadata
         return (
@@ -159,8 +162,7 @@ class Loader:
     def _check_still_there(self) -> None:
         """A chunk is missing: is it damage, or did someone replace or remove the data meanwhile?"""
         try:
-            raw = self._medium.read(metadata_path(self._backend_key))
-            write_id = Metadata.parse(raw, place=self.metadata.place).write_id
+            write_id = read_metadata(self._medium, self._backend_key).write_id
         except ObjectMissing as error:
             raise DataNotAvailable(
                 f"{self.metadata.place}: the data were removed while they were read"

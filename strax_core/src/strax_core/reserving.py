@@ -17,6 +17,7 @@ from strax_core.plugin import Plugin, stated_for
 from strax_core.saver import Saver
 
 DEFAULT_COMPRESSOR = "zstd"
+DEFAULT_FOR_UPSTREAM = "zstd"  # whatever the default is elsewhere
 REFUSALS = (ReadOnlyError, DataExistsError)
 """What a place answers that is well and does not take the data."""
 _LOG = logging.getLogger("strax_core")
@@ -39,9 +40,8 @@ def open_savers(
     reasons: list[Exception] = []
     first_metadata = metadata_before(key, instance)
     for frontend in places:
-        compressor = (
-            frontend.compressor or instance.compressor_for(key.data_type) or DEFAULT_COMPRESSOR
-        )
+        default = DEFAULT_FOR_UPSTREAM if frontend.for_upstream else DEFAULT_COMPRESSOR
+        compressor = frontend.compressor or instance.compressor_for(key.data_type) or default
         overwrite = "always" if again and frontend.overwrite == "if_broken" else None
         try:
             codec_named(compressor)
