@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,10 @@ from strax_core.cleaning import Leftover, clean
 from strax_core.copying import Target, copy_data
 from strax_core.errors import (
     ConfigError,
-    DataCorrupted,
     DataNotAvailable,
     ReadOnlyError,
+    StorageError,
+    StorageUnavailable,
 )
 from strax_core.executors import workers
 from strax_core.frontend import StorageFrontend
@@ -135,22 +137,19 @@ class Catalogue:
             StorageError: a place could not answer.
         """
         key = self.key_for(run_id, data_type)
-        places = (
-            [self._places.place(at)] if at is not None else [(each, None) for each in self._places]
-        )
-        good: list[str] = []
-        bad: list[Exception] = []
-        for frontend, backend in places:
-            for name, error in frontend.verify(key, backend=backend):
-                if error is None:
-                    good.append(name)
-                else:
-                    bad.append(error)
+        if at is not None:
+            frontend, backend = self._places.place(at)
+            checked = list(frontend.search(key, backend=backend).verify())
+        else:
+            wanting = [each for each in self._places if each.wants(data_type)]
+            checked = [one for each in wanting for one in each.search(key).verify()]
+        good = [place for place, error in checked if error is None]
+        bad = [error for _, error in checked if error is not None]
         if bad:
             told = "; ".join(map(str, bad))
-            hint = f" (good: {', '.join(good)})" if good else ""
-            kind = DataCorrupted if all(isinstance(e, DataCorrupted) for e in bad) else type(bad[0])
-            raise kind(f"{key}: {told}{hint}") from bad[0]
+            worst = next((e for e in bad if not isinstance(e, StorageUnavailable)), bad[0])
+            kind = type(worst) if isinstance(worst, StorageError) else StorageUnavailable
+            raise kind(f"{key}: {told}; good copies: {', '.join(good) or 'none'}") from worst
         if not good:
             raise DataNotAvailable(f"{key} is not stored in any of the places asked")
         return good
@@ -190,9 +189,8 @@ class Catalogue:
         with workers(None, None) as pool:
             for run in texts(run_id, "run_id"):
                 for data_type in texts(targets, "targets"):
-                    key = self.key_for(run, data_type)
                     copy_data(
-                        lambda key=key: self._places.find_all(key, match),
+                        partial(self._places.find_all, self.key_for(run, data_type), match),
                         target,
                         executor=pool.threads,
                         buffer_bytes=self._buffer_bytes,

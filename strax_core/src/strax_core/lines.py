@@ -52,8 +52,6 @@ class Line:
         """
         try:
             return PackedLine(secrets.token_hex(8), pickle.dumps(self))
-        except StorageError:
-            raise
         except Exception as error:
             names = ", ".join(type(instance).__name__ for instance in self.instances)
             raise ConfigError(
@@ -94,7 +92,7 @@ def do_chunk(packed: PackedLine, chunk_i: int) -> Done:
     """
     try:
         return _done(_unpacked(packed), chunk_i)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - it surfaces where the task was given
         raise _travelling(error) from None
 
 

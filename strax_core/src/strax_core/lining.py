@@ -38,7 +38,7 @@ def lines_of(plan: Plan, savers: Mapping[str, list[Saver]]) -> Lines:
 
 
 def _line_for(plan: Plan, data_plugin: type[Plugin], lines: Lines) -> Line | None:
-    """Return the line that a data plugin can join or begin, with its inputs; None if there is none."""
+    """Return the line that a data plugin joins or begins, with its inputs; None: there is none."""
     needed = dependencies(data_plugin)
     if not needed:
         return None if callable(getattr(data_plugin, "chunks", None)) else Line()

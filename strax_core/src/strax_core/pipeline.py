@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from itertools import takewhile
+from itertools import chain, takewhile
 from typing import Any
 
 import numpy as np
@@ -122,11 +122,12 @@ class Pipeline:
             stored_since = open_savers_of(plan, self._savers)
             if attempt + 1 == ATTEMPTS or stored_since.isdisjoint(self.request.targets):
                 break
-            self._abort(None)
+            for saver in chain.from_iterable(self._savers.values()):
+                saver.abort()
             self._savers.clear()
         return plan
 
-    def _abort(self, error: BaseException | None) -> None:
+    def _abort(self, error: BaseException) -> None:
         with ExitStack() as everyone:
             for savers in self._savers.values():
                 for saver in savers:
@@ -214,7 +215,7 @@ class Pipeline:
         return self._kept(steps, self._keepers_of(instance, rechunks=True))
 
     def _made_elsewhere(self, line: Line) -> Generator[Done, None, None]:
-        keepers = {}
+        keepers: dict[str, Keeper] = {}
         for instance in line.instances:
             keepers |= self._keepers_of(instance, rechunks=False)
         workers = self.request.workers
@@ -227,7 +228,7 @@ class Pipeline:
         return dispatcher.steps()
 
     def _keepers_of(self, instance: Plugin, *, rechunks: bool) -> dict[str, Keeper]:
-        keepers = {}
+        keepers: dict[str, Keeper] = {}
         for data_type in provided(type(instance)):
             if self._savers.get(data_type):
                 is_cut = rechunks and instance.can_rechunk(data_type)
