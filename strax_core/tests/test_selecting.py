@@ -6,12 +6,13 @@ from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
+import numexpr
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strax_core import Chunk, ChunkInfo, ConfigError
+from strax_core import Chunk, ChunkInfo, ConfigError, conditions
 from strax_core.selecting import ALL_ROWS, LoadOptions, Wanted, wanted
 
 ROW = np.dtype(
@@ -179,6 +180,7 @@ def test_skip_gives_all_rows_of_the_chunks_that_overlap() -> None:
         ((0, 1), (1000, 1_000_001_000)),
         ((0.1, 0.3), (100_001_000, 300_001_000)),
         ((Decimal("0.000000001"), Fraction(1, 2)), (1001, 500_001_000)),
+        ((0.57, 2.01), (570_001_000, 2_010_001_000)),
         ((np.float64(-0.5), np.int32(2)), (-499_999_000, 2_000_001_000)),
         ((86_400.123456789, 86_401), (86_400_123_457_789, 86_401_000_001_000)),
     ],
@@ -257,6 +259,14 @@ def test_only_chunks_that_overlap_are_read(
     assert numbers_of(options, tens(4)) == expected
 
 
+def test_what_lasts_no_time_at_all_counts_as_one_ns() -> None:
+    chunks = [info_of(0, 0, 10), info_of(1, 10, 10), info_of(2, 10, 20)]
+
+    assert numbers_of({"time_range": (10, 15), "time_selection": "skip"}, chunks) == [1, 2]
+    assert numbers_of({"time_range": (10, 10), "time_selection": "skip"}, chunks) == [1, 2]
+    assert numbers_of({"time_range": (0, 0), "time_selection": "skip"}, chunks) == [0]
+
+
 def test_a_chunk_without_known_times_is_read_if_it_ends_where_the_range_starts() -> None:
     assert numbers_of({"time_range": (10, 15)}, [info_of(0, 0, 10), info_of(1, 10, 20)]) == [0, 1]
     assert numbers_of({"time_range": (10, 15)}, [info_of(0, 0, 10, n=0)]) == []
@@ -277,7 +287,7 @@ def runs(draw: st.DrawFn) -> list[Chunk]:
     return [Chunk(a, b, rows_in(draw, a, b), "7", "peaks") for a, b in pairwise(borders)]
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=200)
 @given(
     chunks=runs(),
     time_range=st.tuples(st.integers(-1, 9), st.integers(-1, 9)).map(sorted),
@@ -431,6 +441,26 @@ def test_the_time_is_selected_before_the_condition() -> None:
     wanted({"time_range": (2, 20), "where": note}).rows_of(rows_at(1, 2, 3))
 
     assert seen == [2, 3]
+
+
+def test_a_function_is_not_asked_about_no_rows() -> None:
+    rows = rows_at()
+
+    assert wanted({"where": lambda rows: rows["area"] > rows["area"].max()}).rows_of(rows) is rows
+
+
+def test_numexpr_works_for_one_thread_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluate, is_locked = numexpr.evaluate, []
+
+    def observed(*args: Any, **kwargs: Any) -> Any:
+        is_locked.append(conditions._one_at_a_time.locked())
+        return evaluate(*args, **kwargs)
+
+    monkeypatch.setattr(numexpr, "evaluate", observed)
+
+    assert times_of({"where": "area > 1"}, rows_at(1, 2, 3)) == [3]
+    assert is_locked == [True]
+    assert not conditions._one_at_a_time.locked()
 
 
 def test_texts_are_evaluated_by_several_threads_at_once() -> None:

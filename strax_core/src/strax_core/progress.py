@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Generator, Iterator
+from functools import cache
 from time import perf_counter
 from typing import Any
 
@@ -76,13 +77,18 @@ def _with_bar(
 
 
 def _new_bar(title: str, total: float | None) -> Any:
+    return _bar_class()(
+        total=total, desc=title, bar_format=_WITHOUT_END if total is None else _WITH_END
+    )
+
+
+@cache
+def _bar_class() -> Any:
+    """One class, so that bars of several threads know of one another."""
     from tqdm.std import tqdm
 
     class Bar(tqdm):  # type: ignore[misc] # tqdm has no types
-        # No thread that stays behind, and no lock shared with other processes.
-        monitor_interval = 0
+        monitor_interval = 0  # else tqdm starts a thread that stays
 
-    Bar.set_lock(threading.RLock())
-    return Bar(
-        total=total, desc=title, bar_format=_WITHOUT_END if total is None else _WITH_END, file=None
-    )
+    Bar.set_lock(threading.RLock())  # else tqdm makes a lock for processes, too
+    return Bar

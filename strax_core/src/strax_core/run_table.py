@@ -118,7 +118,7 @@ def availability_table(
         target: [",".join(places.get((run_id, target), ())) for run_id in run_ids]
         for target in targets
     }
-    index = pd.Index(list(run_ids), name=RUN_ID, dtype=None if len(run_ids) else object)
+    index = pd.Index(list(run_ids), name=RUN_ID)
     return pd.DataFrame(cells, index=index, columns=list(targets))
 
 
