@@ -139,6 +139,16 @@ def test_what_depends_on_an_output_gets_the_instance_that_makes_it_and_its_kind(
     assert instances[Split].provides == ("hits", "noise")
 
 
+def test_one_instance_makes_all_outputs_whenever_they_are_needed() -> None:
+    early = type("Early", (Plugin,), {"depends_on": "hits", "dtype": SPAN})
+    late = type("Late", (Plugin,), {"depends_on": ("early", "noise"), "dtype": SPAN})
+    data_plugins = DataPlugins([Raw, Split, early, late])
+    instances = data_plugins.instances("late", run_id="7", defaults={})
+
+    assert list(instances) == [Raw, Split, early, late]
+    assert instances[early].deps["hits"] is instances[late].deps["noise"] is instances[Split]
+
+
 def test_outputs_share_one_lineage_entry_under_the_name_of_the_last() -> None:
     data_plugins = DataPlugins([Raw, Split])
 
@@ -356,24 +366,26 @@ def test_titles_of_columns_need_not_be_those_that_were_promised() -> None:
     assert made[0]["noise"].dtype == SPAN
 
 
-def test_what_is_not_kept_apart_by_kind_is_merged_before_computing() -> None:
+def test_each_output_goes_to_what_depends_on_it_by_its_own_kind() -> None:
     class Follows(Plugin):
         depends_on, dtype, data_kind = ("raw", "noise", "hits"), SPAN, "follows"
 
         def compute(self, **kinds: np.ndarray) -> np.ndarray:
-            seen.append(list(kinds))
+            seen.append({kind: len(rows) for kind, rows in kinds.items()})
             return rows_of()
 
-    seen: list[list[str]] = []
+    seen: list[dict[str, int]] = []
     data_plugins = DataPlugins([Raw, Split, Follows])
     instance = data_plugins.instances("follows", run_id="7", defaults={})[Follows]
+    spans = [(1, 2), (3, 4)]
     inputs = {
-        name: iter([Chunk(0, 10, rows_of(dtype=dtype), "7", name)])
-        for name, dtype in (("raw", SPAN), ("noise", SPAN), ("hits", HITS))
+        "raw": iter([Chunk(0, 10, rows_of(*spans), "7", "raw")]),
+        "noise": iter([Chunk(0, 10, rows_of(*spans), "7", "noise")]),
+        "hits": iter([Chunk(0, 10, rows_of((1, 2), dtype=HITS), "7", "hits")]),
     }
 
     list(computed(instance, inputs))
-    assert seen == [["raw", "hits"]]
+    assert seen == [{"raw": 2, "hits": 1}]
 
 
 def test_inputs_that_start_at_different_times_are_computed_from_a_time_on() -> None:

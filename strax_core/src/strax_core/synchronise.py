@@ -66,8 +66,8 @@ class Synchroniser:
             if latest_end > from_ns:
                 raise ChunkError(
                     f"{self._who}a row of {each.name} that starts before {start} ends at "
-                    f"{latest_end}, so this time range cannot be cut out at {from_ns}: make "
-                    f"{each.name} start earlier, or make and keep the data of the whole run first"
+                    f"{latest_end}, so this time range cannot be cut out at {from_ns}: "
+                    "make the data first, or ask for the whole run"
                 )
 
     def _steps(self) -> Iterator[dict[str, Chunk]]:
