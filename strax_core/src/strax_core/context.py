@@ -182,8 +182,9 @@ class Context(Catalogue):
             if missing:
                 Pipeline(replace(request, targets=missing, again=again, must_keep=True)).drain()
 
+        runs = self._checked_runs(run_id, asked)
         with workers(executor, max_workers) as pool:
-            for _ in self._each_run(run_id, asked, pool, make_one):
+            for _ in self._each_run(runs, asked, pool, make_one):
                 pass
 
     def get_iter(
@@ -244,15 +245,16 @@ class Context(Catalogue):
         stand in the order in which the runs were given.
         """
         asked = self._asked(targets, save, options)
-        with workers(executor, max_workers) as pool:
+        runs = self._checked_runs(run_id, asked)
+
+        def rows_of(request: Request) -> Rows:
+            rows = Pipeline(request).rows()
             if isinstance(run_id, str):
-                return Pipeline(self._request(run_id, asked, pool)).rows()
-            width = max(map(len, run_id), default=1)
+                return rows
+            return with_run_id(rows, request.run_id, max(map(len, runs)))
 
-            def rows_of(request: Request) -> Rows:
-                return with_run_id(Pipeline(request).rows(), request.run_id, width)
-
-            return stacked(list(self._each_run(run_id, asked, pool, rows_of)))
+        with workers(executor, max_workers) as pool:
+            return stacked(list(self._each_run(runs, asked, pool, rows_of)))
 
     def get_df(self, run_id: RunIds, targets: Names, **arguments: Any) -> "pd.DataFrame":
         """Return all rows as a table of pandas; arguments and errors as `get_array`.
@@ -284,11 +286,13 @@ class Context(Catalogue):
         return asked
 
     def _checked_runs(self, run_id: RunIds, asked: "_Asked") -> tuple[str, ...]:
-        runs = texts(run_id, "run_id")
-        if not runs or len(set(runs)) < len(runs):
-            raise ConfigError(f"run_id is {run_id!r}; give one run, or several, each once")
+        one: Any = run_id
+        is_one = not isinstance(one, Iterable) or isinstance(one, str | bytes)
+        runs = (one,) if is_one else tuple(one)
         for run in runs:
             check_run_id(run)
+        if not runs or len(set(runs)) < len(runs):
+            raise ConfigError(f"run_id is {run_id!r}; give one run, or several, each once")
         for target in asked.targets:
             asked.data_plugins.lineage(target, self._defaults(runs[0]))
         return runs
@@ -309,10 +313,13 @@ class Context(Catalogue):
         )
 
     def _each_run(
-        self, run_id: RunIds, asked: "_Asked", pool: Workers, work: Callable[[Request], Answer]
+        self,
+        runs: Sequence[str],
+        asked: "_Asked",
+        pool: Workers,
+        work: Callable[[Request], Answer],
     ) -> Iterator[Answer]:
         """Iterate over what `work` gives for each run, some runs at a time."""
-        runs = self._checked_runs(run_id, asked)
         at_once = min(len(runs), pool.n_threads, RUNS_AT_ONCE)
         if at_once == 1:
             for run in runs:

@@ -122,7 +122,8 @@ def joined(chunks: Iterable[Chunk], dtype: np.dtype[Any]) -> Rows:
 def stacked(parts: list[Rows], dtype: np.dtype[Any] | None = None) -> Rows:
     """Return the rows of all parts in one array; each part is let go once copied.
 
-    So about as much memory is needed as the rows take.
+    So about as much memory is needed as the rows take. A single part is returned as it is, unless
+    a dtype is given.
 
     Args:
         parts: arrays of one dtype; the list is emptied.
@@ -131,7 +132,10 @@ def stacked(parts: list[Rows], dtype: np.dtype[Any] | None = None) -> Rows:
     Raises:
         ConfigError: the parts have different dtypes.
     """
-    dtype = parts[0].dtype if dtype is None else dtype
+    if dtype is None:
+        if len(parts) == 1:
+            return parts.pop()
+        dtype = parts[0].dtype
     for part in parts:
         if part.dtype != dtype:
             raise ConfigError(f"rows of {part.dtype} and of {dtype} cannot stand in one array")
