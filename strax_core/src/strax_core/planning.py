@@ -89,14 +89,23 @@ class Plan:
             _warn_of_namesake(found, request.data_plugins.that_makes(data_type))
 
     def finder(self, data_type: str) -> Find:
-        """Return what finds the copies of a loaded data type; the first time, those known now."""
+        """Return what finds the copies of a loaded data type; the first time, those known now.
+
+        All are of one lineage, that of the nearest: what is kept was decided by that.
+        """
         known = [self._copies[data_type]]
-        request = self.request
+        request, first = self.request, self.loaded[data_type]
 
         def find() -> Iterator[Found]:
-            if known:
-                return known.pop()
-            return request.places.find_all(request.key_of(data_type), request.match)
+            copies = (
+                known.pop()
+                if known
+                else request.places.find_all(request.key_of(data_type), request.match)
+            )
+            for found in copies:
+                is_alike = found.metadata.lineage == first.metadata.lineage
+                if is_alike and found.is_complete == first.is_complete:
+                    yield found
 
         return find
 
