@@ -362,6 +362,19 @@ def test_other_runs_data_types_and_folders_are_not_even_read() -> None:
     assert read == {WANTED.name, good.name}
 
 
+def test_exact_data_that_cannot_be_read_do_not_hide_a_fuzzy_match() -> None:
+    backend = MemoryBackend()
+    good, hurt = stored_with(backend, 2.0), stored_with(backend, 1.0)
+    RawMemory(backend).write(f"{hurt.name}/peaks-{hurt.lineage_hash}-metadata.json", b"{")
+    frontend = DirectoryFrontend(backend)
+
+    assert names(frontend.find_all(WANTED, FUZZY)) == [good.name]
+    assert names(frontend._find(WANTED, FUZZY)) == [hurt.name, good.name]
+    backend.remove(good.name)
+    with pytest.raises(DataCorrupted):
+        frontend.find(WANTED, FUZZY)
+
+
 def test_a_fuzzy_find_lists_once_and_reads_each_candidate_once() -> None:
     backend = MemoryBackend()
     others = [stored_with(backend, gain) for gain in range(2, 6)]
