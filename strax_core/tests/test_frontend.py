@@ -444,6 +444,7 @@ def test_what_is_being_written_is_settled_by_its_metadata() -> None:
     keys = [made_with(1.0, run_id=run_id) for run_id in "123"]
     for key in keys[:2]:
         saver = backend.saver(key.name, sample_metadata(key))
+        saver._journal._stop.set()  # no beat that outlives this test
         saver.save(Chunk(0, 10, np.zeros(1, PEAKS), key.run_id, "peaks"), 0)
         if key is keys[1]:
             saver._tidy = lambda: None  # type: ignore[method-assign] # dies after its commit

@@ -42,8 +42,9 @@ def frontend(backend: MemoryBackend) -> DirectoryFrontend:
 
 
 @pytest.fixture(autouse=True)
-def _no_beat_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("strax_core.journal.SEGMENT_INTERVAL_S", 1e6)
+def _no_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no heart beat by itself, nor outlive its test."""
+    monkeypatch.setattr("strax_core.journal.Journal._keep_beating", lambda _: None)
 
 
 def written(backend: MemoryBackend, *numbers: int, key: DataKey = KEY, **options: Any) -> Saver:
