@@ -54,6 +54,7 @@ FUZZY: tuple[dict[str, tuple[str, ...]], ...] = (
 CODECS = ("blosc", "zstd", "lz4", "bz2")
 CHUNKS = 3
 STEPS = 5
+OFTEN = 0.6  # how often a step is about the same data as others of its sequence
 KILLED = 137
 WRITES_MAX = 40  # a save of both data types makes about so many calls that change the folder
 PIECES = [
@@ -259,9 +260,9 @@ def do(folder: Path, step: Step, report: Report) -> None:
         remove(folder, step)
 
 
-def random_step(random: random.Random) -> Step:
+def random_step(random: random.Random, often: Wanted) -> Step:
     what = random.choice(["save", "save", "fail", "kill", "kill", "remove"])
-    wanted = random.choice(KEYS)
+    wanted = often if random.random() < OFTEN else random.choice(KEYS)
     return Step(
         what=what,
         by=random.choice(["strax", "ours"]),
@@ -355,13 +356,13 @@ def plain_key(wanted: Wanted) -> strax_core.DataKey:
 
 def run_sequence(number: int, seed: int, report: Report) -> None:
     choose = random.Random(f"{seed} {number}")  # noqa: S311 - to be repeated, not to be secret
-    fuzzy = FUZZY[number % len(FUZZY)]
+    fuzzy, often = FUZZY[number % len(FUZZY)], choose.choice(KEYS)
     report.n_sequences += 1
     done: list[Step] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for _ in range(STEPS):
-            step = random_step(choose)
+            step = random_step(choose, often)
             done.append(step)
             try:
                 do(folder, step, report)
