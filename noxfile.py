@@ -16,7 +16,7 @@ SHARED = ROOT / ".nox" / "shared"
 STAMP = SHARED / "stamp"
 PYTHONS = ((3, 11), (3, 12))
 PACKAGES = [ROOT / "strax_core", *sorted(p.parent for p in ROOT.glob("plugins/*/pyproject.toml"))]
-EXTRAS = {"strax_core": ["upstream"]}  # of each package, what the tests need
+EXTRAS = {"strax_core": ["pandas", "upstream"]}  # of each package, what the tests need
 TOOLS = [
     "hypothesis",
     "import-linter",

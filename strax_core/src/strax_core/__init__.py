@@ -43,6 +43,7 @@ from strax_core.location import Location, State
 from strax_core.matching import STRICT, Match
 from strax_core.medium import Buffer, Entry, checked_path
 from strax_core.memory import MemoryBackend, MemoryOptions
+from strax_core.merge_only import MergeOnlyPlugin
 from strax_core.metadata import Metadata
 from strax_core.option import Option, takes_config
 from strax_core.plugin import Plugin, SaveWhen
@@ -83,6 +84,7 @@ __all__ = [
     "Match",
     "MemoryBackend",
     "MemoryOptions",
+    "MergeOnlyPlugin",
     "Metadata",
     "NewerFormat",
     "ObjectExists",

@@ -1,7 +1,7 @@
 """Reads one piece of data: planned from its metadata, checked, decoded into its final place."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
@@ -55,17 +55,28 @@ class Loader:
         return self.chunks()
 
     def chunks(
-        self, *, executor: Executor | None = None, read_ahead_bytes: int = READ_AHEAD_BYTES
-    ) -> Iterator[Chunk]:
-        """Iterate over the chunks in the order of time; with an executor some are read ahead."""
+        self,
+        infos: Sequence[ChunkInfo] | None = None,
+        *,
+        executor: Executor | None = None,
+        read_ahead_bytes: int = READ_AHEAD_BYTES,
+    ) -> Generator[Chunk, None, None]:
+        """Iterate over chunks in the order given, by default all in the order of time.
+
+        Args:
+            infos: entries of the metadata; None: all.
+            executor: reads some ahead; None: each is read when its turn comes.
+            read_ahead_bytes: how much is read ahead, uncompressed.
+        """
+        infos = self.metadata.chunks if infos is None else infos
         if executor is None:
-            for info in self.metadata.chunks:
+            for info in infos:
                 yield self.read_chunk(info)
             return
         waiting: deque[tuple[Future[Chunk], int]] = deque()
         ahead_bytes = 0
         try:
-            for info in self.metadata.chunks:
+            for info in infos:
                 while waiting and ahead_bytes + info.nbytes > read_ahead_bytes:
                     ahead_bytes -= waiting[0][1]
                     # Not by way of a variable, which would keep the rows until the next are read.

@@ -104,6 +104,22 @@ class Search:
             return []
         return list(self._unfinished(self.find(self.key, Match(allow_incomplete=True))))
 
+    def verify(self) -> Iterator[tuple[str, Exception | None]]:
+        """Read each copy of exactly this key to its end: where it is, and what is wrong with it."""
+        for location in self.find(self.key, STRICT):
+            backend = backend_named(location.backend, self.backends, place=self.place)
+            where = self.place if len(self.backends) == 1 else f"{self.place}/{location.backend}"
+            try:
+                self._check_what(backend.get_metadata(location.backend_key), STRICT)
+                backend.verify(location.backend_key)
+            except DataNotAvailable:
+                continue
+            except Exception as error:  # noqa: BLE001 - the other copies are verified too
+                self.failed(self.key, location, error)
+                yield where, error
+            else:
+                yield where, None
+
     def _fuzzy(self, locations: Sequence[Location]) -> Iterator[Location]:
         for location in locations:
             if _where(location) in self._given or self._has_failed(location):
