@@ -37,7 +37,6 @@ import numpy as np
 from twins import TIMES, Rows, made_from, our_context, rows_of, source, their_context
 
 import strax_core
-from strax_core.places import Places
 
 RUNS = ("run_0", "run_1")
 # `gain` is an option of things, `cut` one of results; strax compares tuples badly.
@@ -284,31 +283,16 @@ def answer(ask: Callable[[str, str], bool], run_id: str, data_type: str) -> str:
 
 def answers(folder: Path, package: ModuleType, **options: Any) -> dict[Wanted, str]:
     """Ask for every key, each configuration with a context of its own."""
+    made = ours if package is strax_core else theirs
     told: dict[Wanted, str] = {}
     for number, config in enumerate(CONFIGS):
-        is_stored = asked_of_us if package is strax_core else asked_of_strax
-        ask = is_stored(folder, config, **options)
+        context = made(folder, config, plain(package), **options)
         told |= {
-            wanted: answer(ask, wanted.run_id, wanted.data_type)
+            wanted: answer(context.is_stored, wanted.run_id, wanted.data_type)
             for wanted in KEYS
             if wanted.config == number
         }
     return told
-
-
-def asked_of_us(folder: Path, config: dict[str, Any], **options: Any) -> Callable[[str, str], bool]:
-    context = ours(folder, config, plain(strax_core))
-    places, match = Places(context.storage), strax_core.Match(**options)
-    return lambda run_id, data_type: places.has(context.key_for(run_id, data_type), match)
-
-
-def asked_of_strax(
-    folder: Path, config: dict[str, Any], **options: Any
-) -> Callable[[str, str], bool]:
-    is_stored: Callable[[str, str], bool] = theirs(
-        folder, config, plain(strax()), **options
-    ).is_stored
-    return is_stored
 
 
 def check(folder: Path, fuzzy: dict[str, tuple[str, ...]], report: Report) -> Iterator[str]:
@@ -381,7 +365,8 @@ def expected(folder: Path, step: Step) -> Iterator[str]:
     """Yield what the step itself promises and did not keep."""
     wanted = step.wanted
     if step.what in ("save", "remove"):
-        is_stored = asked_of_us(folder, wanted.options)(wanted.run_id, wanted.data_type)
+        context = ours(folder, wanted.options, plain(strax_core))
+        is_stored = context.is_stored(wanted.run_id, wanted.data_type)
         if is_stored != (step.what == "save"):
             yield f"after {step.what}, is_stored is {is_stored}"
     if step.what == "save":
