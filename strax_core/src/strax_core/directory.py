@@ -51,7 +51,7 @@ class DirectoryFrontend(StorageFrontend):
         folders, writing = self._folders(""), self._folders(STAGING)
         of_what: dict[tuple[str, str], list[str]] = defaultdict(list)
         for name in sorted(folders) if match.is_fuzzy else ():
-            if parts := DataKey.parse_name(name):
+            if parts := DataKey.parse_name(name.removesuffix(TEMPORARY)):
                 of_what[parts[:2]].append(name)
         for key in keys:
             # Some places show the chunks of a writer before it commits: there a name is no proof.
@@ -100,8 +100,12 @@ def _at(name: str, **what: Any) -> Location:
 
 
 def _made_otherwise(key: DataKey, names: Iterable[str]) -> Iterator[Location]:
-    """Iterate over the folders of the same run and data type, which may have another lineage."""
+    """Iterate over the folders of the same run and data type, which may have another lineage.
+
+    As in strax, one that strax did not come to rename is among them: if its metadata say that the
+    writing ended, all of it is there.
+    """
     for name in names:
-        parts = DataKey.parse_name(name)
+        parts = DataKey.parse_name(name.removesuffix(TEMPORARY))
         if name != key.name and parts is not None and parts[:2] == (key.run_id, key.data_type):
             yield _at(name)
