@@ -127,7 +127,5 @@ def files_in(place: Path) -> dict[str, bytes]:
 def left_by_writers(place: Path) -> list[str]:
     """Return what writers left in their staging, without notes of failures."""
     return [
-        name
-        for name in files_in(place)
-        if name.startswith(".staging/") and "/failed-" not in name
+        name for name in files_in(place) if name.startswith(".staging/") and "/failed-" not in name
     ]
