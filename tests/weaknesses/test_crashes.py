@@ -208,8 +208,8 @@ def test_what_a_killed_writer_left_is_in_nobodys_way_and_is_cleaned_up(tmp_path:
     assert ctx.clean(tmp_path.name, dry_run=False) == []  # it may be alive: wait an hour
     ctx.make(RUN, "peaks")
     assert len(left_by_writers(tmp_path)) > 1
-    (leftover,) = ctx.clean(tmp_path.name, grace_s=0, dry_run=False)
-    assert leftover.reason == "a writer that never committed"
+    reasons = {leftover.reason for leftover in ctx.clean(tmp_path.name, grace_s=0, dry_run=False)}
+    assert "a writer that never committed" in reasons  # perhaps an unfinished file too
     assert not [name for name in files_in(tmp_path) if name.startswith(".staging")]
     assert values(loading(tmp_path).get_array(RUN, "records")) == RECORDS
 
