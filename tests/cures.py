@@ -61,6 +61,7 @@ def run_tests(root: Path, tests: list[str]) -> tuple[int, str]:
         **os.environ,
         # Before everything that is installed, which may be the original.
         "PYTHONPATH": os.pathsep.join(str(path) for path in sources),
+        "COLUMNS": "400",  # so that pytest says why a test failed
         "PYTHONDONTWRITEBYTECODE": "1",  # or an older second's bytecode may stand for the code
     }
     pytest = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=line", "-p", "no:cacheprovider"]
@@ -98,13 +99,10 @@ def try_one(root: Path, removal: Removal, tests: list[str]) -> bool:
     code, said = run_tests(root, tests)
     for path, text in before.items():
         path.write_text(text, encoding="utf-8")
-    is_noticed = code == 1
-    verdict = "noticed " if is_noticed else "SURVIVED"
-    sys.stdout.write(
-        f"{removal.weakness:4} {verdict} {removal.what}\n                {said:.160}\n"
-    )
+    verdict = {0: "SURVIVED", 1: "noticed"}.get(code, "NOT RUN")
+    sys.stdout.write(f"{removal.weakness:4} {verdict:9} {removal.what}\n{'':15}{said:.300}\n")
     sys.stdout.flush()
-    return is_noticed
+    return code == 1
 
 
 def main(asked: list[str]) -> int:

@@ -42,7 +42,7 @@ REMOVALS = [
         "all writers of a key work in one folder",
         CORE + "layout.py",
         'return f"{self.of_key}/{self.write_id}"',
-        'return f"{self.of_key}/{"0" * 16}"',
+        'return f"{self.of_key}/0123456789abcdef"',
     ),
     removal(
         "W3",

@@ -17,7 +17,12 @@ from strax_core.settings import ContextSettings, load_settings
 from strax_local import LocalOptions
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = ("docs/storage.md", "strax_core/README.md", "plugins/strax_local/README.md")
+DOCUMENTS = (
+    "docs/storage.md",
+    "docs/coming-from-strax.md",
+    "strax_core/README.md",
+    "plugins/strax_local/README.md",
+)
 FILE = re.compile(
     r"<!-- file: (?P<name>\S+) -->\s*```\w+\n(?P<text>.*?)^```", re.DOTALL | re.MULTILINE
 )
