@@ -19,6 +19,9 @@ RECORDS = list(range(N_CHUNKS * N_ROWS))
 PEAKS = [2 * x for x in RECORDS]
 """The values of x in all peaks, with the default gain."""
 
+CORRECTED = [x + 0.5 for x in RECORDS]
+"""The values of x in corrected records."""
+
 
 class Records(Plugin):
     """A source; x counts the rows of the run."""
@@ -62,6 +65,21 @@ class NeverAgain(Records):
 
 
 NeverAgain.__name__ = "Records"  # it stands in the lineage
+
+
+class Corrected(Records):
+    """The same key, other rows: someone mended the source and forgot the version."""
+
+    provides = "records"
+
+    def chunks(self) -> Iterator[Chunk]:
+        for chunk in super().chunks():
+            rows = chunk.data.copy()
+            rows["x"] += 0.5
+            yield self.chunk(start=chunk.start, end=chunk.end, data=rows)
+
+
+Corrected.__name__ = "Records"  # it stands in the lineage
 
 
 class FullDisk(LocalBackend):

@@ -229,6 +229,20 @@ def test_a_save_while_another_error_is_handled_is_a_good_one(tmp_path: Path) -> 
 
 
 @pytest.mark.weakness("W19")
+def test_a_copy_while_another_error_is_handled_is_a_good_one(tmp_path: Path) -> None:
+    folders = [tmp_path / "a", tmp_path / "b"]
+    context(folders[0]).make(RUN, "records")
+    ctx = loading(*folders)
+    try:
+        raise ValueError("something else")
+    except ValueError:
+        ctx.copy(RUN, "records", to="b")
+
+    assert ctx.verify(RUN, "records") == ["a", "b"]
+    assert values(loading(folders[1]).get_array(RUN, "records")) == RECORDS
+
+
+@pytest.mark.weakness("W19")
 def test_a_saver_used_while_another_error_is_handled_commits(tmp_path: Path) -> None:
     folders = [tmp_path / "a", tmp_path / "b"]
     ctx = context(folders[0])

@@ -177,6 +177,6 @@ def test_a_missing_chunk_file_is_an_error_that_names_it_and_the_way_out(tmp_path
     with pytest.raises(DataCorrupted, match=message):
         list(ctx.get_iter(RUN, "records"))
     with pytest.raises(DataCorrupted, match=message):
-        ctx.storage[0].backends["main"].verify(str(ctx.key_for(RUN, "records")))
+        ctx.verify(RUN, "records")
     context(tmp_path).make(RUN, "records", again=True)
     assert values(ctx.get_array(RUN, "records")) == RECORDS

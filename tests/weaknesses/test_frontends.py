@@ -12,6 +12,7 @@ from small_line import (
     RECORDS,
     ROW,
     RUN,
+    SPAN_NS,
     Peaks,
     chunk_files,
     context,
@@ -94,6 +95,23 @@ def test_an_array_is_loaded_from_the_next_copy_if_one_cannot_be_read(
     damage(chunk_files(ctx, "records", folders[0])[chunk_i])
 
     assert values(ctx.get_array(RUN, "records")) == RECORDS
+
+
+@pytest.mark.weakness("W23")
+@each_damage
+@pytest.mark.parametrize("chunk_i", [0, 4, N_CHUNKS - 1])
+def test_a_stream_goes_on_with_the_next_copy_where_one_cannot_be_read(
+    tmp_path: Path, damage: Callable[[Path], None], chunk_i: int
+) -> None:
+    folders = [tmp_path / "a", tmp_path / "b"]
+    context(*folders).make(RUN, "records")
+    ctx = loading(*folders)
+    damage(chunk_files(ctx, "records", folders[0])[chunk_i])
+    chunks = list(ctx.get_iter(RUN, "records"))
+
+    assert [chunk.start for chunk in chunks] == [i * SPAN_NS for i in range(N_CHUNKS)]
+    assert [x for chunk in chunks for x in values(chunk.data)] == RECORDS
+    assert values(ctx.get_array(RUN, "peaks")) == PEAKS
 
 
 def two_places(folder: Path) -> TwoPlaceFrontend:

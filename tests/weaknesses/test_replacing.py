@@ -1,14 +1,15 @@
 """Old data stay whole until the new are there (W11), and are replaced when asked (W26)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from small_line import (
+    CORRECTED,
     N_CHUNKS,
     RECORDS,
     RUN,
-    Records,
+    Corrected,
     chunk_files,
     context,
     files_in,
@@ -20,25 +21,8 @@ from small_line import (
     values,
 )
 
-from strax_core import Buffer, Chunk, DataExistsError, StorageFull
+from strax_core import Buffer, DataExistsError, StorageFull
 from strax_local import LocalBackend, LocalFrontend, LocalOptions
-
-NEW = [x + 0.5 for x in RECORDS]
-
-
-class Corrected(Records):
-    """The same key, other rows: someone mended the source and forgot the version."""
-
-    provides = "records"
-
-    def chunks(self) -> Iterator[Chunk]:
-        for chunk in super().chunks():
-            rows = chunk.data.copy()
-            rows["x"] += 0.5
-            yield self.chunk(start=chunk.start, end=chunk.end, data=rows)
-
-
-Corrected.__name__ = "Records"  # it stands in the lineage
 
 
 class LookedAt(LocalBackend):
@@ -75,7 +59,7 @@ def test_at_every_step_of_a_replacement_a_reader_gets_the_old_data_or_the_new(
     context(place, plugins=[Corrected]).make(RUN, "records", again=True)
 
     n_old = backend.seen.count(RECORDS)
-    assert backend.seen == [RECORDS] * n_old + [NEW] * (len(backend.seen) - n_old)
+    assert backend.seen == [RECORDS] * n_old + [CORRECTED] * (len(backend.seen) - n_old)
     assert n_old > N_CHUNKS
     assert len(backend.seen) - n_old > N_CHUNKS  # the old files are deleted after that
     assert left_by_writers(tmp_path) == []
@@ -107,7 +91,7 @@ def test_complete_data_are_replaced_when_that_is_asked(tmp_path: Path, overwrite
     assert values(ctx.get_array(RUN, "records")) == RECORDS  # make alone makes what is missing
 
     ctx.make(RUN, "records", again=True)
-    assert values(loading(tmp_path).get_array(RUN, "records")) == NEW
+    assert values(loading(tmp_path).get_array(RUN, "records")) == CORRECTED
 
 
 @pytest.mark.weakness("W26")
@@ -125,7 +109,7 @@ def test_a_saver_replaces_complete_data_where_the_place_says_always(tmp_path: Pa
         with pytest.raises(DataExistsError):
             local(tmp_path, overwrite=overwrite).saver(key, metadata)
     local(tmp_path, overwrite="always").saver(key, metadata).save_from(chunks)
-    assert values(loading(tmp_path).get_array(RUN, "records")) == NEW
+    assert values(loading(tmp_path).get_array(RUN, "records")) == CORRECTED
 
 
 @pytest.mark.weakness("W26")
