@@ -77,7 +77,7 @@ def run_tests(root: Path, tests: list[str]) -> tuple[int, str]:
         )
     except subprocess.TimeoutExpired:
         return -1, f"no end within {TIMEOUT_S} s"
-    failed = re.findall(r"^(?:FAILED|ERROR) (.*)$", done.stdout, re.MULTILINE)
+    failed = re.findall(r"^(?:FAILED|ERROR) (\S+::.*)$", done.stdout, re.MULTILINE)
     return done.returncode, failed[0] if failed else done.stdout.strip()[-300:]
 
 

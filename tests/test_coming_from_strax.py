@@ -18,7 +18,7 @@ RUN = "run_7"
 def data_plugins(package: ModuleType) -> list[Any]:
     """Return those of the document, with only the import changed."""
     text = DOCUMENT.read_text(encoding="utf-8")
-    (shown,) = re.findall(r"their_plugins\.py -->\n```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    (shown,) = re.findall(r"(?ms)their_plugins\.py -->\n```python\n(.*?)^```", text)
     found: dict[str, Any] = {}
     code = shown.replace("import strax_core as strax", f"import {package.__name__} as strax")
     assert f"import {package.__name__} as strax" in code
