@@ -16,6 +16,7 @@ SHARED = ROOT / ".nox" / "shared"
 STAMP = SHARED / "stamp"
 PYTHONS = ((3, 11), (3, 12))
 PACKAGES = [ROOT / "strax_core", *sorted(p.parent for p in ROOT.glob("plugins/*/pyproject.toml"))]
+EXTRAS = {"strax_core": ["pandas", "upstream"]}  # of each package, what the tests need
 TOOLS = [
     "hypothesis",
     "import-linter",
@@ -83,10 +84,16 @@ def make_shared_environment(session: nox.Session) -> None:
     session.log("making the shared environment; this takes a minute or two, once")
     shutil.rmtree(SHARED, ignore_errors=True)
     session.run(sys.executable, "-m", "venv", str(SHARED), external=True)
-    editable = [word for package in PACKAGES for word in ("--editable", str(package))]
+    editable = [word for package in PACKAGES for word in ("--editable", with_extras(package))]
     python = str(SHARED / "bin" / "python")
     session.run(python, "-m", "pip", "install", "--quiet", *editable, *TOOLS, external=True)
     STAMP.write_text(wanted_stamp())  # last, so that an interrupted install is done again
+
+
+def with_extras(package: Path) -> str:
+    """Return what pip calls a package in the checkout together with its extras."""
+    extras = EXTRAS.get(package.name, [])
+    return f"{package}[{','.join(extras)}]" if extras else str(package)
 
 
 def wanted_stamp() -> str:

@@ -25,9 +25,10 @@ MANY_PARAMETERS = (  # what users call with many options, all of them keywords
     "Context.get_*",
     "Context.make",
     "Option.__init__",
+    "select",  # runs, by what upstream selects them by
     "*Frontend.__init__",
 )
-HEAVY = {"boto3", "numba", "pandas", "paramiko", "rich", "sqlalchemy"}
+HEAVY = {"boto3", "numba", "numexpr", "pandas", "paramiko", "rich", "sqlalchemy", "tqdm"}
 VAGUE_FILE_NAMES = {"common", "helper", "helpers", "misc", "util", "utils"}
 MACHINE_PATHS = ["/" + "/".join(parts) for parts in (("root", ""), ("work", ""), ("tmp", "venv"))]
 FOLDERS = ["strax_core", "plugins", "tests", "docs", "decisions", "examples", "benchmarks", ".ci"]

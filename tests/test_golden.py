@@ -19,7 +19,10 @@ from strax_core.config import open_backend
 GOLDEN = Path(__file__).resolve().parent / "golden"
 KEY = "run_7-things-6rymenyvbx"
 METADATA = f"{KEY}/things-6rymenyvbx-metadata.json"
-each_format = pytest.mark.parametrize("folder", ["strax-2.2.3", "format-1"])
+# Of the folders without a codec in their name, it is zstd.
+BY_STRAX = {"": "zstd", "-blosc": "blosc", "-lz4": "lz4", "-bz2": "bz2"}
+FOLDERS = [*(f"strax-2.2.3{ending}" for ending in BY_STRAX), "format-1"]
+each_format = pytest.mark.parametrize("folder", FOLDERS)
 DTYPE = np.dtype(
     [
         (("Start of the row", "time"), "<i8"),
@@ -109,11 +112,14 @@ def test_strax_loads_the_golden_folders(
 
 
 def test_the_golden_folders_are_what_they_are_called() -> None:
-    theirs = json.loads((GOLDEN / "strax-2.2.3" / METADATA).read_text("ascii"))
+    for ending, codec in BY_STRAX.items():
+        theirs = json.loads((GOLDEN / f"strax-2.2.3{ending}" / METADATA).read_text("ascii"))
+        assert theirs["compressor"] == codec
+        assert theirs["strax_version"] == "2.2.3"
+        assert "format_version" not in theirs
     ours = json.loads((GOLDEN / "format-1" / METADATA).read_text("ascii"))
 
-    assert theirs["strax_version"] == ours["strax_version"] == "2.2.3"
-    assert "format_version" not in theirs
+    assert (ours["strax_version"], ours["compressor"]) == ("2.2.3", "zstd")
     assert ours["format_version"] == 1
     assert ours["writer"]["host"] == "example"
     assert sum(path.stat().st_size for path in GOLDEN.rglob("*")) < 100_000
@@ -177,7 +183,7 @@ def test_the_script_still_makes_such_folders(
 
     assert upstream.__version__ == "2.2.3"
     changing = {"data_id", "write_id", "writer", "writing_started", "writing_ended", "chunks"}
-    for folder in ("strax-2.2.3", "format-1"):
+    for folder in FOLDERS:
         new = json.loads((tmp_path / "new" / folder / METADATA).read_text("ascii"))
         old = json.loads((GOLDEN / folder / METADATA).read_text("ascii"))
         assert set(new) == set(old)

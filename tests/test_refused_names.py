@@ -87,11 +87,14 @@ def test_a_run_id_that_cannot_be_a_name_is_refused(
 def test_a_run_id_that_is_no_text_is_refused(folder: Path, run_id: Any) -> None:
     context = context_on(folder)
 
-    for ask in (context.key_for, context.is_stored, context.get_array):
+    for ask in (context.key_for, context.is_stored):
         with pytest.raises(ConfigError, match="give a str"):
             ask(run_id, "things")
     with pytest.raises(ConfigError, match="give a str"):
         context.run_metadata(run_id)
+    for several in ([7], (None,), [b"run_7"], *(() if isinstance(run_id, tuple) else (run_id,))):
+        with pytest.raises(ConfigError, match="give a str"):
+            context.get_array(several, "things")
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "a-b", ".x", "a_temp", "a\\b"])

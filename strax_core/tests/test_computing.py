@@ -41,8 +41,8 @@ class Source(Plugin):
 
 
 def instance_of(data_plugin: type[Plugin]) -> Plugin:
-    name = provided(data_plugin)
-    return DataPlugins([Records, data_plugin]).instances(name, run_id="7", defaults={})[name]
+    data_plugins = DataPlugins([Records, data_plugin])
+    return data_plugins.instances(provided(data_plugin), run_id="7", defaults={})[data_plugin]
 
 
 def records(n_chunks: int = 2) -> Iterator[Chunk]:
@@ -52,12 +52,14 @@ def records(n_chunks: int = 2) -> Iterator[Chunk]:
 
 def peaks(answer: Any, *, n_chunks: int = 2) -> list[Chunk]:
     data_plugin = type("Peaks", (Peaks,), {"answer": staticmethod(answer)})
-    return list(computed(instance_of(data_plugin), {"records": records(n_chunks)}))
+    steps = list(computed(instance_of(data_plugin), {"records": records(n_chunks)}))
+    assert all(list(step) == ["peaks"] for step in steps)
+    return [step["peaks"] for step in steps]
 
 
 def sourced(**methods: Any) -> list[Chunk]:
     data_plugin = type("Source", (Source,), methods)
-    return list(computed(instance_of(data_plugin), {}))
+    return [step["source"] for step in computed(instance_of(data_plugin), {})]
 
 
 def test_each_chunk_is_made_of_the_rows_of_its_time() -> None:
@@ -173,9 +175,8 @@ def test_inputs_that_end_at_different_times_name_the_data_plugin() -> None:
             return rows_of()
 
     others = type("Others", (Plugin,), {"dtype": ROW})
-    instance = DataPlugins([Records, others, Both]).instances("peaks", run_id="7", defaults={})[
-        "peaks"
-    ]
+    data_plugins = DataPlugins([Records, others, Both])
+    instance = data_plugins.instances("peaks", run_id="7", defaults={})[Both]
     short = Chunk(0, 10, rows_of(), "7", "others")
 
     with pytest.raises(ChunkError, match=r"Both .peaks of run 7.: .*not end at the same time"):
@@ -196,7 +197,7 @@ def test_a_source_may_be_a_generator_which_is_closed_if_left_half_way() -> None:
     whole = list(computed(instance_of(Generated), {}))
     left = computed(instance_of(Generated), {})
     next(left)
-    assert [chunk.start for chunk in whole] == [0, 1, 2]
+    assert [step["source"].start for step in whole] == [0, 1, 2]
     assert closed == ["closed"]
     left.close()
 

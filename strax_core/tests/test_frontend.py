@@ -1,6 +1,13 @@
+import json
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from strax_core.backend import StorageBackend
+from strax_core.chunks import Chunk
 from strax_core.directory import DirectoryFrontend
 from strax_core.errors import (
     ConfigError,
@@ -11,9 +18,20 @@ from strax_core.errors import (
     RunMetadataNotAvailable,
     StorageUnavailable,
 )
-from strax_core.frontend import Location, State, StorageFrontend
-from strax_core.keys import DataKey, Lineage, Match
-from strax_core.memory import MemoryBackend
+from strax_core.frontend import StorageFrontend
+from strax_core.keys import DataKey, Lineage
+from strax_core.location import Location, State
+from strax_core.matching import Match
+from strax_core.medium import Entry
+from strax_core.memory import ConditionalMemoryBackend, MemoryBackend
+from strax_core.testing import FaultyBackend, RawMemory, everything
+from strax_core.testing.samples import (
+    PEAKS,
+    sample_chunks,
+    sample_key,
+    sample_metadata,
+    save_sample,
+)
 
 KEY = DataKey("7", "peaks", Lineage({"peaks": ("Peaks", "1", {})}))
 METADATA = {
@@ -50,10 +68,6 @@ class TwoPlaces(StorageFrontend):
 
 
 def save(backend: StorageBackend, key: DataKey = KEY, **fields: object) -> None:
-    import numpy as np
-
-    from strax_core.chunks import Chunk
-
     rows = np.zeros(1, [("time", "<i8"), ("endtime", "<i8")])
     with backend.saver(key.name, {**METADATA, **fields}) as saver:
         saver.save(Chunk(0, 10, rows, "7", "peaks"), 0)
@@ -150,7 +164,7 @@ def test_find_several_answers_none_for_what_is_missing_or_cannot_be_read() -> No
     broken = DataKey("9", "peaks", KEY.lineage)
     backend.write(f"{broken.name}/peaks-{KEY.lineage_hash}-metadata.json", [b"{"])
 
-    answers = DirectoryFrontend(backend).find_several([other, KEY, broken])
+    answers = DirectoryFrontend(backend).find_several([other, KEY, broken], check=True)
 
     assert [answer and answer.backend_key for answer in answers] == [None, KEY.name, None]
 
@@ -238,3 +252,343 @@ def test_what_a_frontend_must_override_says_so() -> None:
     with pytest.raises(ReadOnlyError, match="Bare"):
         frontend.write_run_metadata("7", {})
     assert list(frontend.scan_runs()) == []
+
+
+# Fuzzy matches
+
+
+def made_with(gain: float, version: str = "1", run_id: str = "7") -> DataKey:
+    """Return a key that differs from `KEY` in what the data plugin was told."""
+    return DataKey(run_id, "peaks", Lineage({"peaks": ("Peaks", version, {"gain": gain})}))
+
+
+def stored_with(backend: MemoryBackend, gain: float, **fields: object) -> DataKey:
+    """Save data of this gain; then put these fields into its metadata."""
+    key = made_with(gain)
+    save_sample(backend, key, [Chunk(0, 10, np.zeros(1, PEAKS), "7", "peaks")])
+    if fields:
+        path, raw = f"{key.name}/peaks-{key.lineage_hash}-metadata.json", RawMemory(backend)
+        document = json.loads(raw.read(path))
+        raw.write(path, json.dumps({**document, **fields}).encode())
+    return key
+
+
+WANTED = made_with(1.0)
+FUZZY = Match(fuzzy_for_options="gain")
+
+
+def names(locations: Iterable[Location]) -> list[str]:
+    return [location.backend_key for location in locations]
+
+
+def test_a_fuzzy_match_is_found_only_if_there_is_no_exact_one() -> None:
+    backend = MemoryBackend()
+    frontend = DirectoryFrontend(backend)
+    other = stored_with(backend, 2.0)
+
+    assert frontend.find(WANTED, FUZZY).backend_key == other.name
+    with pytest.raises(DataNotAvailable):
+        frontend.find(WANTED)
+    with pytest.raises(DataNotAvailable):
+        frontend.find(WANTED, Match(fuzzy_for_options="size"))
+    exact = stored_with(backend, 1.0)
+    assert names(frontend.find_all(WANTED, FUZZY)) == [exact.name, other.name]
+
+
+def test_the_newest_making_wins_and_its_copies_stay_together() -> None:
+    backend = MemoryBackend()
+    keys = [
+        stored_with(backend, gain, data_id=data_id, writing_ended=ended)
+        for gain, data_id, ended in (
+            (2.0, "old", 100.0),
+            (3.0, "copied", 500.0),  # copied today, made long ago
+            (4.0, "new", 300.0),
+            (5.0, "copied", 200.0),
+            (6.0, None, 250.0),  # of strax, which keeps no such id
+            (7.0, None, "yesterday"),
+        )
+    ]
+    found = names(DirectoryFrontend(backend).find_all(WANTED, FUZZY))
+    made_at = {name: i for i, name in enumerate(found)}
+    of_gain = dict(zip((2, 3, 4, 5, 6, 7), [made_at[key.name] for key in keys], strict=True))
+
+    assert sorted(of_gain, key=lambda gain: of_gain[gain])[:2] == [4, 6]
+    assert {of_gain[3], of_gain[5]} == {2, 3}
+    assert (of_gain[2], of_gain[7]) == (4, 5)
+
+
+@pytest.mark.parametrize("hurt", ["cut", "empty", "no metadata", "failed", "unended", "newer"])
+def test_a_candidate_that_cannot_be_used_hides_no_good_one(
+    hurt: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend = MemoryBackend()
+    good = stored_with(backend, 2.0, writing_ended=1.0)
+    raw = RawMemory(backend)
+    for gain in range(3, 13):  # some of them before it in a listing, some after
+        bad = stored_with(backend, gain)
+        path = f"{bad.name}/peaks-{bad.lineage_hash}-metadata.json"
+        document = json.loads(raw.read(path))
+        if hurt == "no metadata":
+            raw.delete(path)
+            continue
+        document |= {"failed": {"exception": "x"}, "newer": {"format_version": 99}}.get(hurt, {})
+        if hurt == "unended":
+            del document["writing_ended"]
+        whole = json.dumps(document).encode()
+        raw.write(path, {"cut": whole[:50], "empty": b""}.get(hurt, whole))
+
+    with caplog.at_level(logging.INFO, "strax_core"):
+        assert names(DirectoryFrontend(backend).find_all(WANTED, FUZZY)) == [good.name]
+    assert caplog.text.count("does not serve for") == 10
+
+
+def test_other_runs_data_types_and_folders_are_not_even_read() -> None:
+    backend = MemoryBackend()
+    good = stored_with(backend, 2.0)
+    save_sample(backend, sample_key("run_2"))
+    raw = RawMemory(backend)
+    for folder in (
+        f"{good.name}_temp",
+        "7-peaks-notes",
+        "7-peaks-",
+        "my-own-notes",
+        "77-peaks-abc",
+    ):
+        raw.write(f"{folder}/x-metadata.json", b"{")
+    counted = FaultyBackend(backend)
+
+    assert names(DirectoryFrontend(counted).find_all(WANTED, FUZZY)) == [good.name]
+    read = {call.path.partition("/")[0] for call in counted.calls if call.verb == "read"}
+    assert read == {WANTED.name, good.name}
+
+
+def test_a_fuzzy_find_lists_once_and_reads_each_candidate_once() -> None:
+    backend = MemoryBackend()
+    others = [stored_with(backend, gain) for gain in range(2, 6)]
+    counted = FaultyBackend(backend)
+    frontend = DirectoryFrontend(counted)
+    frontend.loader_at(next(frontend.find_all(WANTED, FUZZY)))
+
+    assert [call.verb for call in counted.calls].count("list") == 1
+    reads = [call.path for call in counted.calls if call.verb == "read"]
+    assert sorted(path for path in reads if not path.startswith(WANTED.name)) == sorted(
+        f"{key.name}/peaks-{key.lineage_hash}-metadata.json" for key in others
+    )
+    counted.calls.clear()
+    stored_with(backend, 1.0)
+    frontend.find(WANTED, FUZZY)
+    assert [call.verb for call in counted.calls] == ["read"]
+
+
+def test_a_backend_that_raises_at_candidates_raises_nothing_here() -> None:
+    backend = MemoryBackend()
+    good = stored_with(backend, 2.0)
+    bad = stored_with(backend, 3.0)
+
+    class Partly(FaultyBackend):
+        def read(self, path: str) -> bytes:
+            if path.startswith(bad.name):
+                raise TimeoutError("slow")
+            return super().read(path)
+
+    assert names(DirectoryFrontend(Partly(backend)).find_all(WANTED, FUZZY)) == [good.name]
+
+
+def test_other_lineages_are_listed_newest_first() -> None:
+    backend = MemoryBackend()
+    frontend = DirectoryFrontend(backend)
+    stored_with(backend, 1.0)
+    old, new = (stored_with(backend, gain, writing_ended=gain) for gain in (2.0, 3.0))
+    stored_with(backend, 4.0, exception="failed")
+
+    assert names(frontend.others(WANTED)) == [new.name, old.name]
+    assert DirectoryFrontend(backend, exclude="peaks").others(WANTED) == []
+    assert frontend.others(made_with(1.0, run_id="9")) == []
+
+
+# Many keys
+
+
+def test_a_thousand_keys_cost_two_listings_and_nothing_is_read() -> None:
+    backend = MemoryBackend()
+    raw = RawMemory(backend)
+    keys = [made_with(1.0, run_id=str(number)) for number in range(1000)]
+    for key in keys[::2]:
+        raw.write(f"{key.name}/peaks-{key.lineage_hash}-metadata.json", b"not even read")
+    counted = FaultyBackend(backend)
+    answers = DirectoryFrontend(counted).find_several(keys)
+
+    assert [(call.verb, call.path) for call in counted.calls] == [
+        ("list", ""),
+        ("list", ".staging"),
+    ]
+    assert [answer is not None for answer in answers] == [True, False] * 500
+    assert all(answer.known and answer.metadata is None for answer in answers if answer)
+
+
+def test_what_is_being_written_is_settled_by_its_metadata() -> None:
+    backend = ConditionalMemoryBackend()  # chunks lie under the final name before the commit
+    keys = [made_with(1.0, run_id=run_id) for run_id in "123"]
+    for key in keys[:2]:
+        saver = backend.saver(key.name, sample_metadata(key))
+        saver.save(Chunk(0, 10, np.zeros(1, PEAKS), key.run_id, "peaks"), 0)
+        if key is keys[1]:
+            saver._tidy = lambda: None  # type: ignore[method-assign] # dies after its commit
+            saver.commit()
+    counted = FaultyBackend(backend)
+    answers = DirectoryFrontend(counted).find_several(keys)
+
+    assert [answer is not None for answer in answers] == [False, True, False]
+    assert answers[1] is not None
+    assert (answers[1].known, answers[1].metadata is None) == (False, False)
+    read = {call.path.partition("/")[0] for call in counted.calls if call.verb == "read"}
+    assert read == {keys[0].name, keys[1].name}
+
+
+def test_with_check_all_metadata_are_read_and_failed_data_do_not_count() -> None:
+    backend = MemoryBackend()
+    good, failed = stored_with(backend, 2.0), stored_with(backend, 3.0, exception="on fire")
+    frontend = DirectoryFrontend(backend)
+
+    assert [answer is not None for answer in frontend.find_several([good, failed])] == [True, True]
+    answers = frontend.find_several([failed, good], check=True)
+    assert answers[0] is None
+    assert answers[1] is not None
+    assert answers[1].metadata is not None
+    assert not answers[1].metadata.get("exception")
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_for_many_keys_each_fuzzy_candidate_is_read_once(*, check: bool) -> None:
+    backend = MemoryBackend()
+    others = [stored_with(backend, gain, writing_ended=float(gain)) for gain in (2, 3, 4)]
+    save_sample(backend, made_with(5.0, run_id="8"), sample_chunks(made_with(5.0, run_id="8")))
+    keys = [made_with(gain) for gain in (1.0, 10.0, 11.0)] + [made_with(1.0, run_id="8")]
+    counted = FaultyBackend(backend)
+    answers = DirectoryFrontend(counted).find_several([*keys, others[0]], FUZZY, check=check)
+
+    assert [answer and answer.backend_key for answer in answers] == [
+        *[others[2].name] * 3,
+        made_with(5.0, run_id="8").name,
+        others[0].name,
+    ]
+    verbs = [call.verb for call in counted.calls]
+    assert (verbs.count("list"), verbs.count("read")) == (2, 4)
+
+
+def test_a_place_that_is_down_says_so_for_many_keys_too() -> None:
+    class Down(MemoryBackend):
+        def list(self, folder: str, *, starts_with: str = "") -> Iterator[Entry]:  # noqa: ARG002
+            raise StorageUnavailable("down")
+
+    with pytest.raises(StorageUnavailable):
+        DirectoryFrontend(Down()).find_several([KEY])
+    with pytest.raises(TimeoutError):
+        TwoPlaces(DownBackend(), DownBackend()).find_several([KEY, WANTED])
+    assert DirectoryFrontend(Down(), exclude="peaks").find_several([KEY]) == [None]
+
+
+def test_many_keys_that_are_being_written_are_found_if_that_may_serve() -> None:
+    backend = MemoryBackend()
+    saver = backend.saver(WANTED.name, sample_metadata(WANTED))
+    saver.save(Chunk(0, 10, np.zeros(1, PEAKS), "7", "peaks"), 0)
+    saver._journal._write_segment()
+    frontend = DirectoryFrontend(backend)
+    live = Match(allow_incomplete=True)
+
+    assert frontend.find_several([KEY, WANTED]) == [None, None]
+    missing, found = frontend.find_several([KEY, WANTED], live)
+    assert missing is None
+    assert found is not None
+    assert found.state is State.WRITING
+    assert len(frontend.loader_at(found).read_all()) == 1
+    saver.abort()
+
+
+# One backend of several
+
+
+def test_saving_and_removing_can_name_one_backend() -> None:
+    first, second = MemoryBackend(), MemoryBackend()
+    frontend = TwoPlaces(first, second, name="two")
+    frontend.saver(WANTED, sample_metadata(WANTED), backend="second").save_from(
+        sample_chunks(WANTED)
+    )
+    assert (RawMemory(first).list(""), RawMemory(second).list("")) == (set(), {WANTED.name})
+
+    with pytest.raises(DataExistsError, match="two/second"):
+        frontend.saver(WANTED, sample_metadata(WANTED), backend="second")
+    frontend.saver(WANTED, sample_metadata(WANTED), backend="first").save_from(
+        sample_chunks(WANTED)
+    )
+    assert {at.backend for at in frontend.find_all(WANTED)} == {"first", "second"}
+    frontend.remove(WANTED, backend="first")
+    assert {at.backend for at in frontend.find_all(WANTED)} == {"second"}
+    with pytest.raises(DataNotAvailable):
+        frontend.remove(WANTED, backend="first")
+
+
+def test_a_named_backend_is_asked_though_the_other_is_down() -> None:
+    second = MemoryBackend()
+    frontend = TwoPlaces(DownBackend(), second)
+    frontend.saver(WANTED, sample_metadata(WANTED), backend="second").save_from(
+        sample_chunks(WANTED)
+    )
+    frontend.remove(WANTED, backend="second")
+
+    assert everything(RawMemory(second)) == set()
+
+
+def test_a_backend_that_is_not_there_or_not_reserved_is_refused() -> None:
+    frontend = TwoPlaces(MemoryBackend(), MemoryBackend())
+    for refused in (
+        lambda: frontend.saver(WANTED, sample_metadata(WANTED), backend="frist"),
+        lambda: frontend.remove(WANTED, backend="frist"),
+    ):
+        with pytest.raises(ConfigError, match=r"no backend 'frist'.*did you mean 'first'"):
+            refused()
+    frontend._reserve = lambda _: [Location(backend="first", backend_key="x")]  # type: ignore[method-assign,assign]
+    with pytest.raises(ReadOnlyError, match="second"):
+        frontend.saver(WANTED, sample_metadata(WANTED), backend="second")
+
+
+def test_only_exactly_this_key_is_removed_whatever_a_frontend_names() -> None:
+    backend = MemoryBackend()
+    other = stored_with(backend, 2.0)
+    before = everything(RawMemory(backend))
+
+    class Loose(DirectoryFrontend):
+        def _find(self, key: DataKey, match: Match) -> list[Location]:  # noqa: ARG002
+            found = Location(backend="main", backend_key=other.name)
+            return [found, replace(found, metadata=backend.get_metadata(other.name))]
+
+    with pytest.raises(DataNotAvailable, match="another lineage"):
+        Loose(backend).remove(WANTED)
+    assert everything(RawMemory(backend)) == before
+
+
+def test_a_place_is_as_near_as_its_nearest_backend_unless_it_says_otherwise() -> None:
+    class Far(MemoryBackend):
+        default_storage_type = 4
+
+    assert DirectoryFrontend(MemoryBackend()).storage_type == 0
+    assert DirectoryFrontend(Far()).storage_type == 4
+    assert TwoPlaces(Far(), MemoryBackend()).storage_type == 0
+    assert DirectoryFrontend(Far(), storage_type=0.5).storage_type == 0.5
+    assert StorageBackend.default_storage_type == 1
+
+
+def test_metadata_under_the_name_of_an_older_strax_are_read_and_removed() -> None:
+    backend = MemoryBackend()
+    key = stored_with(backend, 2.0)
+    raw = RawMemory(backend)
+    path = f"{key.name}/peaks-{key.lineage_hash}-metadata.json"
+    raw.write(f"{key.name}/metadata.json", raw.read(path))
+    raw.delete(path)
+    frontend = DirectoryFrontend(backend)
+
+    assert frontend.loader(key).read_all().tolist() == [(0, 0, 0)]
+    with pytest.raises(DataExistsError):
+        frontend.saver(key, sample_metadata(key))
+    frontend.remove(key)
+    assert everything(raw) == set()

@@ -61,6 +61,18 @@ def keeper(*savers: Saver, target_bytes: int | None = None, executor: Any = None
     return Keeper(savers, target_bytes=target_bytes, executor=executor, in_flight=in_flight)
 
 
+def kept(keeper: Keeper, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """As a pipeline does: pass chunks through while they are kept; an end that is none aborts."""
+    try:
+        for chunk in chunks:
+            keeper.receive(chunk)
+            yield chunk
+        keeper.finish()
+    except BaseException as error:
+        keeper.abort(error)
+        raise
+
+
 def n_stored(backend: MemoryBackend) -> list[int]:
     return [chunk.n for chunk in backend.loader(KEY.name)]
 
@@ -77,7 +89,7 @@ def test_all_places_get_the_same_chunks_each_in_its_own_codec(in_threads: bool) 
         for backend, codec in zip(backends, ["none", "zstd", "none"], strict=True)
     ]
     with ThreadPoolExecutor(4) as pool:
-        passed = list(keeper(*savers, executor=pool if in_threads else None).keeping(source()))
+        passed = list(kept(keeper(*savers, executor=pool if in_threads else None), source()))
 
     assert [chunk.start for chunk in passed] == [0, GAP, 2 * GAP, 3 * GAP]
     assert [n_stored(backend) for backend in backends] == [[2, 2, 2, 2]] * 3
@@ -86,7 +98,7 @@ def test_all_places_get_the_same_chunks_each_in_its_own_codec(in_threads: bool) 
 
 def test_chunks_are_stored_at_the_target_size_and_passed_on_as_they_came() -> None:
     backend = MemoryBackend()
-    passed = list(keeper(saver(backend), target_bytes=4 * ROW.itemsize).keeping(source()))
+    passed = list(kept(keeper(saver(backend), target_bytes=4 * ROW.itemsize), source()))
 
     assert [chunk.n for chunk in passed] == [2, 2, 2, 2]
     assert n_stored(backend) == [4, 4]
@@ -104,8 +116,7 @@ def test_a_saver_that_fails_is_aborted_and_reported_and_the_others_go_on(
     failing = saver(bad)
     failing.after_failure = failures.append
     with ThreadPoolExecutor(4) as pool, caplog.at_level(logging.WARNING, "strax_core"):
-        kept = keeper(failing, saver(good), executor=pool if in_threads else None)
-        list(kept.keeping(source()))
+        list(kept(keeper(failing, saver(good), executor=pool if in_threads else None), source()))
 
     assert n_stored(good) == [2, 2, 2, 2]
     assert names(bad) == {".staging"}
@@ -115,12 +126,12 @@ def test_a_saver_that_fails_is_aborted_and_reported_and_the_others_go_on(
 
 def test_a_failed_saver_lets_go_of_its_place_at_once() -> None:
     bad = FailingBackend(StorageFull("disk full"), chunk_i=1)
-    kept = keeper(saver(bad), saver(MemoryBackend())).keeping(source())
+    passing = kept(keeper(saver(bad), saver(MemoryBackend())), source())
     for _ in range(3):
-        next(kept)
+        next(passing)
     (staged,) = bad.list(".staging")
     left = [entry.name for entry in bad.list(f".staging/{staged.name}")]
-    kept.close()
+    passing.close()
 
     assert len(left) == 1
     assert left[0].startswith("failed-")
@@ -136,13 +147,13 @@ def test_if_no_saver_is_left_the_first_error_is_raised_at_once() -> None:
 
     bad = FailingBackend(StorageFull("disk full"))
     with pytest.raises(StorageFull, match="disk full"):
-        list(keeper(saver(bad)).keeping(counted()))
+        list(kept(keeper(saver(bad)), counted()))
     assert len(fetched) == 2
 
 
 def test_an_unknown_codec_hurts_only_its_own_places() -> None:
     good, strange = MemoryBackend(), MemoryBackend()
-    list(keeper(saver(strange, "no_such_codec"), saver(good)).keeping(source()))
+    list(kept(keeper(saver(strange, "no_such_codec"), saver(good)), source()))
 
     assert n_stored(good) == [2, 2, 2, 2]
     assert names(strange) == {".staging"}
@@ -150,9 +161,9 @@ def test_an_unknown_codec_hurts_only_its_own_places() -> None:
 
 def test_who_comes_second_keeps_the_data_of_the_first() -> None:
     backend = MemoryBackend()
-    late = keeper(saver(backend)).keeping(source())
+    late = kept(keeper(saver(backend)), source())
     next(late)
-    list(keeper(saver(backend)).keeping(source(2)))
+    list(kept(keeper(saver(backend)), source(2)))
     first = backend.get_metadata(KEY.name).write_id
     list(late)
 
@@ -166,7 +177,7 @@ def test_one_place_that_cannot_commit_does_not_stop_the_next() -> None:
             raise StorageFull("no inode")
 
     bad, good = CannotPublish(), MemoryBackend()
-    list(keeper(saver(bad), saver(good)).keeping(source()))
+    list(kept(keeper(saver(bad), saver(good)), source()))
 
     assert n_stored(good) == [2, 2, 2, 2]
     with pytest.raises(DataNotAvailable):
@@ -179,9 +190,9 @@ def test_an_abort_that_fails_does_not_keep_the_others_from_theirs() -> None:
             raise OSError("busy")
 
     stubborn, other = Stubborn(), MemoryBackend()
-    kept = keeper(saver(stubborn), saver(other)).keeping(source())
-    next(kept)
-    kept.close()
+    passing = kept(keeper(saver(stubborn), saver(other)), source())
+    next(passing)
+    passing.close()
 
     assert names(other) == set()
 
@@ -219,8 +230,8 @@ def test_the_rechunkers_rows_count_in_the_budget() -> None:
     budget = Budget(1 << 20)
     in_flight = InFlight(budget)
     savers = [saver(MemoryBackend())]
-    kept = Keeper(savers, target_bytes=1 << 20, executor=None, in_flight=in_flight)
-    chunks = kept.keeping(source())
+    rechunking = Keeper(savers, target_bytes=1 << 20, executor=None, in_flight=in_flight)
+    chunks = kept(rechunking, source())
     next(chunks)
     next(chunks)
 
@@ -232,6 +243,9 @@ def test_a_shared_stream_runs_its_source_once_and_holds_only_what_is_not_taken()
     class Item:
         pass
 
+    def itself(item: Item) -> Item:
+        return item
+
     alive: list[weakref.ref[Item]] = []
 
     def items() -> Iterator[Item]:
@@ -242,7 +256,7 @@ def test_a_shared_stream_runs_its_source_once_and_holds_only_what_is_not_taken()
             del item
 
     shared = SharedStream(items(), n_readers=2)
-    one, other = shared.reader(), shared.reader()
+    one, other = shared.reader(itself), shared.reader(itself)
     for _ in range(50):
         next(one)
     for _ in range(48):

@@ -12,7 +12,6 @@ import pytest
 
 from strax_core.errors import ConfigError, DataCorrupted
 from strax_core.keys import (
-    STRICT,
     DataKey,
     Lineage,
     check_data_type,
@@ -269,7 +268,6 @@ def test_the_order_of_entries_and_options_does_not_matter() -> None:
 )
 def test_garbage_is_never_the_same_lineage(garbage: object) -> None:
     assert not Lineage(RECORDS).same_as_json(garbage)
-    assert not STRICT.accepts(Lineage(RECORDS), garbage)
     assert Lineage(RECORDS) != garbage
 
 
@@ -372,16 +370,6 @@ def test_a_folder_name_is_parsed_into_the_parts_of_its_key() -> None:
 )
 def test_a_name_that_no_key_can_have_is_not_parsed(name: str) -> None:
     assert DataKey.parse_name(name) is None
-
-
-def test_strict_matching_takes_only_the_same_lineage() -> None:
-    wanted = Lineage(RECORDS)
-
-    assert STRICT.accepts(wanted, {"records": ["Records", "0.0.0", {"x": 1}]})
-    assert STRICT.accepts(wanted, Lineage(RECORDS))
-    assert not STRICT.accepts(wanted, {"records": ["Records", "0.0.1", {"x": 1}]})
-    assert not STRICT.accepts(wanted, lineage_with(2))
-    assert not STRICT.accepts(wanted, {**wanted.as_json(), "more": ["More", "1", {}]})
 
 
 def test_importing_keys_and_runs_is_light() -> None:

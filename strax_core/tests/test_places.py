@@ -1,5 +1,6 @@
+import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -13,10 +14,14 @@ from strax_core.errors import (
     RunMetadataNotAvailable,
     StorageUnavailable,
 )
-from strax_core.frontend import Location
-from strax_core.keys import DataKey, Lineage, Match
+from strax_core.keys import DataKey, Lineage
+from strax_core.location import Location
+from strax_core.matching import Match
 from strax_core.memory import MemoryBackend
 from strax_core.places import Places
+from strax_core.testing import RawMemory
+from strax_core.testing.samples import sample_chunks, save_sample
+from strax_core.testing.two_places import TwoPlaceFrontend
 
 KEY = DataKey("7", "peaks", Lineage({"peaks": ("Peaks", "1", {})}))
 BAD = [TimeoutError("slow"), StorageUnavailable("down"), DataCorrupted("hurt"), OSError()]
@@ -73,7 +78,7 @@ def test_names_of_places_are_unique() -> None:
 
 def test_a_misspelt_place_gets_a_hint() -> None:
     with pytest.raises(ConfigError, match=r"no place 'archiv'.*did you mean 'archive'"):
-        Places([Memory("archive"), Memory("b")]).named("archiv")
+        Places([Memory("archive"), Memory("b")]).place("archiv")
 
 
 def test_nearer_places_are_asked_first_and_ties_keep_the_users_order() -> None:
@@ -197,3 +202,143 @@ def test_each_run_is_listed_once_and_a_bad_place_does_not_end_the_list() -> None
 
     assert sorted(document["name"] for document in listed) == ["1", "2"]
     assert [document.get("from") for document in listed if document["name"] == "1"] == [None]
+
+
+# Fuzzy matches, several places
+
+
+def with_version(version: str) -> DataKey:
+    return DataKey("7", "peaks", Lineage({"peaks": ("Peaks", version, {})}))
+
+
+def holding(name: str, **versions: float) -> Memory:
+    """Return a place with data of these versions, which ended at these times."""
+    frontend = Memory(name)
+    backend = frontend.backends["main"]
+    raw = RawMemory(backend)  # type: ignore[arg-type]
+    for version, ended in versions.items():
+        key = with_version(version)
+        metadata = save_sample(backend, key, sample_chunks(key))
+        document = {**metadata, "writing_ended": ended, "data_id": f"made as {version}"}
+        path = f"{key.name}/peaks-{key.lineage_hash}-metadata.json"
+        raw.write(path, json.dumps(document).encode())
+    return frontend
+
+
+FUZZY = Match(fuzzy_for="peaks")
+WANTED = with_version("wanted")
+
+
+def test_an_exact_copy_far_away_comes_before_a_fuzzy_one_that_is_near_and_newer() -> None:
+    places = Places([holding("near", other=900.0), holding("far", wanted=1.0)])
+    found = list(places.find_all(WANTED, FUZZY))
+
+    assert [(each.place, each.is_exact) for each in found] == [("far", True), ("near", False)]
+    assert found[0].differences == ()
+    assert found[1].differences == ("version of peaks: 'other' here, 'wanted' wanted",)
+    assert places.find(WANTED, FUZZY).is_exact
+    assert places.find(WANTED).place == "far"
+
+
+def test_fuzzy_matches_of_all_places_are_ranked_together_and_copies_stay_together() -> None:
+    near, far = holding("near", a=100.0, b=300.0), holding("far", a=900.0, c=200.0)
+    found = list(Places([near, far]).find_all(WANTED, FUZZY))
+
+    # The copy of `a` in the far place was made late, of rows that were made first of all.
+    assert [(each.place, each.metadata["data_id"][-1]) for each in found] == [
+        ("near", "b"),
+        ("far", "c"),
+        ("near", "a"),
+        ("far", "a"),
+    ]
+
+
+@pytest.mark.parametrize("error", BAD, ids=repr)
+def test_a_bad_place_hides_no_fuzzy_match_of_another(error: Exception) -> None:
+    places = Places([Bad(error), holding("good", other=1.0), Bad(error, name="worse")])
+    found = places.find(WANTED, FUZZY)
+
+    assert found.place == "good"
+    assert len(found.problems) == 2
+    assert places.has(WANTED, FUZZY)
+    assert not places.has(WANTED)
+
+
+def test_a_place_that_cannot_list_still_gives_its_exact_copy_and_hides_no_other() -> None:
+    class NoList(Memory):
+        def _find(self, key: DataKey, match: Match) -> Sequence[Location]:
+            if match.is_fuzzy:
+                raise TimeoutError("slow")
+            return super()._find(key, match)
+
+    places = Places([NoList("one"), holding("two", other=1.0)])
+
+    assert places.find(WANTED, FUZZY).place == "two"
+    assert places.find(WANTED, FUZZY).problems == ("one could not answer: slow",)
+    with pytest.raises(DataNotAvailable, match="one could not answer: slow"):
+        Places([NoList("one")]).find(WANTED, FUZZY)
+
+
+def test_if_no_place_answers_the_exact_question_fuzzy_matches_do_not_serve() -> None:
+    """The exact data may well be there; so what serves instead would be a surprise."""
+
+    class NoRead(Memory):
+        def _find(self, key: DataKey, match: Match) -> Sequence[Location]:
+            if not match.is_fuzzy:
+                raise TimeoutError("slow")
+            return super()._find(key, match)
+
+    frontend = NoRead("slow place")
+    save_sample(frontend.backends["main"], with_version("other"))
+
+    with pytest.raises(StorageUnavailable, match="no place could say"):
+        Places([frontend]).find(WANTED, FUZZY)
+
+
+def test_broken_exact_data_do_not_hide_a_fuzzy_match() -> None:
+    frontend = holding("here", wanted=1.0, other=2.0)
+    RawMemory(frontend.backends["main"]).write(  # type: ignore[arg-type]
+        f"{WANTED.name}/peaks-{WANTED.lineage_hash}-metadata.json", b"{"
+    )
+
+    assert Places([frontend]).find(WANTED, FUZZY).metadata.lineage == with_version("other").lineage
+
+
+def test_many_keys_are_asked_of_each_place_and_a_bad_one_is_named() -> None:
+    good = holding("good", a=1.0, b=2.0)
+    keys = [with_version(version) for version in ("a", "wanted", "b")]
+    survey = Places([Memory("empty"), good, Bad(TimeoutError("slow"))]).find_several(keys)
+
+    assert {name: [at is not None for at in found] for name, found in survey.locations.items()} == {
+        "empty": [False] * 3,
+        "good": [True, False, True],
+        # It cannot say where one piece is, but answers from its listing.
+        "bad": [False] * 3,
+    }
+    assert survey.problems == {}
+
+    class Down(Memory):
+        def _find_several(self, keys: Sequence[DataKey], match: Match) -> Iterator[Any]:  # noqa: ARG002
+            raise TimeoutError("slow")
+
+    survey = Places([Down("down"), good]).find_several(keys, FUZZY, check=True)
+    assert list(survey.locations) == ["good"]
+    assert [at is not None for at in survey.locations["good"]] == [True] * 3
+    assert survey.problems == {"down": "down could not answer: slow"}
+
+
+# Names of places
+
+
+def test_a_place_is_a_frontend_or_one_of_its_backends() -> None:
+    two = TwoPlaceFrontend(MemoryBackend(), MemoryBackend(), near_types=(), name="two")
+    slash = Memory("disk/one")
+    places = Places([two, slash])
+
+    assert places.place("two") == (two, None)
+    assert places.place("two/far") == (two, "far")
+    assert places.place("disk/one") == (slash, None)
+    assert places.place("disk/one/main") == (slash, "main")
+    for wrong, meant in (("two/fra", "two/far"), ("twoo", "two"), ("disk/on", "disk/one")):
+        with pytest.raises(ConfigError, match=rf"no place '{wrong}'.*did you mean '{meant}'"):
+            places.place(wrong)

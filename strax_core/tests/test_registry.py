@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from strax_core.codecs import codec_named
 from strax_core.errors import ConfigError, PluginError
 from strax_core.hookspecs import Provided, hookimpl
 from strax_core.registry import Listed, Registry, default_registry
@@ -66,13 +67,14 @@ def errors_by_distribution(registry: Registry) -> dict[str, str | None]:
     return {line.distribution: line.error for line in registry.listing()}
 
 
-def test_core_serves_memory_and_two_codecs_through_the_hooks() -> None:
+def test_core_serves_memory_and_codecs_through_the_hooks() -> None:
     registry = Registry([])
 
     assert registry.backend("memory").distribution == "strax-core"
     assert registry.for_scheme("memory").provided.name == "memory"
     assert registry.codec("zstd").load_target().__name__ == "ZstdCodec"
     assert registry.codec("none").load_target().__name__ == "NoneCodec"
+    assert registry.codec("bz2").load_target().__name__ == "Bz2Codec"
 
 
 def test_a_storage_plugin_that_fails_on_import_is_listed_and_stops_no_other() -> None:
@@ -181,8 +183,8 @@ def test_a_name_nobody_serves_is_an_error_that_says_what_is_near() -> None:
         registry.frontend("tapes")
     with pytest.raises(ConfigError, match=r"'ftp://' \(served: memory, tape\)"):
         registry.for_scheme("ftp")
-    with pytest.raises(ConfigError, match="no storage plugin serves the codec 'blosc'"):
-        registry.codec("blosc")
+    with pytest.raises(ConfigError, match="no storage plugin serves the codec 'tar'"):
+        registry.codec("tar")
     with pytest.raises(ConfigError, match="strax-else:tape"):
         registry.backend("strax-else:tape")
 
@@ -198,6 +200,18 @@ def test_a_missing_sdk_is_named_with_what_to_install() -> None:
 
     with pytest.raises(PluginError, match=r"'tape_sdk', which is not installed; `pip install"):
         served.load_target()
+
+
+@pytest.mark.parametrize("name", ["blosc", "lz4"])
+def test_a_codec_without_its_package_is_named_with_the_extra_that_brings_it(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
+    monkeypatch.delitem(sys.modules, f"strax_core.codecs.{name}", raising=False)
+
+    way_out = rf"module '{name}'.*`pip install \"strax-core\[upstream\]\"`"
+    with pytest.raises(PluginError, match=way_out):
+        codec_named(name)
 
 
 def test_a_class_that_is_not_there_is_an_error_that_names_the_distribution() -> None:

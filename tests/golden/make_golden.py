@@ -2,7 +2,8 @@
 
     PYTHONPATH=tests python tests/golden/make_golden.py NEW_FOLDER
 
-With strax 2.2.3 and this checkout installed, this makes `strax-2.2.3` and `format-1` there.
+With strax 2.2.3 and this checkout installed, this makes `strax-2.2.3` and `format-1` there, both
+with zstd, and `strax-2.2.3-blosc` and so on with the other codecs of strax.
 What was committed stays as it is: it stands for data that people have. The host's name is left out.
 """
 
@@ -52,17 +53,19 @@ def golden_class(package: ModuleType, **attributes: Any) -> type:
 
 
 def main(folder: Path) -> None:
-    """Write both."""
+    """Write all of them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import strax
     document = {"number": 7, "strax_defaults": {"gain": 3}, "comments": [{"comment": "é"}]}
 
-    theirs = folder / "strax-2.2.3"
-    theirs.mkdir(parents=True)
-    context = their_context(strax, theirs, golden_class(strax))
-    context.make("run_7", "things", progress_bar=False)
-    context.storage[0].write_run_metadata("run_7", dict(document))
+    codecs = {"": "zstd", "-blosc": "blosc", "-lz4": "lz4", "-bz2": "bz2"}
+    for ending, codec in codecs.items():
+        theirs = folder / f"strax-2.2.3{ending}"
+        theirs.mkdir(parents=True)
+        context = their_context(strax, theirs, golden_class(strax, compressor=codec))
+        context.make("run_7", "things", progress_bar=False)
+        context.storage[0].write_run_metadata("run_7", dict(document))
 
     ours = folder / "format-1"
     ours.mkdir()

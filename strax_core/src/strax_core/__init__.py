@@ -35,12 +35,15 @@ from strax_core.errors import (
     StorageFull,
     StorageUnavailable,
 )
-from strax_core.frontend import Location, State, StorageFrontend
-from strax_core.keys import STRICT, DataKey, Lineage, Match
+from strax_core.frontend import StorageFrontend
+from strax_core.keys import DataKey, Lineage
 from strax_core.layout import STAGING, metadata_path
 from strax_core.loader import Loader
+from strax_core.location import Location, State
+from strax_core.matching import STRICT, Match
 from strax_core.medium import Buffer, Entry, checked_path
 from strax_core.memory import MemoryBackend, MemoryOptions
+from strax_core.merge_only import MergeOnlyPlugin
 from strax_core.metadata import Metadata
 from strax_core.option import Option, takes_config
 from strax_core.plugin import Plugin, SaveWhen
@@ -81,6 +84,7 @@ __all__ = [
     "Match",
     "MemoryBackend",
     "MemoryOptions",
+    "MergeOnlyPlugin",
     "Metadata",
     "NewerFormat",
     "ObjectExists",

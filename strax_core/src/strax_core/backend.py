@@ -10,10 +10,10 @@ from strax_core.errors import (
     ObjectMissing,
     ReadOnlyError,
 )
-from strax_core.layout import Staging, metadata_name, metadata_path
+from strax_core.layout import Staging, metadata_paths
 from strax_core.loader import Loader
 from strax_core.medium import Buffer, Entry
-from strax_core.metadata import Metadata
+from strax_core.metadata import Metadata, read_metadata
 from strax_core.saver import Saver
 
 ListOfBytes = list[bytes]  # inside the class, `list` is the verb
@@ -33,6 +33,10 @@ class StorageBackend:
 
     saver_class: ClassVar[type[Saver] | None] = None
     """How it commits: `RenamingSaver`, `ConditionalSaver`, a `Saver` of yours; None: read-only."""
+    may_hold_strax_folders: ClassVar[bool] = False
+    """Whether an old strax may have written here: then a name it used is looked for too."""
+    default_storage_type: ClassVar[float] = 1
+    """How near it is, unless its frontend says otherwise: 0 memory, 1 local, 4 remote, 10 tape."""
 
     # To override
 
@@ -103,17 +107,16 @@ class StorageBackend:
     # For frontends and contexts
 
     def get_metadata(self, backend_key: str) -> Metadata:
-        """Read the metadata of a piece of data, in one request.
+        """Read the metadata of a piece of data, in one request if they are there.
 
         Raises:
             DataNotAvailable: nothing is there.
             DataCorrupted: what is there cannot be read.
         """
         try:
-            raw = self.read(metadata_path(backend_key))
+            return read_metadata(self, backend_key)
         except ObjectMissing as error:
             raise DataNotAvailable(f"{self.place}: there is no {backend_key}") from error
-        return Metadata.parse(raw, place=f"{self.place}/{backend_key}")
 
     def loader(self, backend_key: str, *, metadata: Metadata | None = None) -> Loader:
         """Return what loads a piece of data; nothing but metadata is read yet, and not if given.
@@ -176,9 +179,11 @@ class StorageBackend:
             for entry in self.list(backend_key)
             if not any(write_id in entry.name for write_id in writers)
         ]
-        self.delete(metadata_path(backend_key))
+        paths = metadata_paths(backend_key)
+        for path in paths:
+            self.delete(path)
         for name in doomed:
-            if name != metadata_name(backend_key):
+            if f"{backend_key}/{name}" not in paths:
                 self.delete(f"{backend_key}/{name}")
         if not any(True for _ in self.list(backend_key)):
             self.delete(f"{backend_key}/nothing")  # lets a medium with folders drop the empty one

@@ -31,4 +31,21 @@ def strax_codecs() -> list[Provided]:
             help="rows as they are, not compressed",
             target="strax_core.codecs.none:NoneCodec",
         ),
+        Provided(
+            name="blosc",
+            help="upstream's default; a chunk has less than 2.1 GB",
+            target="strax_core.codecs.blosc:BloscCodec",
+            extra="upstream",
+        ),
+        Provided(
+            name="lz4",
+            help="an LZ4 frame, fast; upstream reads it",
+            target="strax_core.codecs.lz4:Lz4Codec",
+            extra="upstream",
+        ),
+        Provided(
+            name="bz2",
+            help="a bz2 stream, small and very slow; upstream reads it",
+            target="strax_core.codecs.bz2:Bz2Codec",
+        ),
     ]

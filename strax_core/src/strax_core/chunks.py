@@ -143,6 +143,14 @@ class Chunk:
     def _name(self) -> str:
         return f"run {self.run_id}, {self.data_type}, [{self.start}, {self.end})"
 
+    def with_rows(self, rows: Rows) -> "Chunk":
+        """Return a chunk with the same borders and these rows, unchecked.
+
+        Args:
+            rows: rows of this chunk, in their order; they may have fewer columns, even no time.
+        """
+        return _trusted(self, self.start, self.end, rows, self.subruns)
+
     def split(self, at_ns: int) -> tuple["Chunk", "Chunk"]:
         """Cut in two chunks that abut at `at_ns`; the rows are views, not copies.
 

@@ -5,80 +5,122 @@ import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from itertools import count
 from typing import Any
-
-import numpy as np
 
 from strax_core.chunks import Chunk, check_continuity
 from strax_core.errors import ChunkError, PluginGaveWrongOutput, StorageUnavailable
-from strax_core.metadata import packed
 from strax_core.plugin import Plugin, provided, read_only
+from strax_core.promises import promised_rows
 from strax_core.synchronise import Synchroniser, merge_columns
 
 SOURCE_PAUSE_S = 0.05  # between two questions to a source that is not ready
 
 
+Step = dict[str, Chunk]  # one chunk of each output, all of the same stretch of time
+
+
 def computed(
-    instance: Plugin, inputs: Mapping[str, Iterator[Chunk]]
-) -> Generator[Chunk, None, None]:
+    instance: Plugin, inputs: Mapping[str, Iterator[Chunk]], *, from_ns: int | None = None
+) -> Generator[Step, None, None]:
     """Iterate over the chunks that a data plugin makes from its inputs, by data type.
 
-    The rows that it is given are read-only: others read them at the same time. What it raises is
-    passed on as it is, with a note of where it happened.
+    Each step is a chunk of every output. The rows that it is given are read-only: others read them
+    at the same time. What it raises is passed on as it is, with a note of where it happened.
+
+    Args:
+        instance: the data plugin.
+        inputs: the chunks of each data type it depends on.
+        from_ns: rows before this time are of no interest, and the inputs may start at different
+            times up to it; see `Synchroniser`.
 
     Raises:
-        PluginGaveWrongOutput: another dtype than promised, rows out of order or outside their
-            chunk, chunks that do not abut, or no chunk at all.
+        PluginGaveWrongOutput: another data type or dtype than promised, rows out of order or
+            outside their chunk, chunks that do not abut, or no chunk at all.
     """
     with _noted(instance, "setup"):
         instance.setup()
     end: int | None = None
-    with closing(_made(instance, inputs) if inputs else _given(instance)) as made:
-        for chunk in made:
+    with closing(_made(instance, inputs, from_ns) if inputs else _given(instance)) as made:
+        for step in made:
             with _promised(instance):
-                end = check_continuity(end, chunk)
-            yield chunk
+                end = check_continuity(end, next(iter(step.values())))
+            yield step
     if end is None:
         raise PluginGaveWrongOutput(
             f"{who(instance)} gave no chunk; a run without rows is one chunk without rows"
         )
 
 
-def who(instance: Plugin) -> str:
-    """Return the data plugin's name, data type and run, for messages."""
-    data_type = provided(type(instance))
-    return f"data plugin {type(instance).__name__} ({data_type} of run {instance.run_id})"
+def who(instance: Plugin, data_type: str = "") -> str:
+    """Return the data plugin's name, data type (left out: all it makes) and run, for messages."""
+    name = data_type or ", ".join(provided(type(instance)))
+    return f"data plugin {type(instance).__name__} ({name} of run {instance.run_id})"
 
 
-def _made(instance: Plugin, inputs: Mapping[str, Iterator[Chunk]]) -> Generator[Chunk, None, None]:
-    takes = inspect.signature(instance.compute).parameters
-    for chunk_i, chunks in enumerate(Synchroniser(inputs, who=who(instance))):
-        yield _step(instance, chunks, {"chunk_i": chunk_i}, takes)
+def _made(
+    instance: Plugin, inputs: Mapping[str, Iterator[Chunk]], from_ns: int | None
+) -> Generator[Step, None, None]:
+    aligned = Synchroniser(inputs, who=who(instance), from_ns=from_ns)
+    for chunk_i, chunks in enumerate(aligned):
+        yield computed_step(instance, chunks, chunk_i)
 
 
-def _step(
-    instance: Plugin,
-    chunks: Mapping[str, Chunk],
-    extra: Mapping[str, int],
-    takes: Mapping[str, Any],
-) -> Chunk:
+def computed_step(instance: Plugin, chunks: Mapping[str, Chunk], chunk_i: int) -> Step:
+    """Return what a data plugin makes of one chunk of each input; errors as `computed`.
+
+    Args:
+        instance: the data plugin, set up.
+        chunks: of each data type it depends on, all of the same stretch of time.
+        chunk_i: the number of this step.
+    """
     first = next(iter(chunks.values()))
+    span = (first.start, first.end)
     by_kind: dict[str, dict[str, Chunk]] = {}
     for data_type, chunk in chunks.items():
-        by_kind.setdefault(instance.deps[data_type].data_kind, {})[data_type] = chunk
+        kind = instance.deps[data_type].data_kind_for(data_type)
+        by_kind.setdefault(kind, {})[data_type] = chunk
+    takes = inspect.signature(instance.compute).parameters
+    extra = {"chunk_i": chunk_i, "start": first.start, "end": first.end}
     with _noted(instance, f"[{first.start}, {first.end}) ns of {', '.join(chunks)}"):
         arguments: dict[str, Any] = {
             kind: read_only(merge_columns(same, kind=kind)) for kind, same in by_kind.items()
         }
-        extra = {**extra, "start": first.start, "end": first.end}
         arguments.update({name: value for name, value in extra.items() if name in takes})
         result = instance.compute(**arguments)
-    rows = _rows(instance, result)
+    return {
+        data_type: _output(instance, data_type, given, span)
+        for data_type, given in _by_data_type(instance, result).items()
+    }
+
+
+def _by_data_type(instance: Plugin, result: Any) -> dict[str, Any]:
+    """Return what was given for each output; several outputs are given in a dictionary."""
+    data_types = provided(type(instance))
+    if len(data_types) == 1:
+        return {data_types[0]: result}
+    if not isinstance(result, Mapping):
+        raise PluginGaveWrongOutput(
+            f"{who(instance)} gave {type(result).__name__}, not a dictionary by data type"
+        )
+    if set(result) != set(data_types):
+        raise PluginGaveWrongOutput(
+            f"{who(instance)} promised {', '.join(data_types)}, "
+            f"and gave {', '.join(map(str, result)) or 'nothing'}"
+        )
+    return {data_type: result[data_type] for data_type in data_types}
+
+
+def _output(instance: Plugin, data_type: str, given: Any, span: tuple[int, int]) -> Chunk:
+    """Return rows, or what `Plugin.chunk` returned, as a checked chunk of this span."""
+    if isinstance(given, Chunk):
+        return _checked_chunk(instance, data_type, given, span)
+    rows = promised_rows(given, instance.dtype_for(data_type), who=who(instance, data_type))
     with _promised(instance):
-        return instance.chunk(start=first.start, end=first.end, data=rows)
+        return instance.chunk(start=span[0], end=span[1], data=rows, data_type=data_type)
 
 
-def _given(instance: Plugin) -> Generator[Chunk, None, None]:
+def _given(instance: Plugin) -> Generator[Step, None, None]:
     """What a source gives: by its generator, or asked for one by one."""
     chunks = getattr(instance, "chunks", None)
     with (
@@ -86,8 +128,29 @@ def _given(instance: Plugin) -> Generator[Chunk, None, None]:
         # Closed at once if it is left half-way, so that a source lets go of what it holds.
         closing(_iterated(instance, chunks()) if chunks else _asked(instance)) as given,
     ):
-        for chunk in given:
-            yield _checked_source(instance, chunk)
+        for result in given:
+            yield _given_step(instance, result)
+
+
+def _given_step(instance: Plugin, result: Any) -> Step:
+    step = _by_data_type(instance, result)
+    for each in step.values():
+        if not isinstance(each, Chunk):
+            raise PluginGaveWrongOutput(
+                f"{who(instance)} is a source and gave {type(each).__name__}; return self.chunk(…)"
+            )
+    first = next(iter(step.values()))
+    span = (first.start, first.end)
+    return {
+        data_type: _checked_chunk(instance, data_type, chunk, span)
+        for data_type, chunk in step.items()
+    }
+
+
+def asked_step(instance: Plugin, chunk_i: int) -> Step:
+    """Return what a source gives for one chunk, which is there (`comes`); errors as `computed`."""
+    with _noted(instance, f"chunk {chunk_i}"):
+        return _given_step(instance, _asked_for(instance, chunk_i))
 
 
 def _iterated(instance: Plugin, chunks: Any) -> Generator[Any, None, None]:
@@ -102,15 +165,23 @@ def _iterated(instance: Plugin, chunks: Any) -> Generator[Any, None, None]:
 
 def _asked(instance: Plugin) -> Generator[Any, None, None]:
     """Ask a source for chunk after chunk, until it says that it has finished."""
+    for chunk_i in count():
+        if not comes(instance, chunk_i):
+            return
+        yield _asked_for(instance, chunk_i)
+
+
+def _asked_for(instance: Plugin, chunk_i: int) -> Any:
     takes_number = "chunk_i" in inspect.signature(instance.compute).parameters
-    chunk_i = 0
-    while _comes(instance, chunk_i):
-        yield instance.compute(**({"chunk_i": chunk_i} if takes_number else {}))
-        chunk_i += 1
+    return instance.compute(**({"chunk_i": chunk_i} if takes_number else {}))
 
 
-def _comes(instance: Plugin, chunk_i: int) -> bool:
-    """Wait for a chunk of a source; False if there will be none."""
+def comes(instance: Plugin, chunk_i: int) -> bool:
+    """Wait for a chunk of a source; False if there will be none.
+
+    Raises:
+        StorageUnavailable: it did not come within the source's `input_timeout`.
+    """
     asked_since = time.monotonic()
     while not instance.is_ready(chunk_i):
         if instance.source_finished():
@@ -123,59 +194,16 @@ def _comes(instance: Plugin, chunk_i: int) -> bool:
     return True
 
 
-def _checked_source(instance: Plugin, chunk: Any) -> Chunk:
-    if not isinstance(chunk, Chunk):
+def _checked_chunk(instance: Plugin, data_type: str, chunk: Chunk, span: tuple[int, int]) -> Chunk:
+    name = who(instance, data_type)
+    if (chunk.run_id, chunk.data_type) != (instance.run_id, data_type):
+        raise PluginGaveWrongOutput(f"{name} gave {chunk!r}")
+    if (chunk.start, chunk.end) != span:
         raise PluginGaveWrongOutput(
-            f"{who(instance)} is a source and gave {type(chunk).__name__}; return self.chunk(…)"
+            f"{name} gave {chunk!r}; all of one step must be of [{span[0]}, {span[1]})"
         )
-    if (chunk.run_id, chunk.data_type) != (instance.run_id, provided(type(instance))):
-        raise PluginGaveWrongOutput(f"{who(instance)} gave {chunk!r}")
-    rows = _rows(instance, chunk.data)
-    return chunk if rows is chunk.data else replace(chunk, data=read_only(rows))
-
-
-def _rows(instance: Plugin, result: Any) -> np.ndarray[Any, Any]:
-    """Check the dtype; a dictionary of columns becomes rows, as in strax."""
-    if isinstance(result, Mapping):
-        result = _from_columns(instance, result)
-    if not isinstance(result, np.ndarray):
-        raise PluginGaveWrongOutput(f"{who(instance)} gave {type(result).__name__}, not an array")
-    if packed(result.dtype) != instance.dtype:
-        raise PluginGaveWrongOutput(
-            f"{who(instance)} promised rows of {instance.dtype}, and gave {result.dtype}"
-        )
-    # A copy, without padding: a data plugin may fill the same array again for its next chunk, while
-    # this one still waits to be stored.
-    return np.array(result, dtype=instance.dtype)
-
-
-def _from_columns(instance: Plugin, columns: Mapping[str, Any]) -> np.ndarray[Any, Any]:
-    names = instance.dtype.names
-    if set(columns) != set(names):
-        raise PluginGaveWrongOutput(
-            f"{who(instance)} promised the columns {', '.join(names)}, "
-            f"and gave {', '.join(map(str, columns))}"
-        )
-    try:
-        rows = np.zeros(len(columns["time"]), dtype=instance.dtype)
-        for name in names:
-            _fill(rows[name], np.asarray(columns[name]))
-    except (ValueError, TypeError) as error:
-        raise PluginGaveWrongOutput(
-            f"{who(instance)}: its columns do not make rows: {error}"
-        ) from error
-    return rows
-
-
-def _fill(column: np.ndarray[Any, Any], values: np.ndarray[Any, Any]) -> None:
-    """Copy one value, or one a row; what the column cannot hold is a ValueError or TypeError."""
-    if values.ndim and len(values) != len(column):
-        raise ValueError(f"a column of {len(values)} values among {len(column)} rows")
-    np.copyto(column, values, casting="same_kind")
-    if column.dtype.kind in "iu" and not np.array_equal(
-        column, np.broadcast_to(values, column.shape)
-    ):
-        raise ValueError(f"{column.dtype} does not hold all values of a column")
+    rows = promised_rows(chunk.data, instance.dtype_for(data_type), who=name)
+    return replace(chunk, data=read_only(rows))
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """A frontend that needs no database: each piece of data lies in the folder of its name."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from strax_core.backend import StorageBackend
@@ -11,8 +12,11 @@ from strax_core.errors import (
     ReadOnlyError,
     RunMetadataNotAvailable,
 )
-from strax_core.frontend import Location, StorageFrontend
-from strax_core.keys import DataKey, Match
+from strax_core.frontend import StorageFrontend
+from strax_core.keys import DataKey
+from strax_core.layout import STAGING, TEMPORARY
+from strax_core.location import Location, State
+from strax_core.matching import Match
 from strax_core.runs import (
     decode_run_document,
     encode_run_document,
@@ -24,7 +28,7 @@ _LOG = logging.getLogger("strax_core")
 
 
 class DirectoryFrontend(StorageFrontend):
-    """Finds data by name in one backend, of any kind; strict finding asks for no listing.
+    """Finds data by name in one backend, of any kind; only a fuzzy match asks for a listing.
 
     Args:
         backend: where the data lie.
@@ -35,11 +39,33 @@ class DirectoryFrontend(StorageFrontend):
         super().__init__({"main": backend}, **options)
         self._backend = backend
 
-    def _find(self, key: DataKey, match: Match) -> Sequence[Location]:  # noqa: ARG002 - strict needs no match
-        return [Location(backend="main", backend_key=key.name)]
+    def _find(self, key: DataKey, match: Match) -> Sequence[Location]:
+        exact = _at(key.name)
+        if not match.is_fuzzy:
+            return [exact]
+        candidates = self._folders("", starts_with=f"{key.run_id}-{key.data_type}-")
+        return [exact, *_made_otherwise(key, sorted(candidates))]
+
+    def _find_several(self, keys: Sequence[DataKey], match: Match) -> Iterator[Sequence[Location]]:
+        """Go by name, after one listing of the place and one of who writes there."""
+        folders, writing = self._folders(""), self._folders(STAGING)
+        of_what: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for name in sorted(folders) if match.is_fuzzy else ():
+            if parts := DataKey.parse_name(name):
+                of_what[parts[:2]].append(name)
+        for key in keys:
+            # Some places show the chunks of a writer before it commits: there a name is no proof.
+            told = [_at(key.name, known=key.name not in writing)] if key.name in folders else []
+            if key.name in writing or f"{key.name}{TEMPORARY}" in folders:
+                told += [_at(key.name, state=State.WRITING)] if match.allow_incomplete else []
+            yield [*told, *_made_otherwise(key, of_what[key.run_id, key.data_type])]
+
+    def _folders(self, folder: str, *, starts_with: str = "") -> set[str]:
+        entries = self._backend.list(folder, starts_with=starts_with)
+        return {entry.name for entry in entries if entry.is_folder}
 
     def _reserve(self, key: DataKey) -> Sequence[Location]:
-        return [Location(backend="main", backend_key=key.name)]
+        return [_at(key.name)]
 
     def _run_metadata(self, run_id: str) -> Mapping[str, Any]:
         name = run_document_name(run_id)
@@ -67,3 +93,15 @@ class DirectoryFrontend(StorageFrontend):
                     continue  # removed since it was listed
                 except DataCorrupted as error:
                     _LOG.warning("a document about a run is left out: %s", error)
+
+
+def _at(name: str, **what: Any) -> Location:
+    return Location(backend="main", backend_key=name, **what)
+
+
+def _made_otherwise(key: DataKey, names: Iterable[str]) -> Iterator[Location]:
+    """Iterate over the folders of the same run and data type, which may have another lineage."""
+    for name in names:
+        parts = DataKey.parse_name(name)
+        if name != key.name and parts is not None and parts[:2] == (key.run_id, key.data_type):
+            yield _at(name)

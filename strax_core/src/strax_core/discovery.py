@@ -50,12 +50,14 @@ class Served:
         path = self.provided.target if target is None else target
         module_name, _, class_name = path.partition(":")
         who = f"{self.kind} {self.provided.name!r} of {self.distribution} {self.version}"
+        extra = self.provided.extra
+        package = self.distribution if extra is None else f'"{self.distribution}[{extra}]"'
         try:
             return getattr(importlib.import_module(module_name), class_name)
         except ModuleNotFoundError as error:
             raise PluginError(
                 f"{who} needs the module {error.name!r}, which is not installed; "
-                f"`pip install {self.distribution}` installs what it needs"
+                f"`pip install {package}` installs what it needs"
             ) from error
         except AttributeError as error:
             raise PluginError(

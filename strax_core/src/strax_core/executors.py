@@ -1,30 +1,61 @@
-"""The threads that a request uses: the user's, or some of its own for as long as it runs."""
+"""Where the steps of a request run: in threads here, and in processes if the user gives some."""
 
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from strax_core.errors import ConfigError
 
 WORKERS = 4  # threads for encoding, writing, reading: few, since disks and two cores gain no more
 
 
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Threads for single steps; an executor of another kind for whole tasks of data plugins."""
+
+    threads: Executor
+    elsewhere: Executor | None = None
+    """Processes or machines: they compute, encode and write, so that rows do not travel."""
+
+    @property
+    def n_threads(self) -> int:
+        """How many threads there are, as far as the executor tells."""
+        return _n_workers(self.threads)
+
+    @property
+    def n_elsewhere(self) -> int:
+        """How many tasks can run elsewhere at once, as far as the executor tells."""
+        return _n_workers(self.elsewhere)
+
+
+def _n_workers(executor: Executor | None) -> int:
+    return int(getattr(executor, "_max_workers", None) or WORKERS)
+
+
 @contextmanager
-def threads(executor: Executor | None, max_workers: int | None) -> Iterator[Executor]:
-    """Give the executor, or a pool of `max_workers` threads that ends with the block.
+def workers(executor: Executor | None, max_workers: int | None) -> Iterator[Workers]:
+    """Give the user's threads, or `max_workers` of our own that end with the block.
 
     Raises:
-        ConfigError: not an executor that is served, or not a number of threads.
+        ConfigError: not an executor, or not a number of threads.
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    if executor is None:
-        n_workers: object = WORKERS if max_workers is None else max_workers
-        if isinstance(n_workers, bool) or not isinstance(n_workers, int) or n_workers < 1:
-            raise ConfigError(f"max_workers is {max_workers!r}; it must be a whole number above 0")
-        with ThreadPoolExecutor(n_workers, thread_name_prefix="strax") as own:
-            yield own
-    elif isinstance(executor, ThreadPoolExecutor):
-        yield executor
-    else:
-        raise ConfigError(f"{type(executor).__name__} is not served yet; give a ThreadPoolExecutor")
+    given: object = executor
+    if given is not None and not isinstance(given, Executor):
+        raise ConfigError(f"executor is a {type(given).__name__}; give a concurrent.futures one")
+    if isinstance(executor, ThreadPoolExecutor):
+        yield Workers(executor)
+        return
+    n_threads = _checked(max_workers)
+    with ThreadPoolExecutor(n_threads, thread_name_prefix="strax") as own:
+        yield Workers(own, executor)
+
+
+def _checked(max_workers: object) -> int:
+    if max_workers is None:
+        return WORKERS
+    if isinstance(max_workers, bool) or not isinstance(max_workers, int) or max_workers < 1:
+        raise ConfigError(f"max_workers is {max_workers!r}; it must be a whole number above 0")
+    return max_workers

@@ -1,49 +1,29 @@
 """Role 1: finds where data is and tells one or more backends; keeps documents about runs."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import Enum
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from strax_core.backend import StorageBackend
 from strax_core.errors import (
     ConfigError,
-    DataCorrupted,
     DataExistsError,
     DataNotAvailable,
     ReadOnlyError,
     RunMetadataNotAvailable,
     StorageError,
 )
-from strax_core.keys import STRICT, DataKey, Match, check_run_id
+from strax_core.keys import DataKey, check_run_id
+from strax_core.live import LiveLoader
 from strax_core.loader import Loader
-from strax_core.metadata import Metadata
+from strax_core.location import Location, State
+from strax_core.matching import ANY_LINEAGE, STRICT, Match
+from strax_core.metadata import STRAX_COMPRESSORS, Metadata
 from strax_core.runs import select_fields
 from strax_core.saver import OVERWRITE, Saver
-from strax_core.suggestions import did_you_mean
+from strax_core.searching import ANSWERS, Search, Seen, backend_named, metadata_of, newest_first
 
 _LOG = logging.getLogger("strax_core")
-
-
-class State(Enum):
-    """Whether data at a location are all there."""
-
-    COMPLETE = "complete"
-    WRITING = "writing"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Location:
-    """Where one copy of a piece of data lies."""
-
-    backend: str
-    """Name of the backend in the frontend's `backends`."""
-    backend_key: str
-    """What the backend calls the piece of data."""
-    state: State = State.COMPLETE
-    metadata: Metadata | None = None
-    """If finding it read them already."""
 
 
 class StorageFrontend:
@@ -61,12 +41,12 @@ class StorageFrontend:
             ``always``.
         take_only: the only data types that this place reads and keeps; empty: all.
         exclude: data types that this place does not read or keep.
-        storage_type: how near it is; smaller is asked first (0 memory, 1 local, 4 remote, 10 tape).
+        storage_type: how near it is; smaller is asked first (0 memory, 1 local, 4 remote, 10 tape);
+            None: as near as its nearest backend.
         compressor: codec for what is written here; None: what the data plugin says.
+        for_upstream: keep only what strax can read: refuse other codecs than its own.
         grace_time_s: after how long a silent writer counts as dead.
     """
-
-    default_storage_type: ClassVar[float] = 1
 
     def __init__(
         self,
@@ -79,6 +59,7 @@ class StorageFrontend:
         exclude: str | Sequence[str] = (),
         storage_type: float | None = None,
         compressor: str | None = None,
+        for_upstream: bool = False,
         grace_time_s: float = 3600.0,
     ) -> None:
         if not backends:
@@ -95,8 +76,12 @@ class StorageFrontend:
         self.overwrite = overwrite
         self.take_only = (take_only,) if isinstance(take_only, str) else tuple(take_only)
         self.exclude = (exclude,) if isinstance(exclude, str) else tuple(exclude)
-        self.storage_type = self.default_storage_type if storage_type is None else storage_type
+        nearest = min(backend.default_storage_type for backend in backends.values())
+        self.storage_type = nearest if storage_type is None else storage_type
         self.compressor = compressor
+        self.for_upstream = for_upstream
+        if compressor is not None:
+            self._check_compressor(compressor)
         self.grace_time_s = grace_time_s
 
     def __repr__(self) -> str:
@@ -105,11 +90,26 @@ class StorageFrontend:
     # To override
 
     def _find(self, key: DataKey, match: Match) -> Sequence[Location]:
-        """Return where this key may be, nearest first; [] if it is not here."""
+        """Return where data that serve may be, nearest first; [] if there are none here.
+
+        Answer as well as you can, without reading metadata: core checks all that you name, each
+        place once. Raise only if you cannot answer; then the other frontends are asked.
+
+        Args:
+            key: what is wanted.
+            match: what serves. A strict one (`match.is_fuzzy` is false) wants only this key. A
+                fuzzy one wants this key first, then all you have of this run and data type, in
+                any lineage; core ranks them. With `match.allow_incomplete`, name also where this
+                key is being written; if nothing complete is there, ``state=State.WRITING``.
+        """
         raise NotImplementedError(f"{type(self).__name__} must override StorageFrontend._find")
 
     def _find_several(self, keys: Sequence[DataKey], match: Match) -> Iterable[Sequence[Location]]:
-        """Answer `_find` for many keys; override it where one request can answer all."""
+        """Answer `_find` for each of many keys; override it where one request can answer all.
+
+        Set ``known=True`` in a location of which you know, without reading its metadata, that
+        complete data of exactly this key are there.
+        """
         return [self._find(key, match) for key in keys]
 
     def _reserve(self, key: DataKey) -> Sequence[Location]:
@@ -149,7 +149,9 @@ class StorageFrontend:
     def find(self, key: DataKey, match: Match = STRICT) -> Location:
         """Return the nearest location that has this data, complete and of the right lineage.
 
-        Its metadata are read, once; they travel in the answer.
+        A fuzzy match counts only if there is none: the newest one; and data that are still being
+        written only if there is no match either. Metadata are read, once; they travel in the
+        answer.
 
         Raises:
             DataNotAvailable: it is not here; the message says what was looked at.
@@ -158,27 +160,78 @@ class StorageFrontend:
         return next(self.find_all(key, match))
 
     def find_all(self, key: DataKey, match: Match = STRICT) -> Iterator[Location]:
-        """Iterate over all such locations, nearest first; each is looked at when it is asked for.
+        """Iterate over all such locations, best first; each is looked at when it is asked for.
 
         Raises:
             DataNotAvailable, StorageError: there is none; as `find`.
         """
+        yield from self.search(key, match).all()
+
+    def search(self, key: DataKey, match: Match = STRICT, *, backend: str | None = None) -> Search:
+        """Return the same question, to be asked step by step; nothing is looked at yet.
+
+        With `backend`, only what lies there counts.
+
+        Raises:
+            DataNotAvailable: this place does not deal with this data type.
+        """
         if not self.wants(key.data_type):
             raise DataNotAvailable(f"{self.name} does not take {key.data_type}")
-        yield from self._usable(key, self._find(key, match), match)
 
-    def find_several(self, keys: Sequence[DataKey], match: Match = STRICT) -> list[Location | None]:
-        """Answer `find` for many keys at once: None where data are not here, or cannot be read."""
+        def find(key: DataKey, match: Match) -> Sequence[Location]:
+            return [at for at in self._find(key, match) if backend in (None, at.backend)]
+
+        return self._search(key, match, find, {})
+
+    def find_several(
+        self, keys: Sequence[DataKey], match: Match = STRICT, *, check: bool = False
+    ) -> list[Location | None]:
+        """Answer `find` for many keys at once: None where data are not here, or cannot be read.
+
+        Without `check` this may go by name: what has the name of the key is taken for complete
+        data, although strax also gives that name to data whose writing failed. Their locations are
+        `known`, and hold no metadata. Fuzzy matches are always judged by their metadata.
+
+        Args:
+            keys: what is wanted.
+            match: what serves.
+            check: read the metadata of all.
+
+        Raises:
+            StorageError: this place could not answer for any of them.
+        """
         wanted = [key for key in keys if self.wants(key.data_type)]
+        if not wanted:
+            return [None] * len(keys)
         answers: dict[str, Location] = {}
+        seen: Seen = {}
+        failures: list[Exception] = []
         for key, locations in zip(wanted, self._find_several(wanted, match), strict=True):
+            known = None if check else next((each for each in locations if each.known), None)
             try:
-                answers[key.name] = next(self._usable(key, locations, match))
-            except DataNotAvailable:
-                continue
+                answers[key.name] = known or next(
+                    self._search(key, match, _always(locations), seen).all()
+                )
+            except ANSWERS as error:
+                _LOG.debug("%s has no %s: %s", self.name, key, error)
             except Exception as error:  # noqa: BLE001 - one piece of data does not spoil the others
                 _LOG.warning("%s could not say whether it has %s: %s", self.name, key, error)
+                failures.append(error)
+        if len(failures) == len(wanted):
+            raise failures[0]
         return [answers.get(key.name) for key in keys]
+
+    def others(self, key: DataKey) -> list[Location]:
+        """Return what else is complete of this run and data type, in other lineages, newest first.
+
+        Raises:
+            StorageError: this place could not be asked.
+        """
+        if not self.wants(key.data_type):
+            return []
+        search = self.search(key, ANY_LINEAGE)
+        found = [each for each in search.fuzzy() if metadata_of(each).lineage != key.lineage]
+        return newest_first(found, metadata_of)
 
     def get_metadata(self, key: DataKey, match: Match = STRICT) -> Metadata:
         """Return the metadata of a stored piece of data; errors as `find`."""
@@ -189,8 +242,13 @@ class StorageFrontend:
         return self.loader_at(self.find(key, match))
 
     def loader_at(self, location: Location) -> Loader:
-        """Return what loads the data at a location that `find` gave."""
-        return self._backend_of(location).loader(location.backend_key, metadata=location.metadata)
+        """Return what loads the data at a location that `find` gave; unfinished, as it was then."""
+        backend = self._backend_of(location)
+        if location.state is State.WRITING and location.metadata and location.folder is not None:
+            return LiveLoader(
+                backend, location.backend_key, location.metadata, folder=location.folder
+            )
+        return backend.loader(location.backend_key, metadata=location.metadata)
 
     def report_failure(self, key: DataKey, location: Location, error: BaseException) -> None:
         """Tell this frontend, and the log, that loading from a location failed."""
@@ -198,7 +256,12 @@ class StorageFrontend:
         self._failed(key, location, error)
 
     def saver(
-        self, key: DataKey, metadata: Mapping[str, Any], *, overwrite: str | None = None
+        self,
+        key: DataKey,
+        metadata: Mapping[str, Any],
+        *,
+        overwrite: str | None = None,
+        backend: str | None = None,
     ) -> Saver:
         """Return a saver for a piece of data; it has begun.
 
@@ -206,18 +269,24 @@ class StorageFrontend:
             key: what is to be saved.
             metadata: what is known before the first chunk (see `Saver`).
             overwrite: what may be replaced, if other than this frontend's option.
+            backend: name of the only one of its backends that may be written to.
 
         Raises:
-            ReadOnlyError: this place takes no data, or not this data type.
+            ConfigError: there is no such backend, or the codec is refused here (`for_upstream`).
+            ReadOnlyError: this place takes no data, not this data type, or not in that backend.
             DataExistsError: it is stored here, and may not be replaced.
         """
+        place = self._place(backend)
         if self.readonly or not self.wants(key.data_type):
-            raise ReadOnlyError(f"{self.name} takes no {key.data_type}")
+            raise ReadOnlyError(f"{place} takes no {key.data_type}")
+        self._check_compressor(metadata.get("compressor"))
         overwrite = overwrite or self.overwrite
-        if overwrite != "always" and self._has(key):
-            raise DataExistsError(f"{self.name}: {key} is stored already")
-        problem: StorageError = ReadOnlyError(f"{self.name} has no place for {key}")
+        if overwrite != "always" and self._has(key, backend):
+            raise DataExistsError(f"{place}: {key} is stored already")
+        problem: StorageError = ReadOnlyError(f"{place} has no place for {key}")
         for location in self._reserve(key):
+            if backend not in (None, location.backend):
+                continue
             try:
                 saver = self._backend_of(location).saver(
                     location.backend_key,
@@ -235,16 +304,22 @@ class StorageFrontend:
             return saver
         raise problem
 
-    def remove(self, key: DataKey) -> None:
-        """Remove every copy of a piece of data that this place has.
+    def remove(self, key: DataKey, *, backend: str | None = None) -> None:
+        """Remove every complete copy of a piece of data that this place has, of exactly this key.
+
+        Args:
+            key: what is to be removed.
+            backend: name of the only one of its backends to remove it from.
 
         Raises:
+            ConfigError: there is no such backend.
             ReadOnlyError: nothing may be removed here.
             DataNotAvailable: it is not here.
         """
+        self._place(backend)
         if self.readonly:
             raise ReadOnlyError(f"{self.name} is read-only")
-        for location in list(self.find_all(key)):
+        for location in list(self.search(key, backend=backend).exact()):
             self._backend_of(location).remove(location.backend_key)
             self._forget(key, location)
 
@@ -277,57 +352,48 @@ class StorageFrontend:
 
     # Inside
 
-    def _usable(
-        self, key: DataKey, locations: Iterable[Location], match: Match
-    ) -> Iterator[Location]:
-        failure: Exception | None = None
-        reasons = []
-        n_usable = 0
-        for location in locations:
-            try:
-                checked = self._checked(key, location, match)
-            except DataNotAvailable as error:
-                self._failed(key, location, error)
-                reasons.append(str(error))
-            except Exception as error:  # noqa: BLE001 - one bad backend does not spoil the others
-                self._failed(key, location, error)
-                failure = failure or error
-            else:
-                n_usable += 1
-                yield checked
-        if not n_usable:
-            raise failure or DataNotAvailable("; ".join(reasons) or f"{self.name} has no {key}")
+    def _search(
+        self,
+        key: DataKey,
+        match: Match,
+        find: Callable[[DataKey, Match], Sequence[Location]],
+        seen: Seen,
+    ) -> Search:
+        return Search(
+            key=key,
+            match=match,
+            place=self.name,
+            backends=self.backends,
+            find=find,
+            failed=self._failed,
+            seen=seen,
+        )
 
-    def _checked(self, key: DataKey, location: Location, match: Match) -> Location:
-        if location.state is State.WRITING:
-            raise DataNotAvailable(f"{self.name}: {key} is being written")
-        metadata = location.metadata
-        if metadata is None:
-            metadata = self._backend_of(location).get_metadata(location.backend_key)
-        if not metadata.is_complete:
-            raise DataNotAvailable(f"{metadata.place}: not complete: {metadata.why_incomplete}")
-        if (metadata.run_id, metadata.data_type) != (key.run_id, key.data_type):
-            raise DataNotAvailable(
-                f"{metadata.place}: holds {metadata.data_type} of run {metadata.run_id}"
+    def _check_compressor(self, compressor: object) -> None:
+        if self.for_upstream and compressor not in STRAX_COMPRESSORS:
+            raise ConfigError(
+                f"{self.name} keeps only what strax can read (for_upstream), and strax has no "
+                f"codec {compressor!r} (it has {', '.join(STRAX_COMPRESSORS)}); "
+                'choose compressor = "zstd"'
             )
-        if not match.accepts(key.lineage, metadata.lineage):
-            raise DataNotAvailable(f"{metadata.place}: has another lineage than {key}")
-        return replace(location, metadata=metadata)
 
     def _backend_of(self, location: Location) -> StorageBackend:
-        try:
-            return self.backends[location.backend]
-        except KeyError as error:
-            raise ConfigError(
-                f"{self.name} has no backend {location.backend!r} "
-                f"{did_you_mean(location.backend, self.backends)}"
-            ) from error
+        return backend_named(location.backend, self.backends, place=self.name)
 
-    def _has(self, key: DataKey) -> bool:
+    def _place(self, backend: str | None) -> str:
+        """Return what a person calls this place, or one backend of it that must be there."""
+        if backend is None:
+            return self.name
+        backend_named(backend, self.backends, place=self.name)
+        return f"{self.name}/{backend}"
+
+    def _has(self, key: DataKey, backend: str | None) -> bool:
         try:
-            self.find(key)
-        except DataNotAvailable:
-            return False
-        except DataCorrupted:
-            return False  # a saver finds out whether it may be replaced
-        return True
+            return any(True for _ in self.search(key, backend=backend).exact())
+        except ANSWERS:
+            return False  # if what is there cannot be read, a saver finds out if it may be replaced
+
+
+def _always(locations: Sequence[Location]) -> Callable[[DataKey, Match], Sequence[Location]]:
+    """Return what answers `_find` with what is known already."""
+    return lambda _key, _match: locations

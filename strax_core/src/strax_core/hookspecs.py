@@ -47,6 +47,7 @@ class Provided:
     options: str | None = None  # "module:Class" of the options of the medium
     schemes: tuple[str, ...] = ()  # ("s3",) serves "s3://…"
     frontend: str | None = None  # for a backend: "module:Class"; None is core's DirectoryFrontend
+    extra: str | None = None  # of the distribution; installs what the target needs beyond it
 
     def __post_init__(self) -> None:
         """Refuse a description that could only fail later.
@@ -58,6 +59,8 @@ class Provided:
             raise PluginError(f"Provided.name must be a lower-case word, not {self.name!r}")
         if not _fits(_LINE, self.help):
             raise PluginError(f"Provided.help of {self.name!r} must be one line of text")
+        if self.extra is not None and not _fits(_NAME, self.extra):
+            raise PluginError(f"Provided.extra of {self.name!r} must be a lower-case word")
         optional = [each for each in (self.options, self.frontend) if each is not None]
         for target in (self.target, *optional):
             if not _fits(_TARGET, target):

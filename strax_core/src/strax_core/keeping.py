@@ -1,9 +1,10 @@
 """Keeps one data type in several places at once while it is made."""
 
 import logging
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 
+from strax_core.chunk_info import ChunkInfo
 from strax_core.chunk_io import encode_chunk
 from strax_core.chunks import Chunk
 from strax_core.codecs import codec_named
@@ -40,23 +41,30 @@ class Keeper:
         self._savers = list(savers)
         self._failures: dict[Saver, Exception] = {}
         self._aborted: set[Saver] = set()
+        self._receipts: dict[Saver, list[ChunkInfo]] = {}
         self._rechunker = None if target_bytes is None else Rechunker(target_bytes)
         self._executor = executor
         self._in_flight = in_flight
         self._chunk_i = 0
 
-    def keeping(self, chunks: Iterator[Chunk]) -> Generator[Chunk, None, None]:
-        """Pass chunks through while they are kept; the end commits, anything else aborts."""
-        try:
-            for chunk in chunks:
-                self._push(self._rechunked(chunk))
-                yield chunk
-            self._push([] if self._rechunker is None else self._rechunker.flush())
-            self._in_flight.drain()
-            self._commit()
-        except BaseException as error:
-            self.abort(error)
-            raise
+    def receive(self, chunk: Chunk) -> None:
+        """Keep the next chunk; whoever calls this aborts the keeper if it raises."""
+        self._push(self._rechunked(chunk))
+
+    def note(self, receipts: Sequence[ChunkInfo | Exception]) -> None:
+        """Take note of a chunk that was written elsewhere: of each saver a receipt, or why not."""
+        for saver, receipt in zip(self._savers, receipts, strict=True):
+            if isinstance(receipt, Exception):
+                self._report(saver, receipt)
+            else:
+                self._receipts.setdefault(saver, []).append(receipt)
+        self._drop_failed()
+
+    def finish(self) -> None:
+        """Keep what is still held, and commit; that was the last chunk."""
+        self._push([] if self._rechunker is None else self._rechunker.flush())
+        self._in_flight.drain()
+        self._commit()
 
     def abort(self, error: BaseException) -> None:
         """Discard everything that is not committed; safe to call again."""
@@ -112,7 +120,7 @@ class Keeper:
             if saver in self._failures:
                 continue
             try:
-                saver.commit()
+                saver.commit(self._receipts.get(saver))
             except DataExistsError as error:
                 if saver.is_beaten():
                     # Someone else made the same data meanwhile: they are kept, which was the aim.

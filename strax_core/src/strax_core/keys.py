@@ -350,15 +350,3 @@ class DataKey:
             ):
                 return run_id, data_type, lineage_hash
         return None
-
-
-@dataclass(frozen=True)
-class Match:
-    """Which stored data serves a request: only data with exactly the lineage that is wanted."""
-
-    def accepts(self, wanted: Lineage, stored: object) -> bool:
-        """Whether data with the stored lineage serves; garbage does not."""
-        return wanted == stored if isinstance(stored, Lineage) else wanted.same_as_json(stored)
-
-
-STRICT = Match()

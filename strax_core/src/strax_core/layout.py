@@ -12,6 +12,8 @@ from strax_core.medium import checked_path
 
 STAGING = ".staging"
 FAILURE_NOTE_START = "failed-"
+TEMPORARY = "_temp"
+"""The end of a folder's name while strax writes it."""
 
 
 def prefix_of(backend_key: str) -> str:
@@ -19,7 +21,7 @@ def prefix_of(backend_key: str) -> str:
 
     strax drops every ``_temp`` from the name first, wherever it stands; so must we.
     """
-    folder = backend_key.replace("_temp", "").rsplit("/", 1)[-1]
+    folder = backend_key.replace(TEMPORARY, "").rsplit("/", 1)[-1]
     return folder.partition("-")[2] or folder
 
 
@@ -31,6 +33,11 @@ def metadata_name(backend_key: str) -> str:
 def metadata_path(backend_key: str) -> str:
     """Return the path of the metadata file of this piece of data."""
     return f"{backend_key}/{metadata_name(backend_key)}"
+
+
+def metadata_paths(backend_key: str) -> tuple[str, str]:
+    """Return where metadata may lie: under today's name, or under the one of an older strax."""
+    return metadata_path(backend_key), f"{backend_key}/metadata.json"
 
 
 def chunk_name(backend_key: str, chunk_i: int) -> str:

@@ -1,7 +1,7 @@
 """Reads one piece of data: planned from its metadata, checked, decoded into its final place."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
@@ -19,9 +19,8 @@ from strax_core.errors import (
     ObjectMissing,
     StorageError,
 )
-from strax_core.layout import metadata_path
 from strax_core.medium import Medium
-from strax_core.metadata import Metadata
+from strax_core.metadata import Metadata, read_metadata
 from strax_core.tasks import end_all
 
 Rows = np.ndarray[Any, np.dtype[Any]]
@@ -33,7 +32,7 @@ class Loader:
     """Loads one piece of data. It pickles, so its `read_chunk` can run in another process.
 
     Raises:
-        DataNotAvailable: the writing failed or has not ended.
+        DataNotAvailable: the writing failed or has not ended, or strax was too old.
         DataCorrupted: the metadata cannot be true.
     """
 
@@ -41,8 +40,7 @@ class Loader:
         self._medium = medium
         self._backend_key = backend_key
         self.metadata = metadata
-        if not metadata.is_complete:
-            raise DataNotAvailable(f"{metadata.place}: not complete: {metadata.why_incomplete}")
+        self._check_state()
         for before, after in zip(metadata.chunks, metadata.chunks[1:], strict=False):
             if before.end != after.start:
                 raise DataCorrupted(
@@ -50,21 +48,35 @@ class Loader:
                     f"the one before ends at {before.end}"
                 )
 
+    def _check_state(self) -> None:
+        self.metadata.check_loadable()
+
     def __iter__(self) -> Iterator[Chunk]:
         return self.chunks()
 
     def chunks(
-        self, *, executor: Executor | None = None, read_ahead_bytes: int = READ_AHEAD_BYTES
-    ) -> Iterator[Chunk]:
-        """Iterate over the chunks in the order of time; with an executor some are read ahead."""
+        self,
+        infos: Sequence[ChunkInfo] | None = None,
+        *,
+        executor: Executor | None = None,
+        read_ahead_bytes: int = READ_AHEAD_BYTES,
+    ) -> Generator[Chunk, None, None]:
+        """Iterate over chunks in the order given, by default all in the order of time.
+
+        Args:
+            infos: entries of the metadata; None: all.
+            executor: reads some ahead; None: each is read when its turn comes.
+            read_ahead_bytes: how much is read ahead, uncompressed.
+        """
+        infos = self.metadata.chunks if infos is None else infos
         if executor is None:
-            for info in self.metadata.chunks:
+            for info in infos:
                 yield self.read_chunk(info)
             return
         waiting: deque[tuple[Future[Chunk], int]] = deque()
         ahead_bytes = 0
         try:
-            for info in self.metadata.chunks:
+            for info in infos:
                 while waiting and ahead_bytes + info.nbytes > read_ahead_bytes:
                     ahead_bytes -= waiting[0][1]
                     # Not by way of a variable, which would keep the rows until the next are read.
@@ -119,10 +131,9 @@ class Loader:
             ) from error
 
     def _read_into(self, info: ChunkInfo, out: Rows, codec: Codec) -> Chunk:
-        path = f"{self._backend_key}/{info.filename}"
         try:
             if info.n:
-                read_rows(self._medium, path, info, codec, out)
+                self._read_file(info, out, codec)
             return Chunk(
                 start=info.start,
                 end=info.end,
@@ -139,6 +150,9 @@ class Loader:
         except (DataCorrupted, ChunkError) as error:
             raise DataCorrupted(f"{self._where(info)}: {error}; {WAY_OUT}") from error
 
+    def _read_file(self, info: ChunkInfo, out: Rows, codec: Codec) -> None:
+        read_rows(self._medium, f"{self._backend_key}/{info.filename}", info, codec, out)
+
     def _where(self, info: ChunkInfo) -> str:
         metadata = self.metadata
         return (
@@ -148,8 +162,7 @@ class Loader:
     def _check_still_there(self) -> None:
         """A chunk is missing: is it damage, or did someone replace or remove the data meanwhile?"""
         try:
-            raw = self._medium.read(metadata_path(self._backend_key))
-            write_id = Metadata.parse(raw, place=self.metadata.place).write_id
+            write_id = read_metadata(self._medium, self._backend_key).write_id
         except ObjectMissing as error:
             raise DataNotAvailable(
                 f"{self.metadata.place}: the data were removed while they were read"

@@ -1,78 +1,150 @@
-"""Loads a piece of data from the nearest copy that can be read."""
+"""Loads a piece of data from the nearest copy that can be read; in mid-load from the next one."""
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from strax_core.chunk_info import ChunkInfo
 from strax_core.chunks import Chunk
-from strax_core.errors import DataNotAvailable
-from strax_core.keys import DataKey
-from strax_core.places import Found, Places
+from strax_core.errors import ConfigError, DataNotAvailable
+from strax_core.metadata import Metadata
+from strax_core.places import Found
 
 Rows = np.ndarray[Any, np.dtype[Any]]
+Find = Callable[[], Iterator[Found]]
+"""Finds all copies anew, nearest first; raises as `Places.find_all`."""
 ATTEMPTS = 3  # of a load that finds its data replaced or removed meanwhile
 
 
-def load_rows(places: Places, key: DataKey, *, executor: Executor | None) -> Rows | None:
-    """Return all rows, from the next copy if one cannot be read; None if nothing is stored.
+def load_rows(find: Find, *, executor: Executor | None) -> Rows:
+    """Return all rows, from the next copy if one cannot be read.
 
     Raises:
+        DataNotAvailable: nothing is stored.
         StorageError: no copy could be read, or no place could answer.
     """
-    failure: Exception | None = None
-    for _ in range(ATTEMPTS):
-        failure = None
-        try:
-            for found in places.find_all(key):
-                try:
-                    return found.loader().read_all(executor=executor)
-                except Exception as error:  # noqa: BLE001 - another place may serve it
-                    found.report_failure(error)
-                    failure = failure or error
-        except DataNotAvailable:
-            return None
-        if not isinstance(failure, DataNotAvailable):
+    for attempt in range(ATTEMPTS):
+        failure: Exception | None = None
+        for found in find():
+            try:
+                return found.loader().read_all(executor=executor)
+            except Exception as error:  # noqa: BLE001 - another place may serve it
+                found.report_failure(error)
+                failure = failure or error
+        if attempt + 1 == ATTEMPTS or not isinstance(failure, DataNotAvailable):
             break
-    raise failure or DataNotAvailable(f"{key} is not stored")
-
-
-def load_chunks(
-    copies: Iterable[Found], *, executor: Executor | None, read_ahead_bytes: int
-) -> Generator[Chunk, None, None]:
-    """Iterate over the chunks of the first copy that gives its first one.
-
-    Raises:
-        StorageError: none did, or a later chunk of that copy cannot be read.
-    """
-    failure: Exception | None = None
-    for found in copies:
-        try:
-            chunks = found.loader().chunks(executor=executor, read_ahead_bytes=read_ahead_bytes)
-            first = [next(chunks)]
-        except Exception as error:  # noqa: BLE001 - another place may serve it
-            found.report_failure(error)
-            failure = failure or error
-            continue
-        yield first.pop()  # not by way of a variable, which would keep the rows
-        yield from chunks
-        return
     raise failure or DataNotAvailable("no copy to load from")
 
 
-def joined(chunks: Iterable[Chunk]) -> Rows:
-    """Return the rows of all chunks in an array of their own; each chunk is let go once copied.
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How chunks are read: which of them, and in what."""
 
-    So about as much memory is needed as the rows take, once all have come.
+    executor: Executor | None
+    read_ahead_bytes: int
+    chunks_of: Callable[[Metadata], Sequence[ChunkInfo]]
+    """The chunks wanted, by the metadata of the copy."""
+    by_number: bool = False
+    """Chunks are wanted by their numbers, so only a copy cut alike can go on."""
+
+
+def load_chunks(find: Find, reading: Reading) -> Generator[Chunk, None, None]:
+    """Iterate over the chunks of the nearest copy; if it fails, the next one goes on.
+
+    It goes on by time, at the end of the last chunk handed out, and only with a copy of the same
+    making: rows made twice may differ. Nothing is handed out twice.
+
+    Raises:
+        StorageError: no copy could be read to the end; or nothing is stored.
     """
-    parts = [chunk.data for chunk in chunks]
-    rows: Rows = np.empty(sum(len(part) for part in parts), dtype=parts[0].dtype)
+    last: tuple[Metadata, int] | None = None  # what was handed out, and up to when
+    for attempt in range(ATTEMPTS):
+        failure: Exception | None = None
+        for found in find():
+            if last is not None and not _goes_on(last[0], found.metadata, reading):
+                continue
+            end_ns = None if last is None else last[1]
+            infos = reading.chunks_of(found.metadata)
+            with closing(_given(found, infos, reading, end_ns)) as given:
+                while True:
+                    try:
+                        chunk = [_from(next(given), end_ns)]
+                    except StopIteration:
+                        return
+                    except Exception as error:  # noqa: BLE001 - another place may serve it
+                        found.report_failure(error)
+                        failure = failure or error
+                        break
+                    last = (found.metadata, chunk[0].end)
+                    yield chunk.pop()  # not by way of a variable, which would keep the rows
+        if attempt + 1 == ATTEMPTS or last or not isinstance(failure, DataNotAvailable):
+            break
+    raise failure or DataNotAvailable("no copy to load from")
+
+
+def _given(
+    found: Found, infos: Sequence[ChunkInfo], reading: Reading, end_ns: int | None
+) -> Generator[Chunk, None, None]:
+    yield from found.loader().chunks(
+        infos if end_ns is None else [info for info in infos if info.end > end_ns],
+        executor=reading.executor,
+        read_ahead_bytes=reading.read_ahead_bytes,
+    )
+
+
+def _from(chunk: Chunk, end_ns: int | None) -> Chunk:
+    """Cut off what another copy, with other borders, has given already."""
+    return chunk if end_ns is None or chunk.start >= end_ns else chunk.split(end_ns)[1]
+
+
+def _goes_on(begun: Metadata, other: Metadata, reading: Reading) -> bool:
+    """Say whether a copy may go on where another one failed: it holds the very same rows."""
+    if begun.data_id is not None:
+        is_same = begun.data_id == other.data_id
+        return is_same and (not reading.by_number or _borders(begun) == _borders(other))
+    # strax keeps no id: the same lineage, borders and numbers of rows must do.
+    return begun.lineage == other.lineage and _borders(begun) == _borders(other)
+
+
+def _borders(metadata: Metadata) -> list[tuple[int, int, int]]:
+    return [(info.start, info.end, info.n) for info in metadata.chunks]
+
+
+def joined(chunks: Iterable[Chunk], dtype: np.dtype[Any]) -> Rows:
+    """Return the rows of all chunks in an array of their own."""
+    return stacked([chunk.data for chunk in chunks], dtype)
+
+
+def stacked(parts: list[Rows], dtype: np.dtype[Any] | None = None) -> Rows:
+    """Return the rows of all parts in one array; each part is let go once copied.
+
+    So about as much memory is needed as the rows take. A single part is returned as it is, unless
+    a dtype is given.
+
+    Args:
+        parts: arrays of one dtype; the list is emptied.
+        dtype: theirs; needed if there may be no part.
+
+    Raises:
+        ConfigError: the parts have different dtypes.
+    """
+    if dtype is None:
+        if len(parts) == 1:
+            return parts.pop()
+        dtype = parts[0].dtype
+    for part in parts:
+        if part.dtype != dtype:
+            raise ConfigError(f"rows of {part.dtype} and of {dtype} cannot stand in one array")
+    rows: Rows = np.empty(sum(len(part) for part in parts), dtype=dtype)
     # As plain bytes, field by field is several times slower.
     as_bytes = np.dtype((np.void, rows.dtype.itemsize))
     at = 0
     for part in _taken(parts):
-        rows[at : at + len(part)].view(as_bytes)[:] = part.view(as_bytes)
+        rows[at : at + len(part)].view(as_bytes)[:] = np.ascontiguousarray(part).view(as_bytes)
         at += len(part)
     return rows
 

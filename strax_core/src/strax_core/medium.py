@@ -30,6 +30,10 @@ class Medium(Protocol):
     def place(self) -> str:
         """What a person calls this place; it stands in every error, so no secret is in it."""
 
+    @property
+    def may_hold_strax_folders(self) -> bool:
+        """Whether folders that an old strax wrote may lie here."""
+
     def read(self, path: str) -> bytes:
         """Return all bytes of a file."""
 

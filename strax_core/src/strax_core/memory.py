@@ -36,6 +36,7 @@ class MemoryBackend(StorageBackend):
     """Bytes in a dictionary. It does not pickle: another process has another memory."""
 
     saver_class: ClassVar[type[Saver] | None] = RenamingSaver
+    default_storage_type = 0
     _shared: ClassVar[dict[str, _Storage]] = {}
     _shared_lock: ClassVar[threading.Lock] = threading.Lock()
 

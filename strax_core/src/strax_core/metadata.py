@@ -6,6 +6,7 @@ fit. Source: metadata of strax 2.2.3, with more fields and none missing.
 
 import ast
 import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from itertools import pairwise
@@ -14,13 +15,23 @@ from typing import Any
 import numpy as np
 
 from strax_core.chunk_info import ChunkInfo
-from strax_core.errors import ConfigError, DataCorrupted, NewerFormat
+from strax_core.errors import (
+    ConfigError,
+    DataCorrupted,
+    DataNotAvailable,
+    NewerFormat,
+    ObjectMissing,
+)
 from strax_core.keys import Lineage
+from strax_core.layout import metadata_paths
+from strax_core.medium import Medium
 
 FORMAT_VERSION = 1
 STRAX_VERSION = (
     "2.2.3"  # whose folders these are; strax refuses what is not a version, or is below 0.9
 )
+STRAX_VERSION_MIN = (0, 9)  # strax itself refuses to load what is older
+STRAX_COMPRESSORS = ("blosc", "zstd", "lz4", "bz2")  # what strax can read
 CHUNK_BYTES_MAX = 1 << 34  # a cap on what one chunk's entry may make us allocate
 DTYPE_TEXT_MAX = 1 << 20
 _TEXT_FIELDS = ("run_id", "data_type", "data_kind", "dtype", "compressor")
@@ -126,6 +137,26 @@ class Metadata(Mapping[str, Any]):
         return "writing_ended" in self._document and "exception" not in self._document
 
     @property
+    def is_too_old(self) -> bool:
+        """Whether a strax wrote it whose data strax itself no longer loads."""
+        version = re.match(r"(\d+)\.(\d+)", self._text("strax_version") or "")
+        return version is not None and tuple(map(int, version.groups())) < STRAX_VERSION_MIN
+
+    def check_loadable(self) -> None:
+        """Refuse what must not be loaded.
+
+        Raises:
+            DataNotAvailable: its writing failed or has not ended, or it is too old.
+        """
+        if not self.is_complete:
+            raise DataNotAvailable(f"{self.place}: not complete: {self.why_incomplete}")
+        if self.is_too_old:
+            raise DataNotAvailable(
+                f"{self.place}: written by strax {self['strax_version']}; nobody loads what is "
+                "older than strax 0.9.0: Context.make(…, again=True) makes and replaces it"
+            )
+
+    @property
     def chunk_target_bytes(self) -> int:
         """How large chunks are meant to be, uncompressed; strax's default where it is not said."""
         target_mb = self._document.get("chunk_target_size_mb", 200)
@@ -188,6 +219,25 @@ class Metadata(Mapping[str, Any]):
     def _text(self, field: str) -> str | None:
         value = self._document.get(field)
         return value if isinstance(value, str) else None
+
+
+def read_metadata(medium: Medium, backend_key: str) -> Metadata:
+    """Read and parse the metadata of a piece of data; in one request, if it is there.
+
+    Where an old strax may have written, a second request looks for the name it used.
+
+    Raises:
+        ObjectMissing: there are none, under no name that strax ever used.
+        DataCorrupted, NewerFormat: as `Metadata.parse`.
+    """
+    name, older_name = metadata_paths(backend_key)
+    try:
+        raw = medium.read(name)
+    except ObjectMissing:
+        if not medium.may_hold_strax_folders:
+            raise
+        raw = medium.read(older_name)
+    return Metadata.parse(raw, place=f"{medium.place}/{backend_key}")
 
 
 def encode_document(document: Mapping[str, Any]) -> bytes:

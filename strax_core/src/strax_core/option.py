@@ -32,7 +32,14 @@ class Option:
         default: value if nobody sets one.
         default_factory: makes the default anew for each use.
         track: whether the value stands in the lineage, and so in the key.
+        infer_type: take the type from the default, if no type is given.
+        child_option: of a `child_plugin`: its value stands for that of a parent's option.
+        parent_option_name: which one that is.
+        default_by_run: of strax, and refused: a run's document can say its defaults.
         help: one line for the user.
+
+    Raises:
+        ConfigError: arguments that do not go together.
     """
 
     def __init__(
@@ -43,15 +50,33 @@ class Option:
         default: Any = OMITTED,
         default_factory: Callable[[], Any] | None = None,
         track: bool = True,
+        infer_type: bool = False,
+        child_option: bool = False,
+        parent_option_name: str | None = None,
+        default_by_run: Any = OMITTED,
         help: str = "",  # noqa: A002 - strax's name
     ) -> None:
         if default is not OMITTED and default_factory is not None:
             raise ConfigError(f"option {name!r} has both a default and a default_factory")
+        if default_by_run is not OMITTED:
+            raise ConfigError(
+                f"option {name!r}: default_by_run of strax is not served here; put the values in "
+                "`strax_defaults` of the runs' documents, and set use_per_run_defaults"
+            )
+        if bool(child_option) != bool(parent_option_name):
+            raise ConfigError(
+                f"option {name!r}: child_option=True and parent_option_name= go together; "
+                "an option that replaces none of a parent has neither"
+            )
+        if infer_type and type is OMITTED and default is not OMITTED and default is not None:
+            type = default.__class__  # noqa: A001 - strax's name
         self.name = name
         self.type = type
         self.default = default
         self.default_factory = default_factory
         self.track = track
+        self.child_option = child_option
+        self.parent_option_name = parent_option_name
         self.help = help
 
     def __repr__(self) -> str:
@@ -105,6 +130,8 @@ def takes_config(*options: Option) -> Callable[[type], type]:
     """Give a data plugin options, as a class decorator in strax's way."""
 
     def add(data_plugin: type) -> type:
+        for option in options:
+            _check_option(option, data_plugin.__name__)
         known = dict(getattr(data_plugin, "takes_config", {}))
         data_plugin.takes_config = known | {option.name: option for option in options}  # type: ignore[attr-defined]
         return data_plugin
@@ -139,9 +166,27 @@ def _listed(ancestor: type, who: str) -> list[Option]:
     if not isinstance(listed, list | tuple) or not isinstance(taken, Mapping):
         raise ConfigError(f"{who}: options stand in a tuple, as in options = (Option('gain'),)")
     for option in (*listed, *taken.values()):
-        if not isinstance(option, Option) or not option.name:
-            raise ConfigError(f"{who}: {option!r} is not an Option with a name")
+        _check_option(option, who)
     return [*listed, *taken.values()]
+
+
+def _check_option(option: Any, who: str) -> None:
+    if type(option).__module__.partition(".")[0] == "strax":
+        raise ConfigError(
+            f"{who}: its option {option.name!r} comes from strax; "
+            "import Option and takes_config from strax_core"
+        )
+    if not isinstance(option, Option) or not option.name:
+        raise ConfigError(f"{who}: {option!r} is not an Option with a name")
+
+
+def replaced_by_child_options(options: Mapping[str, Option]) -> dict[str, str]:
+    """Return ``{parent's option: child's option}`` of the options of a child plugin."""
+    return {
+        option.parent_option_name: name
+        for name, option in options.items()
+        if option.parent_option_name
+    }
 
 
 def _check_attribute(data_plugin: type, attribute: str) -> None:

@@ -1,210 +1,330 @@
-"""One request: load what is stored, make what is not, keep what is made, all in streams."""
+"""One request at work: load what is stored, make what is not, keep what is made, all in streams."""
 
-import logging
-import warnings
 from collections import Counter
-from collections.abc import Collection, Generator, Iterator, Mapping
-from concurrent.futures import Executor
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-from itertools import chain
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from itertools import chain, takewhile
 from typing import Any
 
+import numpy as np
+
+from strax_core.chunk_info import ChunkInfo
 from strax_core.chunks import Chunk
 from strax_core.computing import computed
-from strax_core.errors import DataExistsError, DataNotAvailable, ReadOnlyError
+from strax_core.dispatching import Dispatcher
+from strax_core.errors import ConfigError, DataNotAvailable, StorageError
 from strax_core.keeping import Keeper
-from strax_core.keys import DataKey
-from strax_core.loading import load_chunks
-from strax_core.places import Found, Places
-from strax_core.plugin import Plugin, SaveWhen, dependencies, missing_methods
-from strax_core.provenance import DataPlugins
-from strax_core.reserving import REFUSALS, open_savers
+from strax_core.lines import Done, Line
+from strax_core.lining import Lines, lines_of
+from strax_core.loading import Reading, joined, load_chunks, load_rows
+from strax_core.metadata import Metadata
+from strax_core.planning import Plan, Request
+from strax_core.plugin import Plugin, dependencies, provided
 from strax_core.saver import Saver
 from strax_core.saving import Budget, InFlight
 from strax_core.sharing import SharedStream
+from strax_core.storing import open_savers_of
+from strax_core.synchronise import Synchroniser, merge_columns, merged_dtype
 
-_LOG = logging.getLogger("strax_core")
-_Plan = dict[str, Iterator[Found] | None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What one run of the pipeline is about; a context fills it in."""
-
-    run_id: str
-    target: str
-    places: Places
-    data_plugins: DataPlugins
-    defaults: Mapping[str, Any]
-    """Of options, for this run."""
-    keys: Mapping[str, DataKey]
-    """Of the target and all it depends on."""
-    save: Collection[str] = ()
-    executor: Executor | None = None
-    buffer_bytes: int = 512 << 20
-    again: bool = False
-    """Make the target even if it is stored, and replace what is stored."""
-    must_keep: bool = False
-    """Having nowhere to write is an error, not a warning."""
+ATTEMPTS = 3  # to plan, while others store what was to be made
+Rows = np.ndarray[Any, np.dtype[Any]]
+# A data type that is loaded, a data plugin at work here, or a line of them elsewhere.
+StreamKey = str | type[Plugin] | Line
 
 
-@dataclass
 class Pipeline:
-    """The streams of one request, of which each data type has one, shared by all that need it."""
+    """The streams of one request: one for each data type loaded and each data plugin at work.
 
-    request: Request
-    _instances: Mapping[str, Plugin] = field(default_factory=dict)
-    _streams: dict[str, SharedStream[Chunk]] = field(default_factory=dict)
-    _n_readers: Counter[str] = field(default_factory=Counter)
-    _savers: dict[str, list[Saver]] = field(default_factory=dict)
-    _keepers: list[Keeper] = field(default_factory=list)
-    _read_ahead_bytes: int = 0
+    Whatever ends it early discards all that is not yet committed.
+    """
 
-    def __post_init__(self) -> None:
+    _plan: Plan
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self._streams: dict[StreamKey, SharedStream[Any]] = {}
+        self._savers: dict[str, list[Saver]] = {}
+        self._keepers: list[Keeper] = []
+        self._dispatchers: list[Dispatcher] = []
+        self._lines: Lines = {}
         # The last quarter is for reading ahead.
-        self._in_flight = InFlight(Budget(self.request.buffer_bytes * 3 // 4))
+        self._in_flight = InFlight(Budget(request.buffer_bytes * 3 // 4))
 
-    def chunks(self) -> Iterator[Chunk]:
-        """Iterate over the target's chunks; what ends this early discards all not yet committed."""
+    def chunks(self) -> Generator[Chunk, None, None]:
+        """Iterate over the chunks of the targets; several, of one kind, are merged by column.
+
+        Raises:
+            ConfigError: several targets are of different kinds.
+            StorageError: see `Plan`, `load_chunks` and `Keeper`.
+            Exception: what a data plugin raised.
+        """
+        with self._running():
+            yield from self._selected()
+
+    def rows(self) -> Rows:
+        """Return all rows of the targets as one array; errors as `chunks`."""
+        for attempt in range(ATTEMPTS):
+            with self._running():
+                if not (self._is_loaded_alone and self._plan.wanted.is_all):
+                    return joined(self._selected(), self._plan.wanted.dtype_of(self._dtype()))
+                find = self._plan.finder(self.request.targets[0])
+                try:
+                    return load_rows(find, executor=self.request.workers.threads)
+                except DataNotAvailable:  # removed since it was found: plan again
+                    if attempt + 1 == ATTEMPTS:
+                        raise
+        raise AssertionError("the last attempt returns or raises")
+
+    def drain(self) -> None:
+        """Make all targets, for the sake of keeping them; errors as `chunks`."""
+        with self._running(wants_rows=False):
+            readers = {
+                target: self._streams[self._key_of(target)].reader(_end_of)
+                for target in self.request.targets
+            }
+            reached = dict.fromkeys(readers, -1)
+            while readers:
+                # The one that is behind, so that few chunks wait for it.
+                behind = min(readers, key=reached.__getitem__)
+                end_ns = next(readers[behind], None)
+                if end_ns is None:
+                    del readers[behind]
+                else:
+                    reached[behind] = end_ns
+
+    # Beginning and ending
+
+    @contextmanager
+    def _running(self, *, wants_rows: bool = True) -> Iterator[None]:
         with ExitStack() as sources:
             try:
-                for data_type, copies in self._plan().items():
-                    source = self._made(data_type) if copies is None else self._loaded(copies)
-                    sources.callback(source.close)
-                    self._streams[data_type] = SharedStream(
-                        source, n_readers=max(1, self._n_readers[data_type])
-                    )
-                yield from self._streams[self.request.target].reader()
+                self._plan = self._settled_plan()
+                self._lines = lines_of(self._plan, self._savers)
+                n_readers = self._n_readers()
+                self._export(wants_rows=wants_rows)
+                for key in dict.fromkeys(
+                    (*self._plan.loaded, *map(self._key_of_class, self._plan.made))
+                ):
+                    if n_readers[key]:
+                        source = self._source(key)
+                        sources.callback(source.close)
+                        self._streams[key] = SharedStream(source, n_readers=n_readers[key])
+                yield
             except BaseException as error:
                 # Before the sources are closed, or savers would hear of that instead of the error.
                 self._abort(error)
                 raise
 
-    def _abort(self, error: BaseException) -> None:
-        with ExitStack() as everyone:
+    def _settled_plan(self) -> Plan:
+        """Plan and open savers; plan again if others stored a target since it was looked for."""
+        for attempt in range(ATTEMPTS):
+            plan = Plan(self.request)
+            stored_since = open_savers_of(plan, self._savers)
+            if attempt + 1 == ATTEMPTS or stored_since.isdisjoint(self.request.targets):
+                break
             for saver in chain.from_iterable(self._savers.values()):
-                everyone.callback(saver.abort, error)
-            # Last in, first out: the keepers first, for they wait for what is under way.
-            for keeper in self._keepers:
-                everyone.callback(keeper.abort, error)
-
-    def _plan(self) -> _Plan:
-        """Find what there is and open savers for the rest, so that every reader is known."""
-        plan: _Plan = {}
-        self._find(self.request.target, plan)
-        made = [data_type for data_type, copies in plan.items() if copies is None]
-        if made:
-            self._check_can_make(made)
-            self._instances = self.request.data_plugins.instances(
-                self.request.target, run_id=self.request.run_id, defaults=self.request.defaults
-            )
-        for data_type in reversed(made):  # the target first
-            if not self._open(data_type) and data_type == self.request.target:
-                # Someone else made it since it was looked for.
-                copies = self._copies(data_type)
-                if copies is not None:
-                    plan = {data_type: copies}
-                    break
-        self._n_readers.update(
-            needed
-            for data_type, copies in plan.items()
-            if copies is None
-            for needed in self._needed(data_type)
-        )
-        n_loads = sum(copies is not None for copies in plan.values())
-        self._read_ahead_bytes = self.request.buffer_bytes // 4 // max(1, n_loads)
+                saver.abort()
+            self._savers.clear()
         return plan
 
-    def _find(self, data_type: str, plan: _Plan) -> None:
-        """Enter all needed into the plan, dependencies first: its copies, or None: to be made."""
-        if data_type in plan:
-            return
-        is_wanted_anew = self.request.again and data_type == self.request.target
-        copies = None if is_wanted_anew else self._copies(data_type)
-        if copies is None:
-            for needed in self._needed(data_type):
-                self._find(needed, plan)
-        plan[data_type] = copies
+    def _abort(self, error: BaseException) -> None:
+        with ExitStack() as everyone:
+            for savers in self._savers.values():
+                for saver in savers:
+                    everyone.callback(saver.abort, error)
+            # Last in, first out: first those that wait for what is under way.
+            for keeper in self._keepers:
+                everyone.callback(keeper.abort, error)
+            for dispatcher in self._dispatchers:
+                everyone.callback(dispatcher.end)
 
-    def _copies(self, data_type: str) -> Iterator[Found] | None:
-        copies = self.request.places.find_all(self.request.keys[data_type])
-        try:
-            return chain([next(copies)], copies)
-        except DataNotAvailable as error:
-            _LOG.debug("%s", error)
-            return None
+    def _inputs_from_outside(self) -> list[str]:
+        """What each data plugin reads from a stream; a line reads its inputs by itself."""
+        return [
+            needed
+            for data_plugin in self._plan.made
+            for needed in dependencies(data_plugin)
+            if data_plugin not in self._lines
+        ]
 
-    def _needed(self, data_type: str) -> tuple[str, ...]:
-        return dependencies(self.request.data_plugins.that_makes(data_type))
+    def _n_readers(self) -> Counter[StreamKey]:
+        wanted = (*self._inputs_from_outside(), *self.request.targets)
+        return Counter(self._key_of(data_type) for data_type in wanted)
 
-    def _check_can_make(self, data_types: Collection[str]) -> None:
-        for data_type in data_types:
-            data_plugin = self.request.data_plugins.that_makes(data_type)
-            if missing := missing_methods(data_plugin):
-                raise DataNotAvailable(
-                    f"{self.request.keys[data_type]} is not stored in any place of this context, "
-                    f"and data plugin {data_plugin.__name__} cannot make it: it has no {missing[0]}"
+    def _export(self, *, wants_rows: bool) -> None:
+        """Have the rows of lines sent here that are wanted here."""
+        targets = self.request.targets if wants_rows else ()
+        for data_type in (*self._inputs_from_outside(), *targets):
+            key = self._key_of(data_type)
+            if isinstance(key, Line):
+                key.exported.add(data_type)
+
+    def _key_of(self, data_type: str) -> StreamKey:
+        if data_type in self._plan.loaded:
+            return data_type
+        return self._key_of_class(self.request.data_plugins.that_makes(data_type))
+
+    def _key_of_class(self, data_plugin: type[Plugin]) -> StreamKey:
+        return self._lines.get(data_plugin, data_plugin)
+
+    # Streams
+
+    def _reader(self, data_type: str) -> Iterator[Chunk]:
+        key = self._key_of(data_type)
+
+        def part_of(item: Any) -> Chunk:
+            chunk: Chunk = item if key == data_type else _chunks_of(item)[data_type]
+            return chunk
+
+        return self._streams[key].reader(part_of)
+
+    def _source(self, key: StreamKey) -> Generator[Any, None, None]:
+        if isinstance(key, str):
+            return self._loaded(key)
+        return self._made_elsewhere(key) if isinstance(key, Line) else self._made(key)
+
+    def _loaded(self, data_type: str) -> Generator[Chunk, None, None]:
+        reading = Reading(
+            executor=self.request.workers.threads,
+            read_ahead_bytes=self.request.buffer_bytes // 4 // len(self._plan.loaded),
+            chunks_of=self._chunks_of,
+            by_number=self._plan.wanted.chunk_numbers is not None,
+        )
+        return load_chunks(self._plan.finder(data_type), reading)
+
+    def _chunks_of(self, metadata: Metadata) -> Sequence[ChunkInfo]:
+        """The chunks to load: those asked for; all that follow too if they go through anything."""
+        wanted = self._plan.wanted
+        if not wanted.is_partial:
+            return metadata.chunks
+        overlapping = wanted.chunks_of(metadata.chunks, where=metadata.place)
+        if not overlapping:
+            first, last = metadata.chunks[0], metadata.chunks[-1]
+            raise ConfigError(
+                f"{metadata.place}: the time range {wanted.time_range} lies outside the data, "
+                f"which span [{first.start}, {last.end}) ns"
+            )
+        if self._is_loaded_alone:
+            return overlapping
+        return metadata.chunks[metadata.chunks.index(overlapping[0]) :]
+
+    def _made(self, data_plugin: type[Plugin]) -> Generator[Mapping[str, Chunk], None, None]:
+        instance = self._plan.instances[data_plugin]
+        inputs = {needed: self._reader(needed) for needed in dependencies(data_plugin)}
+        steps = computed(instance, inputs, from_ns=self._from_ns)
+        return self._kept(steps, self._keepers_of(instance, rechunks=True))
+
+    def _made_elsewhere(self, line: Line) -> Generator[Done, None, None]:
+        keepers: dict[str, Keeper] = {}
+        for instance in line.instances:
+            keepers |= self._keepers_of(instance, rechunks=False)
+        workers = self.request.workers
+        if workers.elsewhere is None:
+            raise AssertionError("there are no lines without an elsewhere")
+        dispatcher = Dispatcher(
+            line, keepers, elsewhere=workers.elsewhere, n_ahead=2 * workers.n_elsewhere
+        )
+        self._dispatchers.append(dispatcher)
+        return dispatcher.steps()
+
+    def _keepers_of(self, instance: Plugin, *, rechunks: bool) -> dict[str, Keeper]:
+        keepers: dict[str, Keeper] = {}
+        for data_type in provided(type(instance)):
+            if self._savers.get(data_type):
+                is_cut = rechunks and instance.can_rechunk(data_type)
+                keepers[data_type] = Keeper(
+                    self._savers[data_type],
+                    target_bytes=instance.target_bytes_for(data_type) if is_cut else None,
+                    executor=self.request.workers.threads,
+                    in_flight=self._in_flight,
                 )
+        self._keepers.extend(keepers.values())
+        return keepers
 
-    def _loaded(self, copies: Iterator[Found]) -> Generator[Chunk, None, None]:
-        return load_chunks(
-            copies, executor=self.request.executor, read_ahead_bytes=self._read_ahead_bytes
+    def _kept(
+        self, steps: Generator[dict[str, Chunk], None, None], keepers: Mapping[str, Keeper]
+    ) -> Generator[Mapping[str, Chunk], None, None]:
+        """Pass steps through while they are kept; only their end commits."""
+        with closing(steps):
+            for step in steps:
+                self._check_still_wanted()
+                for data_type, keeper in keepers.items():
+                    keeper.receive(step[data_type])
+                yield step
+        for keeper in keepers.values():
+            keeper.finish()
+
+    def _check_still_wanted(self) -> None:
+        if self.request.stop is not None and self.request.stop.is_set():
+            raise StorageError(f"run {self.request.run_id} is given up, for another one failed")
+
+    # What the user gets
+
+    @property
+    def _is_loaded_alone(self) -> bool:
+        return len(self.request.targets) == 1 and not self._plan.made
+
+    @property
+    def _from_ns(self) -> int | None:
+        return None if self._plan.wanted.time_range is None else self._plan.wanted.time_range[0]
+
+    def _selected(self) -> Iterator[Chunk]:
+        wanted = self._plan.wanted
+        chunks = self._within_time()
+        return chunks if wanted.is_all else map(wanted.chunk_of, chunks)
+
+    def _within_time(self) -> Iterator[Chunk]:
+        if self._is_loaded_alone or self._plan.wanted.time_range is None:
+            return self._merged()
+        start_ns, end_ns = self._plan.wanted.time_range
+        return takewhile(lambda chunk: chunk.start < max(end_ns, start_ns + 1), self._merged())
+
+    def _merged(self) -> Iterator[Chunk]:
+        targets = self.request.targets
+        if len(targets) == 1:
+            return self._reader(targets[0])
+        kinds = {target: self._kind_of(target) for target in targets}
+        if len(set(kinds.values())) > 1:
+            told = ", ".join(f"{target} is of the kind {kind}" for target, kind in kinds.items())
+            raise ConfigError(f"only data types of one kind can be merged: {told}; ask for each")
+        readers = {target: self._reader(target) for target in targets}
+        steps = Synchroniser(readers, who=f"run {self.request.run_id}", from_ns=self._from_ns)
+        return map(self._merge, steps)
+
+    def _merge(self, step: Mapping[str, Chunk]) -> Chunk:
+        first = next(iter(step.values()))
+        return Chunk(
+            start=first.start,
+            end=first.end,
+            data=merge_columns(step, kind=self._kind_of(self.request.targets[0])),
+            run_id=first.run_id,
+            data_type=",".join(step),
         )
 
-    def _made(self, data_type: str) -> Generator[Chunk, None, None]:
-        instance = self._instances[data_type]
-        inputs = {needed: self._streams[needed].reader() for needed in self._needed(data_type)}
-        chunks = computed(instance, inputs)
-        if not self._savers.get(data_type):
-            return chunks
-        target_bytes = int(instance.chunk_target_size_mb * 1e6)
-        keeper = Keeper(
-            self._savers[data_type],
-            target_bytes=target_bytes if instance.rechunk_on_save else None,
-            executor=self.request.executor,
-            in_flight=self._in_flight,
-        )
-        self._keepers.append(keeper)
-        return keeper.keeping(chunks)
+    def _kind_of(self, data_type: str) -> str:
+        found = self._plan.loaded.get(data_type)
+        if found is not None:
+            return found.metadata.data_kind
+        return self._instance_of(data_type).data_kind_for(data_type)
 
-    def _open(self, data_type: str) -> bool:
-        """Open savers if this data type is to be kept; False if it turns out to be stored already.
+    def _dtype(self) -> np.dtype[Any]:
+        dtypes = {
+            target: self._plan.loaded[target].metadata.dtype
+            if target in self._plan.loaded
+            else self._instance_of(target).dtype_for(target)
+            for target in self.request.targets
+        }
+        if len(dtypes) == 1:
+            return next(iter(dtypes.values()))
+        return merged_dtype(dtypes, kind=self._kind_of(self.request.targets[0]))
 
-        Raises:
-            ReadOnlyError: it must be kept, and no place takes it.
-            StorageError: no place can take it now.
-        """
-        is_target = data_type == self.request.target
-        if not self._is_kept(data_type):
-            if is_target and self.request.must_keep:
-                _warn(f"{data_type} is made and not kept: its save_when says so; list it in save=")
-            return True
-        key, opened = self.request.keys[data_type], self._savers.setdefault(data_type, [])
-        again = self.request.again and is_target
-        reasons = open_savers(
-            self.request.places, key, self._instances[data_type], opened, again=again
-        )
-        if opened:
-            return True
-        for reason in reasons:
-            if again or not isinstance(reason, REFUSALS):
-                raise reason
-        if any(isinstance(reason, DataExistsError) for reason in reasons):
-            return False
-        if is_target and self.request.must_keep:
-            raise ReadOnlyError(f"no place of this context takes {data_type}: {key} cannot be kept")
-        if is_target:
-            _warn(f"no place of this context takes {data_type}: {key} is not kept")
-        return True
-
-    def _is_kept(self, data_type: str) -> bool:
-        save_when = self._instances[data_type].save_when
-        if save_when == SaveWhen.TARGET and data_type == self.request.target:
-            return True
-        is_listed = data_type in self.request.save and save_when != SaveWhen.NEVER
-        return save_when == SaveWhen.ALWAYS or is_listed
+    def _instance_of(self, data_type: str) -> Plugin:
+        return self._plan.instances[self.request.data_plugins.that_makes(data_type)]
 
 
-def _warn(message: str) -> None:
-    warnings.warn(message, stacklevel=2)
+def _chunks_of(item: Mapping[str, Chunk] | Done) -> Mapping[str, Chunk]:
+    return item.chunks if isinstance(item, Done) else item
+
+
+def _end_of(item: Chunk | Mapping[str, Chunk] | Done) -> int:
+    return item.end if isinstance(item, Chunk | Done) else next(iter(item.values())).end

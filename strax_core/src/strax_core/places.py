@@ -1,59 +1,35 @@
 """The frontends of a context, asked in order; one bad place does not spoil the others."""
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from strax_core.asking import Found, Question, of_same_type, report
 from strax_core.errors import (
     AccessDenied,
     ConfigError,
-    DataCorrupted,
     DataNotAvailable,
-    NewerFormat,
     ReadOnlyError,
     RunMetadataNotAvailable,
-    StorageError,
-    StorageUnavailable,
 )
-from strax_core.frontend import Location, StorageFrontend
+from strax_core.frontend import StorageFrontend
 from strax_core.keys import DataKey, check_run_id
-from strax_core.loader import Loader
-from strax_core.metadata import Metadata
+from strax_core.location import Location
+from strax_core.matching import STRICT, Match
 from strax_core.runs import select_fields
 from strax_core.suggestions import did_you_mean
 
-_LOG = logging.getLogger("strax_core")
+__all__ = ["Found", "Places", "Survey"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """Where a piece of data was found."""
+class Survey:
+    """Which of many pieces of data each place has."""
 
-    key: DataKey
-    frontend: StorageFrontend
-    location: Location
-    metadata: Metadata
-    problems: tuple[str, ...] = ()
-    """Places that were asked before and could not answer, and why."""
-
-    @property
-    def place(self) -> str:
-        """Name of the frontend, and of the backend where there are several: ``archive/tape``."""
-        if len(self.frontend.backends) == 1:
-            return self.frontend.name
-        return f"{self.frontend.name}/{self.location.backend}"
-
-    def loader(self) -> Loader:
-        """Return what loads it; metadata are not read again."""
-        return self.frontend.loader_at(self.location)
-
-    def report_failure(self, error: BaseException) -> None:
-        """Tell the frontend, and the log, that loading it failed."""
-        self.frontend.report_failure(self.key, self.location, error)
-
-    def __repr__(self) -> str:
-        return f"<Found {self.key} in {self.place}>"
+    locations: Mapping[str, Sequence[Location | None]]
+    """By the name of the place, for each key; None where it is not there, or cannot be read."""
+    problems: Mapping[str, str]
+    """By the name of the place: why it could not answer."""
 
 
 class Places:
@@ -69,70 +45,72 @@ class Places:
     def __iter__(self) -> Iterator[StorageFrontend]:
         return iter(self._frontends)
 
-    def named(self, name: str) -> StorageFrontend:
-        """Return the frontend of this name; `ConfigError` if there is none."""
-        for frontend in self._frontends:
-            if frontend.name == name:
-                return frontend
-        names = [frontend.name for frontend in self._frontends]
-        raise ConfigError(f"this context has no place {name!r} {did_you_mean(name, names)}")
+    def place(self, name: str) -> tuple[StorageFrontend, str | None]:
+        """Return the frontend called ``name``, or the one of ``frontend/backend`` and that backend.
 
-    def find(self, key: DataKey) -> Found:
-        """Return the nearest complete copy.
+        Raises:
+            ConfigError: there is none.
+        """
+        places: dict[str, tuple[StorageFrontend, str | None]] = {
+            f"{frontend.name}/{backend}": (frontend, backend)
+            for frontend in self._frontends
+            for backend in frontend.backends
+        }
+        places |= {frontend.name: (frontend, None) for frontend in self._frontends}
+        if name not in places:
+            told = [
+                place
+                for place, (frontend, backend) in places.items()
+                if backend is None or len(frontend.backends) > 1
+            ]
+            raise ConfigError(f"this context has no place {name!r} {did_you_mean(name, told)}")
+        return places[name]
+
+    def find(self, key: DataKey, match: Match = STRICT) -> Found:
+        """Return the best copy; see `find_all`.
 
         Raises:
             DataNotAvailable: no place has it; the message says what each answered.
             StorageError: no place could answer.
         """
-        return next(self.find_all(key))
+        return next(self.find_all(key, match))
 
-    def has(self, key: DataKey) -> bool:
-        """Say whether there is a complete copy; a place that cannot answer is logged.
+    def has(self, key: DataKey, match: Match = STRICT) -> bool:
+        """Say whether there is a copy that serves; a place that cannot answer is logged.
 
         Raises:
             StorageError: no place could answer.
         """
         try:
-            self.find(key)
+            self.find(key, match)
         except DataNotAvailable:
             return False
         return True
 
-    def find_all(self, key: DataKey) -> Iterator[Found]:
-        """Iterate over all copies, nearest first; a place is asked when its turn comes.
+    def find_all(self, key: DataKey, match: Match = STRICT) -> Iterator[Found]:
+        """Iterate over all copies, best first; a place is asked when its turn comes.
+
+        Complete copies of exactly this key come first, the nearest of them first; then, if `match`
+        is fuzzy, those of other lineages, the newest first; last, if they may serve, those of
+        exactly this key that are still being written.
 
         Raises:
             DataNotAvailable, StorageError: there is none; as `find`.
         """
-        problems: list[str] = []
-        reasons: list[str] = []
-        failure: Exception | None = None
-        n_found = n_answers = 0
+        yield from Question(key=key, match=match, frontends=self._frontends).all()
+
+    def find_several(
+        self, keys: Sequence[DataKey], match: Match = STRICT, *, check: bool = False
+    ) -> Survey:
+        """Ask each place which of these it has; see `StorageFrontend.find_several`."""
+        locations: dict[str, list[Location | None]] = {}
+        problems: dict[str, str] = {}
         for frontend in self._frontends:
-            copies = frontend.find_all(key)
-            while True:
-                try:
-                    location = next(copies)
-                except StopIteration:
-                    break
-                except DataNotAvailable as error:
-                    reasons.append(str(error))
-                    n_answers += frontend.wants(key.data_type)
-                    break
-                except Exception as error:  # noqa: BLE001 - also what a storage plugin left untranslated
-                    problems.append(_report(frontend, error))
-                    # What cannot be used may be made again; what gives no answer may well be there.
-                    n_answers += isinstance(error, DataCorrupted | NewerFormat)
-                    failure = failure or error
-                    break
-                n_found += 1
-                yield _found(key, frontend, location, problems)
-        if n_found:
-            return
-        answers = "; ".join(problems + reasons) or "it has none"
-        if failure is not None and not n_answers:
-            raise _of_same_type(failure, f"no place could say whether it has {key}: {answers}")
-        raise DataNotAvailable(f"{key} is not stored in any place of this context: {answers}")
+            try:
+                locations[frontend.name] = frontend.find_several(keys, match, check=check)
+            except Exception as error:  # noqa: BLE001 - the other places go on
+                problems[frontend.name] = report(frontend, error)
+        return Survey(locations=locations, problems=problems)
 
     def run_metadata(
         self, run_id: str, fields: str | Sequence[str] | None = None
@@ -152,10 +130,10 @@ class Places:
             except RunMetadataNotAvailable:
                 continue
             except Exception as error:  # noqa: BLE001 - another place may have it
-                _report(frontend, error)
+                report(frontend, error)
                 failure = failure or error
         if failure is not None:
-            raise _of_same_type(failure, f"no document about run {run_id} could be read: {failure}")
+            raise of_same_type(failure, f"no document about run {run_id} could be read: {failure}")
         raise RunMetadataNotAvailable(f"no place of this context has a document about run {run_id}")
 
     def run_metadata_or_error(self, run_id: str) -> dict[str, Any]:
@@ -182,7 +160,7 @@ class Places:
             except ReadOnlyError:
                 continue
             except AccessDenied as error:
-                _report(frontend, error)
+                report(frontend, error)
                 continue
             return
         raise ReadOnlyError(f"no place of this context takes a document about run {run_id}")
@@ -198,36 +176,9 @@ class Places:
                 except StopIteration:
                     break
                 except Exception as error:  # noqa: BLE001 - the other places go on
-                    _report(frontend, error)
+                    report(frontend, error)
                     break
                 run_id = str(document.get("name"))
                 if run_id not in seen:
                     seen.add(run_id)
                     yield document
-
-
-def _found(
-    key: DataKey, frontend: StorageFrontend, location: Location, problems: Iterable[str]
-) -> Found:
-    return Found(
-        key=key,
-        frontend=frontend,
-        location=location,
-        metadata=frontend.loader_at(location).metadata
-        if location.metadata is None
-        else location.metadata,
-        problems=tuple(problems),
-    )
-
-
-def _report(frontend: StorageFrontend, error: BaseException) -> str:
-    text = f"{frontend.name} could not answer: {str(error) or type(error).__name__}"
-    _LOG.warning("%s", text)
-    return text
-
-
-def _of_same_type(error: Exception, message: str) -> StorageError:
-    """Return a new error of a kind that callers know, with the old one as its cause."""
-    new = type(error)(message) if isinstance(error, StorageError) else StorageUnavailable(message)
-    new.__cause__ = error
-    return new

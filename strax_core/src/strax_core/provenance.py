@@ -9,8 +9,9 @@ import numpy as np
 
 from strax_core.errors import ConfigError
 from strax_core.keys import Lineage
-from strax_core.option import OMITTED, Option, options_of
-from strax_core.plugin import Plugin, check_data_plugin, dependencies, prepared, provided
+from strax_core.option import OMITTED, Option, options_of, replaced_by_child_options
+from strax_core.plugin import Plugin, dependencies, lineage_name, prepared, provided
+from strax_core.plugin_checks import check_data_plugin
 from strax_core.suggestions import did_you_mean
 
 
@@ -27,10 +28,11 @@ class DataPlugins:
     def __init__(
         self, classes: Iterable[type[Plugin]] = (), config: Mapping[str, Any] | None = None
     ) -> None:
+        self._registered: list[type[Plugin]] = []
         self._classes: dict[str, type[Plugin]] = {}
         for data_plugin in classes:
             check_data_plugin(data_plugin)
-            self._classes[provided(data_plugin)] = data_plugin
+            self._register(data_plugin)
         self._options = {found: options_of(found) for found in self._classes.values()}
         self._config = _own_copy(dict(config or {}))
         self._lineages: dict[str, Lineage] = {}
@@ -41,13 +43,32 @@ class DataPlugins:
         """A copy of the options that were set."""
         return dict(_own_copy(self._config))
 
+    def _register(self, data_plugin: type[Plugin]) -> None:
+        """Enter a class; what made one of its data types makes none any more, as in strax."""
+        taken = provided(data_plugin)
+        replaced = {self._classes[name] for name in taken if name in self._classes} - {data_plugin}
+        self._classes = {
+            name: maker for name, maker in self._classes.items() if maker not in replaced
+        } | dict.fromkeys(taken, data_plugin)
+        self._registered = [
+            earlier
+            for earlier in self._registered
+            if earlier is not data_plugin and not set(provided(earlier)) <= set(taken)
+        ] + [data_plugin]
+
     @property
     def classes(self) -> list[type[Plugin]]:
-        """All data plugins, each after those that it may have replaced."""
-        return list(self._classes.values())
+        """What was registered, in that order, but for what was replaced in full.
+
+        Registering these gives the same data plugins.
+        """
+        return list(self._registered)
 
     def with_registered(self, data_plugins: Iterable[type[Plugin]]) -> "DataPlugins":
-        """Return these and more; one for the same data type replaces the old one, as in strax."""
+        """Return these and more; what made one of their data types is removed, as in strax.
+
+        Its other data types too, so that a class is registered for all it makes, or not at all.
+        """
         return DataPlugins([*self.classes, *data_plugins], self._config)
 
     def with_config(self, config: Mapping[str, Any]) -> "DataPlugins":
@@ -64,18 +85,37 @@ class DataPlugins:
             return self._classes[data_type]
         except (KeyError, TypeError) as error:
             raise ConfigError(
-                f"no registered data plugin makes {data_type!r} "
-                f"{did_you_mean(str(data_type), self._classes)}"
+                f"no registered data plugin makes {data_type!r} {self._hint(data_type)}"
             ) from error
 
-    def closure(self, data_type: str) -> dict[str, type[Plugin]]:
-        """Return the data plugins of all that a data type needs, dependencies first, itself last.
+    def _hint(self, data_type: Any) -> str:
+        for earlier in self._registered:
+            if data_type in provided(earlier):
+                return (
+                    f"any more: {earlier.__name__} did, and was removed as a whole when another "
+                    f"was registered for one of {', '.join(provided(earlier))}"
+                )
+        return did_you_mean(str(data_type), self._classes)
+
+    def entry_of(self, data_type: str) -> str:
+        """Return the name under which a data type's data plugin stands in lineages.
+
+        Raises:
+            ConfigError: none makes it.
+        """
+        return lineage_name(self.that_makes(data_type))
+
+    def closure(self, targets: str | Iterable[str]) -> dict[str, type[Plugin]]:
+        """Return the data plugin of each data type that the targets need, dependencies first.
+
+        Of a class that makes several, only those data types that are needed, or targets.
 
         Raises:
             ConfigError: one is not registered, or they depend on each other in a circle.
         """
         found: dict[str, type[Plugin]] = {}
-        self._collect(data_type, found, ())
+        for target in (targets,) if isinstance(targets, str) else targets:
+            self._collect(target, found, ())
         return found
 
     def _collect(
@@ -98,14 +138,23 @@ class DataPlugins:
     def values(self, data_type: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
         """Return the value of every option of a data plugin: config > run's defaults > default.
 
-        They are copies: a data plugin that changes one changes no key.
+        They are copies: a data plugin that changes one changes no key. In a child plugin an option
+        of a parent has the value of the child's option that stands for it, because the parent's
+        methods read it by its old name.
         """
         data_plugin = self.that_makes(data_type)
         who = f"data plugin {data_plugin.__name__}"
-        return {
-            name: _own_copy(option.value(self._config, defaults, who=who))
-            for name, option in self._options[data_plugin].items()
+        options, replaced = self._options[data_plugin], self._replaced(data_plugin)
+        own = {
+            name: option.value(self._config, defaults, who=who)
+            for name, option in options.items()
+            if name not in replaced or option.child_option
         }
+        return {name: _own_copy(own[replaced.get(name, name)]) for name in options}
+
+    def _replaced(self, data_plugin: type[Plugin]) -> dict[str, str]:
+        options = self._options[data_plugin]
+        return replaced_by_child_options(options) if data_plugin.child_plugin else {}
 
     def lineage(self, data_type: str, defaults: Mapping[str, Any]) -> Lineage:
         """Return class name, version and tracked options of all that takes part in a data type.
@@ -121,29 +170,46 @@ class DataPlugins:
         return self._lineages[data_type]
 
     def _lineage(self, data_type: str, defaults: Mapping[str, Any]) -> Lineage:
-        entries = {}
-        for name, data_plugin in self.closure(data_type).items():
-            options = self._options[data_plugin]
-            tracked = {
-                option: value
-                for option, value in self.values(name, defaults).items()
-                if options[option].track
+        return Lineage(
+            {
+                lineage_name(data_plugin): (
+                    data_plugin.__name__,
+                    data_plugin.__version__,
+                    self._tracked(data_plugin, defaults),
+                )
+                for data_plugin in dict.fromkeys(self.closure(data_type).values())
             }
-            entries[name] = (data_plugin.__name__, data_plugin.__version__, tracked)
-        return Lineage(entries)
+        )
+
+    def _tracked(self, data_plugin: type[Plugin], defaults: Mapping[str, Any]) -> dict[str, Any]:
+        """What stands in the lineage beside the version: options, and a child plugin's parents."""
+        options, replaced = self._options[data_plugin], self._replaced(data_plugin)
+        tracked = {
+            name: value
+            for name, value in self.values(lineage_name(data_plugin), defaults).items()
+            if options[name].track and name not in replaced
+        }
+        if data_plugin.child_plugin:
+            for parent in data_plugin.__bases__:
+                tracked[parent.__name__] = parent.__version__  # type: ignore[attr-defined]
+        return tracked
 
     def instances(
-        self, data_type: str, *, run_id: str, defaults: Mapping[str, Any]
-    ) -> dict[str, Plugin]:
-        """Return data plugins ready to make a data type and all that it depends on."""
-        instances: dict[str, Plugin] = {}
-        for name, data_plugin in self.closure(data_type).items():
-            instances[name] = prepared(
-                data_plugin,
-                run_id=run_id,
-                config=self.values(name, defaults),
-                deps={needed: instances[needed] for needed in dependencies(data_plugin)},
-            )
+        self, data_types: str | Iterable[str], *, run_id: str, defaults: Mapping[str, Any]
+    ) -> dict[type[Plugin], Plugin]:
+        """Return data plugins ready to make these data types and all that they depend on."""
+        instances: dict[type[Plugin], Plugin] = {}
+        for data_type, data_plugin in self.closure(data_types).items():
+            if data_plugin not in instances:
+                instances[data_plugin] = prepared(
+                    data_plugin,
+                    run_id=run_id,
+                    config=self.values(data_type, defaults),
+                    deps={
+                        needed: instances[self.that_makes(needed)]
+                        for needed in dependencies(data_plugin)
+                    },
+                )
         return instances
 
     def _check_config(self) -> None:

@@ -13,10 +13,11 @@ from strax_core.errors import DataExistsError, ReadOnlyError
 from strax_core.keys import DataKey, deterministic_hash
 from strax_core.metadata import dtype_text
 from strax_core.places import Places
-from strax_core.plugin import Plugin
+from strax_core.plugin import Plugin, stated_for
 from strax_core.saver import Saver
 
 DEFAULT_COMPRESSOR = "zstd"
+DEFAULT_FOR_UPSTREAM = "zstd"  # whatever the default is elsewhere
 REFUSALS = (ReadOnlyError, DataExistsError)
 """What a place answers that is well and does not take the data."""
 _LOG = logging.getLogger("strax_core")
@@ -39,7 +40,8 @@ def open_savers(
     reasons: list[Exception] = []
     first_metadata = metadata_before(key, instance)
     for frontend in places:
-        compressor = frontend.compressor or instance.compressor or DEFAULT_COMPRESSOR
+        default = DEFAULT_FOR_UPSTREAM if frontend.for_upstream else DEFAULT_COMPRESSOR
+        compressor = frontend.compressor or instance.compressor_for(key.data_type) or default
         overwrite = "always" if again and frontend.overwrite == "if_broken" else None
         try:
             codec_named(compressor)
@@ -69,11 +71,11 @@ def metadata_before(key: DataKey, instance: Plugin) -> dict[str, Any]:
         "data_id": secrets.token_hex(8),
         "run_id": key.run_id,
         "data_type": key.data_type,
-        "data_kind": instance.data_kind,
-        "dtype": dtype_text(instance.dtype),
+        "data_kind": instance.data_kind_for(key.data_type),
+        "dtype": dtype_text(instance.dtype_for(key.data_type)),
         "lineage": key.lineage.as_json(),
         "lineage_hash": key.lineage_hash,
-        "chunk_target_size_mb": instance.chunk_target_size_mb,
+        "chunk_target_size_mb": stated_for(instance, "chunk_target_size_mb", key.data_type),
         "writer": {
             "host": socket.gethostname(),
             "pid": os.getpid(),

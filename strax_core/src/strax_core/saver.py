@@ -202,12 +202,12 @@ class Saver:
         return metadata
 
     def is_beaten(self) -> bool:
-        """Say whether complete data stand under the final name, so that nothing is missing."""
+        """Say whether good data stand under the final name, so that nothing is missing."""
         try:
             published = self._published()
         except StorageError:
             return False
-        return published is not None and published.is_complete
+        return published is not None and published.is_complete and not published.is_too_old
 
     def abort(self, error: BaseException | None = None) -> None:
         """Discard all; an error leaves a note of why, which is never found as data."""

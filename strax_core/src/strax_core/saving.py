@@ -11,6 +11,7 @@ from strax_core.rechunk import Rechunker
 from strax_core.tasks import end_all
 
 IN_FLIGHT_BYTES = 256 << 20
+BUFFER_BYTES = 512 << 20  # what one request may hold, unless its context says otherwise
 
 
 @dataclass

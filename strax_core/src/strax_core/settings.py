@@ -9,6 +9,7 @@ from typing import Any
 
 from strax_core.errors import ConfigError
 from strax_core.options import Table, build_options
+from strax_core.saving import BUFFER_BYTES
 from strax_core.suggestions import did_you_mean
 
 FILE_NAME = "strax.toml"
@@ -21,8 +22,12 @@ class ContextSettings:
 
     storage: tuple[str, ...] | None = None  # names, paths or URLs; None: not said, () is none
     plugins: tuple[str, ...] = ()  # importable modules with data plugins
+    fuzzy_for: tuple[str, ...] = ()
+    fuzzy_for_options: tuple[str, ...] = ()
+    allow_incomplete: bool = False
     use_per_run_defaults: bool = False
-    buffer_bytes: int | None = None  # None: the context's default
+    forbid_creation_of: tuple[str, ...] = ()
+    buffer_bytes: int = BUFFER_BYTES
     config: Mapping[str, object] = field(default_factory=dict)  # options of the data plugins
 
 

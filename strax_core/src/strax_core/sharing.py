@@ -1,36 +1,40 @@
 """One stream for several readers, holding only what some of them have yet to take."""
 
 from collections import deque
-from collections.abc import Iterator
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
+Part = TypeVar("Part")
 
 
 class SharedStream(Generic[Item]):
     """Runs a source once for a known number of readers, of which each must be asked for.
 
+    Each reader takes a part of every item, so that what only others need is not held for it.
     Not `itertools.tee`: that frees items by blocks of 57, which for chunks are gigabytes.
     """
 
     def __init__(self, source: Iterator[Item], *, n_readers: int) -> None:
         self._source = source
-        self._queues: list[deque[Item]] = [deque() for _ in range(n_readers)]
-        self._n_given = 0
+        self._n_readers = n_readers
+        self._queues: list[tuple[deque[Any], Callable[[Item], Any]]] = []
 
-    def reader(self) -> Iterator[Item]:
-        """Return the next of the readers."""
-        queue = self._queues[self._n_given]
-        self._n_given += 1
-        return self._source if len(self._queues) == 1 else self._read(queue)
+    def reader(self, part_of: Callable[[Item], Part]) -> Iterator[Part]:
+        """Return the next of the readers, which gets `part_of` each item."""
+        if self._n_readers == 1:
+            return map(part_of, self._source)
+        queue: deque[Part] = deque()
+        self._queues.append((queue, part_of))
+        return self._read(queue)
 
-    def _read(self, queue: deque[Item]) -> Iterator[Item]:
+    def _read(self, queue: deque[Part]) -> Iterator[Part]:
         while queue or self._fetch():
             yield queue.popleft()
 
     def _fetch(self) -> bool:
         for item in self._source:
-            for queue in self._queues:
-                queue.append(item)
+            for queue, part_of in self._queues:
+                queue.append(part_of(item))
             return True
         return False

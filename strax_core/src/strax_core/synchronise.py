@@ -19,24 +19,56 @@ class Synchroniser:
     - Rows of zero duration at the very end come in a last step of zero duration.
     - Nothing is read further ahead than that needs.
 
+    Args:
+        inputs: the chunks of each data type.
+        who: whose inputs they are, for messages.
+        from_ns: rows before this time are of no interest. The inputs may then start at different
+            times up to it, as stored chunks do: rows before the latest start are left out.
+
     Raises:
-        ChunkError: the inputs do not start, or do not end, at the same time; or one has no chunks.
+        ChunkError: the inputs do not start, or do not end, at the same time; or one has no chunks;
+            or a row that would be left out reaches beyond `from_ns`.
     """
 
-    def __init__(self, inputs: Mapping[str, Iterator[Chunk]], *, who: str = "") -> None:
+    def __init__(
+        self,
+        inputs: Mapping[str, Iterator[Chunk]],
+        *,
+        who: str = "",
+        from_ns: int | None = None,
+    ) -> None:
         self._inputs = [_Input(name, chunks) for name, chunks in inputs.items()]
         self._who = f"{who}: " if who else ""
+        self._from_ns = from_ns
 
     def __iter__(self) -> Iterator[dict[str, Chunk]]:
         for each in self._inputs:
             if not each.fetch():
                 raise ChunkError(f"{self._who}the input {each.name} has no chunks")
+        if self._from_ns is not None:
+            self._leave_out_before(self._from_ns)
         if len(self._inputs) == 1:
             yield from self._inputs[0].alone()
             return
         if len({each.start for each in self._inputs}) > 1:
             raise ChunkError(f"{self._who}{self._spans()}: they do not start at the same time")
         yield from self._steps()
+
+    def _leave_out_before(self, from_ns: int) -> None:
+        """Let all inputs start at the latest of their starts."""
+        start = max(each.start for each in self._inputs)
+        if start > from_ns:
+            raise ChunkError(f"{self._who}{self._spans()}: they do not all reach back to {from_ns}")
+        for each in [each for each in self._inputs if each.start < start]:
+            latest_end = each.leave_out_before(start)
+            if each.start != start:
+                raise ChunkError(f"{self._who}{self._spans()}: {each.name} ends before {start}")
+            if latest_end > from_ns:
+                raise ChunkError(
+                    f"{self._who}a row of {each.name} that starts before {start} ends at "
+                    f"{latest_end}, so this time range cannot be cut out at {from_ns}: "
+                    "make the data first, or ask for the whole run"
+                )
 
     def _steps(self) -> Iterator[dict[str, Chunk]]:
         n_given = 0
@@ -108,6 +140,21 @@ class _Input:
         self._waiting.append(chunk)
         return True
 
+    def leave_out_before(self, start: int) -> int:
+        """Drop the rows that start before this time; return the latest end of them (0: none)."""
+        latest_end = 0
+        while True:
+            chunk = self._waiting[-1]
+            n_out = bisect_left(chunk.data["time"], start)
+            if n_out:
+                latest_end = max(latest_end, int(endtime_of(chunk.data[:n_out]).max()))
+            if chunk.end >= start:
+                kept = replace(chunk, data=chunk.data[n_out:])
+                self._waiting[-1] = split_before(kept, start)[1]
+            if chunk.end >= start or not self.fetch():
+                return latest_end
+            self._waiting.popleft()
+
     def fetch_some_time(self) -> None:
         """Fetch until there is something to cut, or nothing more comes."""
         while self.end == self.start and self.fetch():
@@ -172,18 +219,39 @@ def merge_columns(chunks: Mapping[str, Chunk], *, kind: str) -> np.ndarray[Any, 
     if len(chunks) == 1:
         return next(iter(chunks.values())).data
     first_name, first = next(iter(chunks.items()))
-    columns: dict[str, tuple[Any, np.ndarray[Any, Any]]] = {}
     for name, chunk in chunks.items():
         if chunk.n != first.n or not np.array_equal(chunk.data["time"], first.data["time"]):
             raise ChunkError(
                 f"{name} and {first_name} are of the kind {kind}, but do not have the same rows"
             )
-        for field in chunk.dtype.names or ():
-            columns[field] = (_description(chunk.dtype, field), chunk.data[field])
-    merged = np.empty(first.n, dtype=[description for description, _ in columns.values()])
-    for field, (_, values) in columns.items():
-        merged[field] = values
+    dtype = merged_dtype({name: chunk.dtype for name, chunk in chunks.items()}, kind=kind)
+    merged = np.empty(first.n, dtype)
+    holders = {field: chunk for chunk in chunks.values() for field in chunk.dtype.names or ()}
+    for field, chunk in holders.items():
+        merged[field] = chunk.data[field]
     return merged
+
+
+def merged_dtype(dtypes: Mapping[str, np.dtype[Any]], *, kind: str) -> np.dtype[Any]:
+    """Return the dtype of what `merge_columns` makes of data types with these dtypes.
+
+    The columns stand in the order of the data types' names, whatever the order they are given in,
+    as in strax. Of a column that several have, it is the last one's.
+
+    Raises:
+        ChunkError: a title of one is the name or title of another column.
+    """
+    if len(dtypes) == 1:
+        return next(iter(dtypes.values()))
+    last = {field: dtype for dtype in dtypes.values() for field in dtype.names or ()}
+    order = dict.fromkeys(field for name in sorted(dtypes) for field in dtypes[name].names or ())
+    try:
+        return np.dtype([_description(last[field], field) for field in order])
+    except ValueError as error:
+        raise ChunkError(
+            f"{', '.join(dtypes)} are of the kind {kind}, but their columns cannot stand side by "
+            f"side: {error}"
+        ) from error
 
 
 def _description(dtype: np.dtype[Any], name: str) -> tuple[Any, np.dtype[Any]]:

@@ -33,6 +33,7 @@ class LocalBackend(StorageBackend):
     """A directory. It is not made here, so one that vanishes is not mistaken for an empty one."""
 
     saver_class = RenamingSaver
+    may_hold_strax_folders = True
 
     def __init__(self, options: LocalOptions) -> None:
         self._root = os.path.abspath(os.path.expanduser(options.path))

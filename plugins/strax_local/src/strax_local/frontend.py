@@ -15,8 +15,6 @@ class LocalFrontend(DirectoryFrontend):
     likely a disk that is not mounted than a wish.
     """
 
-    default_storage_type = 1
-
     def __init__(self, backend: LocalBackend, **options: Any) -> None:
         super().__init__(backend, **options)
         if not self.readonly and not os.path.isdir(backend.place):

@@ -7,6 +7,7 @@ from strax_core.errors import DataCorrupted
 from strax_core.medium import Buffer
 
 LEVEL = 3  # strax's level
+THREADS = 1  # as strax; with 0, more than 8 MB would give other bytes
 
 
 class ZstdCodec(WholeFileCodec):
@@ -16,16 +17,22 @@ class ZstdCodec(WholeFileCodec):
 
     def compress(self, rows: memoryview) -> Buffer:
         """Compress into one frame."""
-        return zstandard.ZstdCompressor(level=LEVEL).compress(rows)
+        return zstandard.ZstdCompressor(level=LEVEL, threads=THREADS).compress(rows)
 
     def decompress_into(self, stored: Buffer, out: memoryview) -> None:
         """Decompress one frame; bytes after it are passed over, as strax does."""
         try:
+            said = zstandard.get_frame_parameters(stored).content_size
+            is_said = said != zstandard.CONTENTSIZE_UNKNOWN
+            if is_said and said != len(out):
+                raise DataCorrupted(f"the zstd frame holds {said} bytes, not {len(out)}")
             with zstandard.ZstdDecompressor().stream_reader(stored) as frame:
                 filled = 0
                 while filled < len(out) and (got := frame.readinto(out[filled:])):
                     filled += got
-                rest = frame.read(1)
+                # A frame that says its size, as ours and strax's do, can hold no more than that;
+                # to read on would be to read what comes after the frame.
+                rest = b"" if is_said else frame.read(1)
         except zstandard.ZstdError as error:
             raise DataCorrupted(f"not a zstd frame: {error}") from error
         if filled < len(out) or rest:

@@ -64,6 +64,7 @@ class FaultyBackend(StorageBackend):
         self._lock = threading.Lock()
         self.calls: list[Call] = []
         self.saver_class = _quick(backend.saver_class, settle_time_s)  # type: ignore[misc]
+        self.default_storage_type = backend.default_storage_type  # type: ignore[misc]
 
     @property
     def place(self) -> str:

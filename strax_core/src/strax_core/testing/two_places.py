@@ -9,8 +9,10 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from strax_core.backend import StorageBackend
-from strax_core.frontend import Location, StorageFrontend
-from strax_core.keys import DataKey, Match
+from strax_core.frontend import StorageFrontend
+from strax_core.keys import DataKey
+from strax_core.location import Location
+from strax_core.matching import Match
 
 
 class TwoPlaceFrontend(StorageFrontend):
@@ -41,7 +43,8 @@ class TwoPlaceFrontend(StorageFrontend):
     def _find(self, key: DataKey, match: Match) -> Sequence[Location]:  # noqa: ARG002 - by name only
         # Where it *may* be, nearest first. Core looks whether it is, and takes the first that is
         # complete and has the right lineage. A frontend on a database would ask it here, and
-        # answer with what it knows; a `backend_key` is any name that the backend understands.
+        # answer with what it knows; a `backend_key` is any name that the backend understands. For
+        # a fuzzy match it would name other data of this run and type too; this one cannot.
         return [Location(backend=name, backend_key=key.name) for name in ("near", "far")]
 
     def _reserve(self, key: DataKey) -> Sequence[Location]:

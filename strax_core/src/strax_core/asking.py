@@ -1,0 +1,160 @@
+"""One question to several frontends: all are asked the same, before any may answer less."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from strax_core.errors import DataNotAvailable, StorageError, StorageUnavailable
+from strax_core.frontend import StorageFrontend
+from strax_core.keys import DataKey
+from strax_core.loader import Loader
+from strax_core.location import Location, State
+from strax_core.matching import Match, differences
+from strax_core.metadata import Metadata
+from strax_core.searching import ANSWERS, Search, metadata_of, newest_first
+
+_LOG = logging.getLogger("strax_core")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """Where a piece of data was found, and whether it is just what was asked for."""
+
+    key: DataKey
+    frontend: StorageFrontend
+    location: Location
+    metadata: Metadata
+    problems: tuple[str, ...] = ()
+    """Places that were asked before and could not answer, and why."""
+
+    @property
+    def place(self) -> str:
+        """Name of the frontend, and of the backend where there are several: ``archive/tape``."""
+        if len(self.frontend.backends) == 1:
+            return self.frontend.name
+        return f"{self.frontend.name}/{self.location.backend}"
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of it is there; if not, it is still being written, or its writer died."""
+        return self.location.state is State.COMPLETE
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it has the lineage wanted, and not only one that serves."""
+        return self.metadata.lineage == self.key.lineage
+
+    @property
+    def differences(self) -> tuple[str, ...]:
+        """In what its lineage differs from the one wanted, one line each."""
+        return differences(self.key.lineage, self.metadata.lineage)
+
+    def loader(self) -> Loader:
+        """Return what loads it, unfinished data as far as they were written when found."""
+        return self.frontend.loader_at(self.location)
+
+    def report_failure(self, error: BaseException) -> None:
+        """Tell the frontend, and the log, that loading it failed."""
+        self.frontend.report_failure(self.key, self.location, error)
+
+    def __repr__(self) -> str:
+        return f"<Found {self.key} in {self.place}>"
+
+
+@dataclass(kw_only=True)
+class Question:
+    """One key, asked of several frontends; who could not answer is noted, and the next asked."""
+
+    key: DataKey
+    match: Match
+    frontends: Iterable[StorageFrontend]
+    _searches: list[tuple[StorageFrontend, Search]] = field(default_factory=list)
+    _problems: list[str] = field(default_factory=list)
+    _reasons: list[str] = field(default_factory=list)
+    _failure: Exception | None = None
+    _n_answers: int = 0
+
+    def all(self) -> Iterator[Found]:
+        """Iterate over all that serves, best first; a frontend is asked when its turn comes.
+
+        Raises:
+            DataNotAvailable: there is none; the message says what each answered.
+            StorageError: no frontend could say whether it has exactly this key.
+        """
+        n_found = 0
+        for step in (self._exact, self._fuzzy, self._unfinished):
+            for found in step():
+                n_found += 1
+                yield found
+            if not n_found and self._failure is not None and not self._n_answers:
+                raise of_same_type(
+                    self._failure,
+                    f"no place could say whether it has {self.key}: {self._answers()}",
+                )
+        if not n_found:
+            raise DataNotAvailable(
+                f"{self.key} is not stored in any place of this context: {self._answers()}"
+            )
+
+    def _exact(self) -> Iterator[Found]:
+        for frontend in self.frontends:
+            try:
+                search = frontend.search(self.key, self.match)
+                self._searches.append((frontend, search))
+                for location in search.exact():
+                    self._n_answers += 1
+                    yield self._found(frontend, location)
+            except DataNotAvailable as error:
+                self._reasons.append(str(error))
+                self._n_answers += frontend.wants(self.key.data_type)
+            except Exception as error:  # noqa: BLE001 - also what a storage plugin left untranslated
+                self._note(frontend, error)
+                self._failure = self._failure or error
+                self._n_answers += isinstance(error, ANSWERS)
+
+    def _fuzzy(self) -> list[Found]:
+        return newest_first(list(self._each(Search.fuzzy)), lambda found: found.metadata)
+
+    def _unfinished(self) -> Iterator[Found]:
+        return self._each(Search.unfinished)
+
+    def _each(self, step: Callable[[Search], list[Location]]) -> Iterator[Found]:
+        for frontend, search in self._searches:
+            try:
+                locations = step(search)
+            except Exception as error:  # noqa: BLE001 - the other places go on
+                self._note(frontend, error)
+                continue
+            for location in locations:
+                yield self._found(frontend, location)
+
+    def _found(self, frontend: StorageFrontend, location: Location) -> Found:
+        return Found(
+            key=self.key,
+            frontend=frontend,
+            location=location,
+            metadata=metadata_of(location),
+            problems=tuple(self._problems),
+        )
+
+    def _note(self, frontend: StorageFrontend, error: Exception) -> None:
+        problem = report(frontend, error)
+        if problem not in self._problems:
+            self._problems.append(problem)
+
+    def _answers(self) -> str:
+        return "; ".join(self._problems + self._reasons) or "it has none"
+
+
+def report(frontend: StorageFrontend, error: BaseException) -> str:
+    """Log that a frontend could not answer, and return that as a text."""
+    text = f"{frontend.name} could not answer: {str(error) or type(error).__name__}"
+    _LOG.warning("%s", text)
+    return text
+
+
+def of_same_type(error: Exception, message: str) -> StorageError:
+    """Return a new error of a kind that callers know, with the old one as its cause."""
+    new = type(error)(message) if isinstance(error, StorageError) else StorageUnavailable(message)
+    new.__cause__ = error
+    return new

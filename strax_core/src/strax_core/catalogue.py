@@ -1,0 +1,352 @@
+"""What is where: the half of a context that finds data and looks after them, and makes none."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from strax_core.cleaning import Leftover, clean
+from strax_core.copying import Target, copy_data
+from strax_core.errors import (
+    ConfigError,
+    DataNotAvailable,
+    ReadOnlyError,
+    StorageError,
+    StorageUnavailable,
+)
+from strax_core.executors import workers
+from strax_core.frontend import StorageFrontend
+from strax_core.keys import DataKey, Lineage, check_run_id
+from strax_core.matching import Match
+from strax_core.metadata import Metadata
+from strax_core.places import Found, Places
+from strax_core.plugin import Plugin
+from strax_core.provenance import DataPlugins
+from strax_core.runs import per_run_defaults, select_fields
+
+if TYPE_CHECKING:  # pandas is not needed by those who ask for no table
+    import pandas as pd
+
+
+class Catalogue:
+    """Data plugins, their options, and the places where data are kept. See `Context`."""
+
+    def __init__(
+        self,
+        places: Places,
+        data_plugins: DataPlugins,
+        *,
+        match: Match,
+        use_per_run_defaults: bool,
+        buffer_bytes: int,
+    ) -> None:
+        self._places = places
+        self._data_plugins = data_plugins
+        self._given_match = match
+        self._use_per_run_defaults = use_per_run_defaults
+        if buffer_bytes < 1:
+            raise ConfigError(f"buffer_bytes is {buffer_bytes!r}; it must be above 0")
+        self._buffer_bytes = buffer_bytes
+        self._lock = Lock()
+
+    @property
+    def storage(self) -> list[StorageFrontend]:
+        """The places, in the order in which they are asked."""
+        return list(self._places)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """A copy of the options that were set."""
+        return self._data_plugins.config
+
+    def register(self, *data_plugins: type[Plugin]) -> None:
+        """Add data plugins; one that makes the same data type is replaced.
+
+        Raises:
+            ConfigError: something is not a data plugin; then none of them is added.
+        """
+        with self._lock:
+            self._data_plugins = self._data_plugins.with_registered(data_plugins)
+
+    def set_config(self, config: Mapping[str, Any]) -> None:
+        """Set options; those not named stay."""
+        with self._lock:
+            self._data_plugins = self._data_plugins.with_config(config)
+
+    # One piece of data
+
+    def lineage(self, run_id: str, data_type: str) -> Lineage:
+        """Return where the rows of a data type come from; see `key_for`."""
+        return self._data_plugins.lineage(data_type, self._defaults(run_id))
+
+    def key_for(self, run_id: str, data_type: str) -> DataKey:
+        """Return the key of a piece of data: run, data type, lineage.
+
+        Raises:
+            ConfigError: nothing makes this data type, an option has no value, a name is refused.
+        """
+        return DataKey(check_run_id(run_id), data_type, self.lineage(run_id, data_type))
+
+    def find(self, run_id: str, data_type: str) -> Found:
+        """Return where a piece of data is stored, nearest first; `differences` if by a loose match.
+
+        Raises:
+            DataNotAvailable: nowhere; the message says what each place answered.
+            StorageError: no place could answer.
+        """
+        return self._places.find(self.key_for(run_id, data_type), self._match)
+
+    def is_stored(self, run_id: str, targets: str | Sequence[str]) -> bool:
+        """Say whether a copy is found that would be loaded; of several data types, of each.
+
+        A place that cannot answer is logged.
+
+        Raises:
+            StorageError: no place could answer.
+        """
+        keys = [self.key_for(run_id, target) for target in texts(targets, "targets")]
+        return all(self._places.has(key, self._match) for key in keys)
+
+    def get_metadata(self, run_id: str, data_type: str) -> Metadata:
+        """Return the metadata of stored data, with strax's field names; errors as `find`."""
+        return self.find(run_id, data_type).metadata
+
+    def explain(self, run_id: str, data_type: str) -> str:
+        """Return a text: where this is stored, or why not, what would be done, what failed before.
+
+        Raises:
+            ConfigError: nothing makes this data type, or a name is refused.
+        """
+        from strax_core.explaining import explained
+
+        keys = {name: self.key_for(run_id, name) for name in self._data_plugins.closure(data_type)}
+        return explained(keys, data_type, self._data_plugins, self._places, self._match)
+
+    def verify(self, run_id: str, data_type: str, *, at: str | None = None) -> list[str]:
+        """Read every copy to its end and check it; return the places, all of which are good.
+
+        Args:
+            run_id: of one run.
+            data_type: of one data type; the key must match exactly.
+            at: a place, as in `copy`; left out: all.
+
+        Raises:
+            DataCorrupted: a copy is damaged; the message says which, and which are good.
+            DataNotAvailable: there is no copy.
+            StorageError: a place could not answer.
+        """
+        key = self.key_for(run_id, data_type)
+        if at is not None:
+            frontend, backend = self._places.place(at)
+            checked = list(frontend.search(key, backend=backend).verify())
+        else:
+            wanting = [each for each in self._places if each.wants(data_type)]
+            checked = [one for each in wanting for one in each.search(key).verify()]
+        good = [place for place, error in checked if error is None]
+        bad = [error for _, error in checked if error is not None]
+        if bad:
+            told = "; ".join(map(str, bad))
+            worst = next((e for e in bad if not isinstance(e, StorageUnavailable)), bad[0])
+            kind = type(worst) if isinstance(worst, StorageError) else StorageUnavailable
+            raise kind(f"{key}: {told}; good copies: {', '.join(good) or 'none'}") from worst
+        if not good:
+            raise DataNotAvailable(f"{key} is not stored in any of the places asked")
+        return good
+
+    def copy(
+        self,
+        run_id: str | Sequence[str],
+        targets: str | Sequence[str],
+        to: str,
+        *,
+        chunk_size_bytes: int | None = None,
+        compressor: str | None = None,
+    ) -> None:
+        """Copy stored data to another place; each piece all or nothing.
+
+        Args:
+            run_id: one run, or several.
+            targets: one data type, or several.
+            to: a place of this context, ``frontend`` or ``frontend/backend``.
+            chunk_size_bytes: about how large the copy's chunks are, uncompressed; left out: as now.
+            compressor: codec of the copy; left out: the place's own, else as now.
+
+        Raises:
+            DataNotAvailable: something is not stored.
+            DataExistsError: it is stored there already.
+            ReadOnlyError: that place does not take it.
+            StorageError: it could not be read, or not written.
+        """
+        frontend, backend = self._places.place(to)
+        target = Target(
+            frontend=frontend,
+            backend=backend,
+            chunk_size_bytes=chunk_size_bytes,
+            compressor=compressor,
+        )
+        match = replace(self._match, allow_incomplete=False)
+        with workers(None, None) as pool:
+            for run in texts(run_id, "run_id"):
+                for data_type in texts(targets, "targets"):
+                    copy_data(
+                        partial(self._places.find_all, self.key_for(run, data_type), match),
+                        target,
+                        executor=pool.threads,
+                        buffer_bytes=self._buffer_bytes,
+                    )
+
+    def remove(self, run_id: str, data_type: str, *, from_: str) -> None:
+        """Remove a piece of data from one place; its key must match exactly.
+
+        Args:
+            run_id: of one run.
+            data_type: of one data type.
+            from_: the place, as in `copy`.
+
+        Raises:
+            ReadOnlyError: nothing may be removed there.
+            DataNotAvailable: it is not there.
+        """
+        frontend, backend = self._places.place(from_)
+        frontend.remove(self.key_for(run_id, data_type), backend=backend)
+
+    # Runs, and many pieces of data
+
+    def run_metadata(
+        self, run_id: str, fields: str | Sequence[str] | None = None
+    ) -> dict[str, Any]:
+        """Return the document about a run, or the named fields of it.
+
+        Raises:
+            RunMetadataNotAvailable: no place has one.
+        """
+        return self._places.run_metadata(run_id, fields)
+
+    def write_run_metadata(self, run_id: str, document: Mapping[str, Any]) -> None:
+        """Keep a document about a run in the first place that takes one.
+
+        Raises:
+            ReadOnlyError: no place does.
+        """
+        self._places.write_run_metadata(run_id, document)
+
+    def scan_runs(self, fields: str | Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        """Iterate over the documents of all runs, each run once: the nearest place's."""
+        for document in self._places.scan_runs():
+            yield select_fields(document, fields)
+
+    def availability(
+        self,
+        run_ids: str | Sequence[str],
+        targets: str | Sequence[str],
+        *,
+        check: bool = False,
+    ) -> "pd.DataFrame":
+        """Return a table: a line a run, a column a data type, in it the names of those who have it.
+
+        Goes by names: a few listings, however many runs. So failed data of strax, which have the
+        name of good data, count as stored; with `check`, all metadata are read, and they do not.
+        A place that could not answer is logged, and stands in ``table.attrs["problems"]``.
+
+        Raises:
+            StorageError: no place could answer.
+        """
+        from strax_core.run_table import availability_table
+
+        runs, data_types = texts(run_ids, "run_ids"), texts(targets, "targets")
+        where, problems = self._holders(runs, data_types, check=check)
+        table = availability_table(runs, data_types, where)
+        table.attrs["problems"] = problems
+        return table
+
+    def select_runs(
+        self,
+        *,
+        available: str | Sequence[str] = (),
+        check: bool = False,
+        **conditions: Any,
+    ) -> "pd.DataFrame":
+        """Return a table of the runs that have documents and fulfil all conditions.
+
+        Args:
+            available: data types that must be stored, somewhere.
+            check: read the metadata of these, see `availability`.
+            conditions: ``run_mode``, ``run_id``, ``include_tags``, ``exclude_tags``,
+                ``pattern_type`` (``fnmatch`` or ``re``), ``ignore_underscore``; as in strax.
+
+        Raises:
+            ConfigError: an unknown condition.
+            StorageError: no place could answer.
+        """
+        from strax_core.run_table import runs_table, select
+
+        table = select(runs_table(self.scan_runs()), **conditions)
+        data_types = texts(available, "available")
+        if not data_types:
+            return table
+        runs = [str(name) for name in table["name"]]
+        where, _ = self._holders(runs, data_types, check=check)
+        kept = [all(where[run, data_type] for data_type in data_types) for run in runs]
+        return table[kept]
+
+    def clean(
+        self, storage: str | StorageFrontend, *, grace_s: float | None = None, dry_run: bool = True
+    ) -> list[Leftover]:
+        """List what writers that died left in a place, and remove it unless `dry_run`.
+
+        Args:
+            storage: a frontend or its name.
+            grace_s: how long a writer must have been silent; left out: the frontend's own time.
+            dry_run: only list.
+        """
+        frontend = self._places.place(storage)[0] if isinstance(storage, str) else storage
+        if frontend.readonly or not any(
+            backend.saver_class for backend in frontend.backends.values()
+        ):
+            raise ReadOnlyError(f"{frontend.name} is read-only, so nothing is cleaned there")
+        grace_s = frontend.grace_time_s if grace_s is None else grace_s
+        return [
+            leftover
+            for backend in frontend.backends.values()
+            if backend.saver_class is not None
+            for leftover in clean(backend, grace_s=grace_s, dry_run=dry_run)
+        ]
+
+    # Inside
+
+    @property
+    def _match(self) -> Match:
+        """How loosely to match; any output of a data plugin stands for its entry in lineages."""
+        given = self._given_match
+        entries = tuple(self._data_plugins.entry_of(name) for name in given.fuzzy_for)
+        return replace(given, fuzzy_for=entries)
+
+    def _defaults(self, run_id: str) -> Mapping[str, Any]:
+        check_run_id(run_id)
+        if not self._use_per_run_defaults:
+            return {}
+        return per_run_defaults({"name": run_id, **self._places.run_metadata_or_error(run_id)})
+
+    def _holders(
+        self, runs: Sequence[str], data_types: Sequence[str], *, check: bool
+    ) -> tuple[dict[tuple[str, str], list[str]], dict[str, str]]:
+        wanted = [(run, data_type) for run in runs for data_type in data_types]
+        keys = [self.key_for(*each) for each in wanted]
+        survey = self._places.find_several(keys, self._match, check=check)
+        holders: dict[tuple[str, str], list[str]] = {each: [] for each in wanted}
+        for name, locations in survey.locations.items():
+            for each, location in zip(wanted, locations, strict=True):
+                if location is not None:
+                    holders[each].append(name)
+        return holders, dict(survey.problems)
+
+
+def texts(names: str | Iterable[str], argument: str) -> tuple[str, ...]:
+    """Return one text, or several, as a tuple; `ConfigError` for anything else."""
+    given: Any = names
+    if isinstance(given, str):
+        return (given,)
+    if not isinstance(given, Iterable):
+        raise ConfigError(f"{argument} is {given!r}; give a text, or several")
+    return tuple(given)

@@ -1,0 +1,213 @@
+"""What a request needs: which data types are stored, which data plugins have to make the others."""
+
+import logging
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from threading import Event
+from typing import Any
+
+from strax_core.errors import ConfigError, DataNotAvailable, RunMetadataNotAvailable
+from strax_core.executors import Workers
+from strax_core.keys import DataKey
+from strax_core.loading import Find
+from strax_core.matching import STRICT, Match
+from strax_core.places import Found, Places
+from strax_core.plugin import Plugin, SaveWhen, dependencies, missing_methods, provided
+from strax_core.provenance import DataPlugins
+from strax_core.reserving import source_hash
+from strax_core.saving import BUFFER_BYTES
+from strax_core.selecting import ALL_ROWS, Wanted
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LOG = logging.getLogger("strax_core")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a user asked for of one run; a context fills it in."""
+
+    run_id: str
+    targets: tuple[str, ...]
+    places: Places
+    data_plugins: DataPlugins
+    workers: Workers
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Of options, for this run."""
+    match: Match = STRICT
+    wanted: Wanted = ALL_ROWS
+    save: Collection[str] = ()
+    forbidden: Collection[str] = ()
+    """Data types that are not to be made; ``*`` stands for all."""
+    buffer_bytes: int = BUFFER_BYTES
+    again: bool = False
+    """Make the targets even if they are stored, and replace what is stored."""
+    must_keep: bool = False
+    """Having nowhere to write is an error, not a warning."""
+    stop: Event | None = None
+    """Set by another thread that needs the answer no more."""
+
+    def key_of(self, data_type: str) -> DataKey:
+        """Return the key of a data type of this run."""
+        lineage = self.data_plugins.lineage(data_type, self.defaults)
+        return DataKey(self.run_id, data_type, lineage)
+
+
+class Plan:
+    """The answer of all places, for the targets and whatever is needed to make them.
+
+    Raises:
+        DataNotAvailable: something is not stored and cannot, or may not, be made.
+        StorageError: no place could answer.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.loaded: dict[str, Found] = {}
+        """By data type, the nearest copy."""
+        self.made: dict[type[Plugin], set[str]] = {}
+        """Data plugins, those needed by others first, each with what is needed of it."""
+        self._copies: dict[str, Iterator[Found]] = {}
+        for target in request.targets:
+            self._find(target)
+        for data_plugin, needed in self.made.items():
+            self._check_can_make(data_plugin, needed)
+        self.instances: Mapping[type[Plugin], Plugin] = (
+            request.data_plugins.instances(
+                request.targets, run_id=request.run_id, defaults=request.defaults
+            )
+            if self.made
+            else {}
+        )
+        self.wanted = self._resolved(request.wanted)
+        """What the user wants, with times in ns since the Unix epoch."""
+        if self.wanted.is_partial:
+            self._check_partial()
+        for data_type, found in self.loaded.items():
+            _warn_of_namesake(found, request.data_plugins.that_makes(data_type))
+
+    def finder(self, data_type: str) -> Find:
+        """Return what finds the copies of a loaded data type; the first time, those known now."""
+        known = [self._copies[data_type]]
+        request = self.request
+
+        def find() -> Iterator[Found]:
+            if known:
+                return known.pop()
+            return request.places.find_all(request.key_of(data_type), request.match)
+
+        return find
+
+    def inexact(self, data_plugin: type[Plugin]) -> str | None:
+        """Say which input of a data plugin is not exactly what its lineage says; None if all are.
+
+        What is made of it must not be kept under that lineage.
+        """
+        for needed in dependencies(data_plugin):
+            found = self.loaded.get(needed)
+            if found is None:
+                reason = self.inexact(self.request.data_plugins.that_makes(needed))
+                if reason is not None:
+                    return reason
+            elif not found.is_complete:
+                return f"{needed} is not complete yet"
+            elif not found.is_exact:
+                return f"{needed} was found by a loose match ({'; '.join(found.differences)})"
+        return None
+
+    def _find(self, data_type: str) -> None:
+        data_plugin = self.request.data_plugins.that_makes(data_type)
+        if data_type in self.loaded or data_type in self.made.get(data_plugin, ()):
+            return
+        is_wanted_anew = self.request.again and data_type in self.request.targets
+        if not is_wanted_anew and self._is_found(data_type):
+            return
+        for needed in dependencies(data_plugin):
+            self._find(needed)
+        self.made.setdefault(data_plugin, set()).add(data_type)
+
+    def _is_found(self, data_type: str) -> bool:
+        request = self.request
+        copies = request.places.find_all(request.key_of(data_type), request.match)
+        try:
+            first = next(copies)
+        except DataNotAvailable as error:
+            _LOG.debug("%s", error)
+            return False
+        self.loaded[data_type] = first
+        self._copies[data_type] = chain([first], copies)
+        return True
+
+    def _check_can_make(self, data_plugin: type[Plugin], needed: set[str]) -> None:
+        for data_type in sorted(needed):
+            not_stored = (
+                f"{self.request.key_of(data_type)} is not stored in any place of this context"
+            )
+            if missing := missing_methods(data_plugin):
+                raise DataNotAvailable(
+                    f"{not_stored}, and data plugin {data_plugin.__name__} cannot make it: "
+                    f"it has no {missing[0]}"
+                )
+            if "*" in self.request.forbidden or data_type in self.request.forbidden:
+                raise DataNotAvailable(
+                    f"{not_stored}, and forbid_creation_of says that it is not to be made here"
+                )
+
+    def _resolved(self, wanted: Wanted) -> Wanted:
+        return wanted if wanted.seconds_range is None else wanted.with_run_start(self._start_ns())
+
+    def _start_ns(self) -> int:
+        """When the run starts: by its document, else by the first chunk of what is stored."""
+        try:
+            start = self.request.places.run_metadata(self.request.run_id, "start").get("start")
+        except RunMetadataNotAvailable:
+            start = None
+        if isinstance(start, datetime):
+            return (start - _EPOCH) // timedelta(microseconds=1) * 1000
+        for found in self.loaded.values():
+            return found.metadata.chunks[0].start
+        raise DataNotAvailable(
+            f"seconds_range counts from the start of run {self.request.run_id}, which is not "
+            "known: it has no document that says so, and nothing of it is stored"
+        )
+
+    def _check_partial(self) -> None:
+        """A part of a run is read, but never made; what is not kept by itself may be derived."""
+        wanted = self.wanted
+        if self.request.save:
+            raise ConfigError("only a part of the run is asked for, so nothing of it can be saved")
+        if wanted.chunk_numbers is not None and (len(self.request.targets) > 1 or self.made):
+            name = ", ".join(self.request.targets)
+            if not self.made:
+                raise ConfigError(f"chunk_numbers goes with one data type, not with {name}")
+            raise DataNotAvailable(
+                f"chunks of {name} of run {self.request.run_id} can be asked for by number only "
+                "if it is stored: make it first"
+            )
+        for data_plugin, needed in self.made.items():
+            for data_type in sorted(needed):
+                kept = self.instances[data_plugin].save_when_for(data_type) > SaveWhen.EXPLICIT
+                if kept or not dependencies(data_plugin):
+                    raise DataNotAvailable(
+                        f"{self.request.key_of(data_type)} is not stored, and only a part of the "
+                        "run is asked for: make it first, or ask for the whole run"
+                    )
+
+
+def _warn_of_namesake(found: Found, data_plugin: type[Plugin]) -> None:
+    """Warn if a class of this name in another module made the data: the key cannot tell."""
+    writer = found.metadata.get("writer")
+    if not isinstance(writer, Mapping):
+        return
+    module, source = writer.get("data_plugin_module"), writer.get("data_plugin_source")
+    if module is None or module == data_plugin.__module__ or source == source_hash(data_plugin):
+        return
+    types = ", ".join(provided(data_plugin))
+    warnings.warn(
+        f"{found.key} in {found.place} was made by {module}.{data_plugin.__name__}, here {types} "
+        f"is made by {data_plugin.__module__}.{data_plugin.__name__}: classes of one name and "
+        "version share a key; if they are not the same, give one another __version__",
+        stacklevel=2,
+    )

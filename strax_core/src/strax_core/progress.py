@@ -1,0 +1,94 @@
+"""A bar on stderr that shows how far a request has come."""
+
+import sys
+import threading
+from collections.abc import Generator, Iterator
+from functools import cache
+from time import perf_counter
+from typing import Any
+
+from strax_core.chunks import Chunk
+
+_NS_PER_S = 1e9
+_BYTES_PER_MB = 1e6
+_WITH_END = (
+    "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total:.1f} s [{elapsed}<{remaining}{postfix}]"
+)
+_WITHOUT_END = "{desc}: {n:.1f} s [{elapsed}{postfix}]"
+
+
+def progress(
+    chunks: Iterator[Chunk],
+    *,
+    show: bool | None,
+    title: str,
+    span_ns: tuple[int, int] | None = None,
+) -> Iterator[Chunk]:
+    """Return the same chunks, showing on stderr how many seconds of data have come.
+
+    Closing the generator that is returned closes the bar, and `chunks` if that is a generator.
+
+    Args:
+        chunks: chunks of one run, in their order.
+        show: `None` shows a bar on a terminal or in a notebook only; `False` never, and gives
+            back `chunks` itself; `True` always.
+        title: what stands before the bar.
+        span_ns: the start and end of what will come, if known; else there is no percentage.
+    """
+    shown = is_watched() if show is None else show
+    return _with_bar(chunks, title, span_ns) if shown else chunks
+
+
+def is_watched() -> bool:
+    """Whether somebody sees what is written to stderr: on a terminal, or in a notebook."""
+    # stderr is None where there is no console.
+    if sys.stderr is not None and sys.stderr.isatty():
+        return True
+    # Whoever runs in a notebook has imported IPython; a kernel tells it from a mere shell.
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "kernel", None) is not None
+
+
+def _with_bar(
+    chunks: Iterator[Chunk], title: str, span_ns: tuple[int, int] | None
+) -> Generator[Chunk, None, None]:
+    start, total = None, None
+    if span_ns is not None and span_ns[0] < span_ns[1]:
+        start, total = span_ns[0], (span_ns[1] - span_ns[0]) / _NS_PER_S
+    bar = _new_bar(title, total)
+    try:
+        asked = perf_counter()
+        for n_chunks, chunk in enumerate(chunks, 1):
+            seconds = max(perf_counter() - asked, 1e-9)
+            start = chunk.start if start is None else start
+            done = max(chunk.end - start, 0) / _NS_PER_S
+            bar.set_postfix_str(
+                f"{n_chunks} chunks, {chunk.nbytes / _BYTES_PER_MB / seconds:.1f} MB/s",
+                refresh=False,
+            )
+            bar.update((done if total is None else min(done, total)) - bar.n)
+            yield chunk
+            asked = perf_counter()
+    finally:
+        bar.close()
+        if isinstance(chunks, Generator):
+            chunks.close()
+
+
+def _new_bar(title: str, total: float | None) -> Any:
+    return _bar_class()(
+        total=total, desc=title, bar_format=_WITHOUT_END if total is None else _WITH_END
+    )
+
+
+@cache
+def _bar_class() -> Any:
+    """One class, so that bars of several threads know of one another."""
+    from tqdm.std import tqdm
+
+    class Bar(tqdm):  # type: ignore[misc] # tqdm has no types
+        monitor_interval = 0  # else tqdm starts a thread that stays
+
+    Bar.set_lock(threading.RLock())  # else tqdm makes a lock for processes, too
+    return Bar

@@ -1,0 +1,48 @@
+"""Several runs in one request: some at a time, the answers in the order of the runs."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
+from typing import TypeVar
+
+from strax_core.tasks import end_all
+
+Answer = TypeVar("Answer")
+RUNS_AT_ONCE = 4
+
+
+def for_each_run(
+    run_ids: Sequence[str], work: Callable[[str, Event], Answer], *, at_once: int
+) -> Iterator[Answer]:
+    """Iterate over the answers for all runs, `at_once` of which are worked on or wait to be taken.
+
+    The first error ends it: what has not begun is cancelled, and what is under way is told to stop
+    and waited for. The error is raised as it is, with a note of its run.
+
+    Args:
+        run_ids: which runs.
+        work: gives the answer for a run; it should give up soon after the event is set.
+        at_once: how many runs.
+    """
+    stop = Event()
+    waiting: deque[tuple[str, Future[Answer]]] = deque()
+    with ThreadPoolExecutor(at_once, thread_name_prefix="strax-run") as drivers:
+        try:
+            for run_id in run_ids:
+                if len(waiting) == at_once:
+                    yield _answer(*waiting.popleft())
+                waiting.append((run_id, drivers.submit(work, run_id, stop)))
+            while waiting:
+                yield _answer(*waiting.popleft())
+        finally:
+            stop.set()
+            end_all(task for _, task in waiting)
+
+
+def _answer(run_id: str, task: Future[Answer]) -> Answer:
+    try:
+        return task.result()
+    except Exception as error:
+        error.add_note(f"in run {run_id}, one of several")
+        raise

@@ -1,0 +1,94 @@
+"""Which of the data types that are made are to be kept, and the savers for them."""
+
+import warnings
+
+from strax_core.errors import ConfigError, DataExistsError, ReadOnlyError
+from strax_core.planning import Plan
+from strax_core.plugin import Plugin, SaveWhen, provided
+from strax_core.reserving import REFUSALS, open_savers
+from strax_core.saver import Saver
+
+Savers = dict[str, list[Saver]]
+
+
+def open_savers_of(plan: Plan, opened: Savers) -> set[str]:
+    """Open savers for all that a plan makes and that is to be kept, the targets first.
+
+    Of a part of a run nothing is kept.
+
+    Args:
+        plan: what is made.
+        opened: the savers are added here by data type, so that none is forgotten if this is
+            interrupted.
+
+    Returns:
+        The data types that turn out to be stored already: someone else was faster.
+
+    Raises:
+        ConfigError: a target must be kept, but is made from what was found by a loose match.
+        ReadOnlyError: a target must be kept, and no place takes it.
+        StorageError: no place can take something now.
+    """
+    if plan.wanted.is_partial:
+        return set()
+    return {
+        data_type
+        for data_plugin in reversed(plan.made)
+        for data_type in provided(data_plugin)
+        if not _open(plan, data_plugin, data_type, opened)
+    }
+
+
+def _open(plan: Plan, data_plugin: type[Plugin], data_type: str, opened: Savers) -> bool:
+    """Open savers if this data type is to be kept; False if it turns out to be stored already."""
+    request = plan.request
+    is_target = data_type in request.targets
+    must_keep = is_target and request.must_keep
+    if not _is_kept(plan, data_plugin, data_type):
+        if must_keep:
+            _warn(f"{data_type} is made and not kept: its save_when says so; list it in save=")
+        return True
+    inexact = plan.inexact(data_plugin)
+    if inexact is None:
+        return _opened_somewhere(plan, data_plugin, data_type, opened)
+    message = f"{request.key_of(data_type)} is not kept, since {inexact}"
+    if must_keep:
+        raise ConfigError(f"{message}; make it in a strict context, or load it with get_array")
+    if is_target:
+        _warn(message)
+    return True
+
+
+def _opened_somewhere(
+    plan: Plan, data_plugin: type[Plugin], data_type: str, opened: Savers
+) -> bool:
+    request = plan.request
+    is_target = data_type in request.targets
+    key, savers = request.key_of(data_type), opened.setdefault(data_type, [])
+    again = request.again and is_target
+    reasons = open_savers(request.places, key, plan.instances[data_plugin], savers, again=again)
+    if savers:
+        return True
+    for reason in reasons:
+        if again or not isinstance(reason, REFUSALS):
+            raise reason
+    if any(isinstance(reason, DataExistsError) for reason in reasons):
+        return False
+    message = f"no place of this context takes {data_type}: {key}"
+    if is_target and request.must_keep:
+        raise ReadOnlyError(f"{message} cannot be kept")
+    if is_target:
+        _warn(f"{message} is not kept")
+    return True
+
+
+def _is_kept(plan: Plan, data_plugin: type[Plugin], data_type: str) -> bool:
+    save_when = plan.instances[data_plugin].save_when_for(data_type)
+    if save_when == SaveWhen.TARGET and data_type in plan.request.targets:
+        return True
+    is_listed = data_type in plan.request.save and save_when != SaveWhen.NEVER
+    return save_when == SaveWhen.ALWAYS or is_listed
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, stacklevel=2)

@@ -1,0 +1,136 @@
+"""Rows as tables: a pandas DataFrame, an array for each column, a column that names the run."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from strax_core.chunks import Rows
+from strax_core.errors import ChunkError, ConfigError
+
+if TYPE_CHECKING:  # pandas is an extra, and slow to import
+    import pandas as pd
+
+Columns = Mapping[str, npt.NDArray[Any]]
+
+RUN_ID = "run_id"
+
+
+def imported_pandas() -> ModuleType:
+    """Return pandas; `ConfigError` if it is not installed."""
+    try:
+        return import_module("pandas")
+    except ImportError as error:
+        raise ConfigError(
+            'tables need pandas, which is not installed here: pip install "strax-core[pandas]"'
+        ) from error
+
+
+def data_frame(rows: Rows | Columns) -> "pd.DataFrame":
+    """Return rows, or what `columns_of` returned, as a DataFrame with the same columns.
+
+    A column that holds several values a row becomes one of Python objects, and a warning is
+    logged, because pandas can do little with it. The frame may use the arrays of `columns_of`
+    without copying them.
+
+    Raises:
+        ConfigError: pandas is not installed.
+    """
+    pd = imported_pandas()
+    columns = rows if isinstance(rows, Mapping) else columns_of([rows])
+    nested = [name for name, column in columns.items() if column.ndim > 1 or column.dtype.names]
+    if nested:
+        logging.getLogger("strax_core").warning(
+            "columns %s hold several values a row: they become objects in the DataFrame, which "
+            "groupby and the like cannot use",
+            ", ".join(nested),
+        )
+    return pd.DataFrame(
+        {
+            name: _as_objects(column) if name in nested else _as_pandas_takes_it(column)
+            for name, column in columns.items()
+        },
+        copy=False,
+    )
+
+
+def columns_of(parts: Iterable[Rows]) -> dict[str, npt.NDArray[Any]]:
+    """Return one contiguous array for each column of these parts, joined; none if no parts.
+
+    A part is not needed any more once the next one is taken. At most one column is held twice.
+
+    Raises:
+        ChunkError: the parts do not have the same columns.
+    """
+    pieces: dict[str, list[npt.NDArray[Any]]] = {}
+    dtype: np.dtype[Any] | None = None
+    for part in parts:
+        if dtype is None:
+            dtype = part.dtype
+            pieces = {name: [] for name in dtype.names or ()}
+        elif part.dtype != dtype:
+            raise ChunkError(f"rows of dtype {part.dtype} do not fit to those before: {dtype}")
+        for name, column in pieces.items():
+            column.append(part[name].copy())
+    return {name: _joined(pieces, name) for name in list(pieces)}
+
+
+def with_run_id(rows: Rows, run_id: str, width: int) -> Rows:
+    """Return a copy of the rows with a first column `run_id`, as for several runs at once.
+
+    Args:
+        rows: rows of one run.
+        run_id: the run.
+        width: the length of the longest run id of all, so that rows of all runs can be joined.
+
+    Raises:
+        ConfigError: there is such a column already, or the run id is longer than `width`.
+    """
+    names = rows.dtype.names or ()
+    if RUN_ID in names:
+        raise ConfigError(
+            f"rows of run {run_id} have a column `{RUN_ID}` already, so none can be added for "
+            "several runs; load one run at a time, or drop that column"
+        )
+    if len(run_id) > width:
+        raise ConfigError(f"run {run_id} is longer than the {width} characters of its column")
+    labelled = np.empty(len(rows), [(RUN_ID, f"<U{width}"), *fields_of(rows.dtype, names)])
+    labelled[RUN_ID] = run_id
+    for name in names:
+        labelled[name] = rows[name]
+    return labelled
+
+
+def fields_of(dtype: np.dtype[Any], names: Iterable[str]) -> list[tuple[Any, Any]]:
+    """Return these fields as numpy's list form of a dtype has them: with titles, without holes."""
+    if dtype.fields is None:
+        raise ConfigError(f"rows of dtype {dtype} have no columns")
+    fields: list[tuple[Any, Any]] = []
+    for name in names:
+        of_type, _, *title = dtype.fields[name]
+        fields.append(((title[0], name) if title else name, of_type))
+    return fields
+
+
+def _joined(pieces: dict[str, list[npt.NDArray[Any]]], name: str) -> npt.NDArray[Any]:
+    column = pieces.pop(name)
+    # Without a dtype, numpy turns numbers to this machine's byte order.
+    return np.concatenate(column, dtype=column[0].dtype) if len(column) > 1 else column[0]
+
+
+def _as_objects(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    objects = np.empty(len(column), dtype=object)
+    for row, value in enumerate(column):
+        objects[row] = value
+    return objects
+
+
+def _as_pandas_takes_it(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if column.dtype.kind == "S":  # pandas has no dtype for bytes
+        return column.astype(object)
+    # pandas holds numbers in the byte order of another machine, but cannot compute with them.
+    return column.astype(column.dtype.newbyteorder("="), copy=False)
