@@ -23,10 +23,19 @@ from small_line import (
     values,
 )
 
-from strax_core import DataCorrupted, MemoryBackend, Option, StorageFrontend
+from strax_core import (
+    DataCorrupted,
+    DataKey,
+    Location,
+    Match,
+    MemoryBackend,
+    Option,
+    StorageFrontend,
+)
 from strax_core.testing.two_places import TwoPlaceFrontend
 from strax_local import LocalBackend, LocalOptions
 
+LOOSE = {"fuzzy_for_options": ("gain",), "allow_incomplete": True}
 ERRORS = [
     TimeoutError("the database is down"),
     NotImplementedError("no fuzzy matching here"),
@@ -58,10 +67,13 @@ class Bad(StorageFrontend):
 
 @pytest.mark.weakness("W22")
 @each_error
-def test_a_frontend_that_raises_anything_spoils_no_other(tmp_path: Path, error: Exception) -> None:
+@pytest.mark.parametrize("options", [{}, LOOSE], ids=["strict", "loose"])
+def test_a_frontend_that_raises_anything_spoils_no_other(
+    tmp_path: Path, error: Exception, options: dict[str, Any]
+) -> None:
     good = context(tmp_path)
     good.write_run_metadata(RUN, {"mode": "test"})
-    ctx = context(Bad(error), tmp_path)
+    ctx = context(Bad(error), tmp_path, **options)
     assert not ctx.is_stored(RUN, "records")
     ctx.make(RUN, "records")
 
@@ -72,6 +84,28 @@ def test_a_frontend_that_raises_anything_spoils_no_other(tmp_path: Path, error: 
     assert values(ctx.get_array(RUN, "records")) == RECORDS
     assert ctx.run_metadata(RUN)["mode"] == "test"
     assert [document["name"] for document in ctx.scan_runs()] == [RUN]
+    assert ctx.availability(RUN, "records")["records"].tolist() == [tmp_path.name]
+
+
+class OnlyStrict(Bad):
+    """Knows no loose matching, and cannot say what is being written."""
+
+    def _find(self, key: DataKey, match: Match) -> list[Location]:  # noqa: ARG002 - it has nothing
+        if match.is_fuzzy or match.allow_incomplete:
+            raise self.error
+        return []
+
+
+@pytest.mark.weakness("W22")
+@each_error
+def test_a_frontend_without_loose_matching_does_not_end_that_of_the_others(
+    tmp_path: Path, error: Exception
+) -> None:
+    context(tmp_path, config={"gain": 3.0}).make(RUN, "peaks")
+    ctx = context(OnlyStrict(error), local(tmp_path, readonly=True), **LOOSE)
+
+    assert ctx.is_stored(RUN, "peaks")
+    assert values(ctx.get_array(RUN, "peaks")) == [3 * x for x in RECORDS]
 
 
 def hurt_chunk(path: Path) -> None:

@@ -88,6 +88,7 @@ def test_runs_of_any_name_are_listed_and_selected(tmp_path: Path) -> None:
     # A superrun that strax stored, and what it leaves of one.
     for folder in ("_super-records-aaaaaaaaaa", "_super-records-aaaaaaaaab_temp", "odd", "a-b"):
         (tmp_path / folder).mkdir()
+    (tmp_path / "_super-metadata.json").write_text('{"name": "_super", "sub_run_spec": {}}')
 
     assert {document["name"] for document in ctx.scan_runs()} == set(names)
     table = ctx.select_runs()
