@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = (
     "docs/context.md",
     "docs/storage.md",
+    "docs/coming-from-strax.md",
     "strax_core/README.md",
     "plugins/strax_local/README.md",
 )
