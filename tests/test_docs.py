@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 import strax_core as sc
+from strax_core.context import GetOptions
 from strax_core.opening import frontend_options
-from strax_core.selecting import LoadOptions
 from strax_core.settings import ContextSettings, load_settings
 from strax_local import LocalOptions
 
@@ -120,7 +120,7 @@ def test_the_page_about_the_context_names_every_option_and_selection() -> None:
     options = set(signature(sc.Context).parameters)
 
     assert {setting.name for setting in fields(ContextSettings)} == options
-    for name in (*options, *LoadOptions.__annotations__):
+    for name in (*options, *GetOptions.__annotations__):
         assert f"`{name}`" in text or f"`{name}=" in text, name
 
 

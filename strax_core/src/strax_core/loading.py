@@ -11,6 +11,7 @@ import numpy as np
 from strax_core.chunk_info import ChunkInfo
 from strax_core.chunks import Chunk
 from strax_core.errors import ConfigError, DataNotAvailable
+from strax_core.loader import Watch
 from strax_core.metadata import Metadata
 from strax_core.places import Found
 
@@ -20,7 +21,7 @@ Find = Callable[[], Iterator[Found]]
 ATTEMPTS = 3  # of a load that finds its data replaced or removed meanwhile
 
 
-def load_rows(find: Find, *, executor: Executor | None) -> Rows:
+def load_rows(find: Find, *, executor: Executor | None, watch: Watch = iter) -> Rows:
     """Return all rows, from the next copy if one cannot be read.
 
     Raises:
@@ -31,7 +32,7 @@ def load_rows(find: Find, *, executor: Executor | None) -> Rows:
         failure: Exception | None = None
         for found in find():
             try:
-                return found.loader().read_all(executor=executor)
+                return found.loader().read_all(executor=executor, watch=watch)
             except Exception as error:  # noqa: BLE001 - another place may serve it
                 found.report_failure(error)
                 failure = failure or error

@@ -46,6 +46,8 @@ class Request:
     """Make the targets even if they are stored, and replace what is stored."""
     must_keep: bool = False
     """Having nowhere to write is an error, not a warning."""
+    progress: bool | None = False
+    """Whether to show how far it is; None: if somebody watches."""
     stop: Event | None = None
     """Set by another thread that needs the answer no more."""
 
@@ -163,6 +165,15 @@ class Plan:
                 raise DataNotAvailable(
                     f"{not_stored}, and forbid_creation_of says that it is not to be made here"
                 )
+
+    @property
+    def span_ns(self) -> tuple[int, int] | None:
+        """From when to when data will come, as far as what is loaded tells."""
+        for found in self.loaded.values():
+            first, last = found.metadata.chunks[0], found.metadata.chunks[-1]
+            start_ns, end_ns = self.wanted.time_range or (first.start, last.end)
+            return max(start_ns, first.start), min(end_ns, last.end)
+        return None
 
     def _resolved(self, wanted: Wanted) -> Wanted:
         return wanted if wanted.seconds_range is None else wanted.with_run_start(self._start_ns())
