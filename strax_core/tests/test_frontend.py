@@ -593,7 +593,10 @@ def test_a_place_is_as_near_as_its_nearest_backend_unless_it_says_otherwise() ->
 
 
 def test_metadata_under_the_name_of_an_older_strax_are_read_and_removed() -> None:
-    backend = MemoryBackend()
+    class Shared(MemoryBackend):
+        may_hold_strax_folders = True
+
+    backend = Shared()
     key = stored_with(backend, 2.0)
     raw = RawMemory(backend)
     path = f"{key.name}/peaks-{key.lineage_hash}-metadata.json"
