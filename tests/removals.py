@@ -242,7 +242,8 @@ REMOVALS = [
         "the error of the file system is passed on",
         CORE + "loader.py",
         "            self._check_still_there()\n            raise DataCorrupted(",
-        "            raise FileNotFoundError(path) from error\n            raise DataCorrupted(",
+        "            raise FileNotFoundError(info.filename) from error\n"
+        "            raise DataCorrupted(",
     ),
     removal(
         "W22",

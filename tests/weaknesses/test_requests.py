@@ -51,7 +51,20 @@ def test_a_chunk_number_of_any_whole_type_selects_its_chunk(
 
 @pytest.mark.weakness("W10")
 @pytest.mark.parametrize(
-    "given", [2.0, np.float64(2), "2", b"2", True, [2, "3"], [], -1, N_CHUNKS, {"records": [2]}]
+    "given",
+    [
+        2.0,
+        np.float64(2),
+        "2",
+        b"2",
+        True,
+        [2, "3"],
+        [],
+        -1,
+        N_CHUNKS,
+        [2, N_CHUNKS],
+        {"records": [2]},
+    ],
 )
 def test_any_other_chunk_number_is_an_error(tmp_path: Path, given: Any) -> None:
     context(tmp_path).make(RUN, "records")
