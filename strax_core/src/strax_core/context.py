@@ -20,12 +20,11 @@ from strax_core.pipeline import Pipeline
 from strax_core.places import Places
 from strax_core.planning import Request
 from strax_core.plugin import Plugin, SaveWhen, stated_for
-from strax_core.progress import progress as with_progress
 from strax_core.provenance import DataPlugins, data_plugins_in
 from strax_core.saving import BUFFER_BYTES
 from strax_core.selecting import LoadOptions, Wanted, wanted
 from strax_core.several import RUNS_AT_ONCE, for_each_run
-from strax_core.tables import columns_of, data_frame, with_run_id
+from strax_core.tables import columns_of, data_frame, imported_pandas, with_run_id
 
 if TYPE_CHECKING:  # pandas is not needed by those who ask for no table
     import pandas as pd
@@ -218,14 +217,13 @@ class Context(Catalogue):
             DataCorrupted: what is stored does not fit; names run, data type, place and chunk.
             StorageError: a place failed and no other could help.
         """
-        asked = self._asked(targets, save, options)
+        asked = self._asked(targets, save, options, progress=progress)
         runs = self._checked_runs(run_id, asked)  # bad names raise here, not at the first chunk
 
         def chunks() -> Generator[Chunk, None, None]:
             with workers(executor, max_workers) as pool:
                 for run in runs:
-                    request = self._request(run, asked, pool)
-                    yield from with_progress(Pipeline(request).chunks(), show=progress, title=run)
+                    yield from Pipeline(self._request(run, asked, pool)).chunks()
 
         return chunks()
 
@@ -237,6 +235,7 @@ class Context(Catalogue):
         save: Names = (),
         executor: Executor | None = None,
         max_workers: int | None = None,
+        progress: bool | None = None,
         **options: Unpack[LoadOptions],
     ) -> Rows:
         """Return all rows of data types as one array; arguments and errors as `get_iter`.
@@ -244,7 +243,7 @@ class Context(Catalogue):
         Of several runs, some are loaded or made at once, and a column ``run_id`` comes first; they
         stand in the order in which the runs were given.
         """
-        asked = self._asked(targets, save, options)
+        asked = self._asked(targets, save, options, progress=progress)
         runs = self._checked_runs(run_id, asked)
 
         def rows_of(request: Request) -> Rows:
@@ -262,6 +261,7 @@ class Context(Catalogue):
         Raises:
             ConfigError: pandas is not installed.
         """
+        imported_pandas()  # or an error, before any work
         return data_frame(self.get_array(run_id, targets, **arguments))
 
     def get_columns(self, run_id: RunIds, targets: Names, **arguments: Any) -> dict[str, Rows]:
@@ -270,12 +270,20 @@ class Context(Catalogue):
 
     # Inside
 
-    def _asked(self, targets: Names, save: Names, options: Mapping[str, Any]) -> "_Asked":
+    def _asked(
+        self,
+        targets: Names,
+        save: Names,
+        options: Mapping[str, Any],
+        *,
+        progress: bool | None = None,
+    ) -> "_Asked":
         data_plugins = self._data_plugins  # once: another thread may register more
         asked = _Asked(
             targets=texts(targets, "targets"),
             save=texts(save, "save"),
             wanted=wanted(options),
+            progress=options.get("progress_bar") if progress is None else progress,
             data_plugins=data_plugins,
         )
         if not asked.targets or len(set(asked.targets)) < len(asked.targets):
@@ -307,6 +315,7 @@ class Context(Catalogue):
             defaults=self._defaults(run_id),
             match=self._match,
             wanted=asked.wanted,
+            progress=asked.progress,
             save=asked.save,
             forbidden=self._forbidden,
             **{"buffer_bytes": self._buffer_bytes, **options},
@@ -340,6 +349,7 @@ class _Asked:
     targets: tuple[str, ...]
     save: tuple[str, ...]
     wanted: Wanted
+    progress: bool | None
     data_plugins: DataPlugins
 
 
