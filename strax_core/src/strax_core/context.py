@@ -24,7 +24,7 @@ from strax_core.provenance import DataPlugins, data_plugins_in
 from strax_core.saving import BUFFER_BYTES
 from strax_core.selecting import LoadOptions, Wanted, wanted
 from strax_core.several import RUNS_AT_ONCE, for_each_run
-from strax_core.tables import columns_of, data_frame, with_run_id
+from strax_core.tables import columns_of, data_frame, imported_pandas, with_run_id
 
 if TYPE_CHECKING:  # pandas is not needed by those who ask for no table
     import pandas as pd
@@ -240,8 +240,7 @@ class Context(Catalogue):
         def chunks() -> Generator[Chunk, None, None]:
             with workers(executor, max_workers) as pool:
                 for run in runs:
-                    request = self._request(run, asked, pool)
-                    yield from Pipeline(request).chunks()
+                    yield from Pipeline(self._request(run, asked, pool)).chunks()
 
         return chunks()
 
@@ -278,6 +277,7 @@ class Context(Catalogue):
         Raises:
             ConfigError: pandas is not installed.
         """
+        imported_pandas()  # or an error, before any work
         return data_frame(self.get_array(run_id, targets, **arguments))
 
     def get_columns(self, run_id: RunIds, targets: Names, **arguments: Any) -> dict[str, Rows]:

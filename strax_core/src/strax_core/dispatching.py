@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future, wait
 from itertools import count
 
 from strax_core.computing import comes, who
@@ -82,6 +82,7 @@ class Dispatcher:
             raise _died(error) from error
 
     def _next_done(self, end: int | None) -> Done:
+        wait([self._under_way[0]])  # if that is interrupted, `end` still knows of it
         try:
             done = self._under_way.popleft().result()
         except BrokenExecutor as error:

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
@@ -80,11 +80,13 @@ class Loader:
             for info in infos:
                 while waiting and ahead_bytes + info.nbytes > read_ahead_bytes:
                     ahead_bytes -= waiting[0][1]
+                    wait([waiting[0][0]])  # before it is off the list: this may be interrupted
                     # Not by way of a variable, which would keep the rows until the next are read.
                     yield waiting.popleft()[0].result()
                 waiting.append((executor.submit(self.read_chunk, info), info.nbytes))
                 ahead_bytes += info.nbytes
             while waiting:
+                wait([waiting[0][0]])
                 yield waiting.popleft()[0].result()
         finally:
             end_all(task for task, _ in waiting)

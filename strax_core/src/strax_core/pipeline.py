@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
-from itertools import chain, takewhile
-from typing import Any
+from itertools import chain
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -26,9 +26,10 @@ from strax_core.saver import Saver
 from strax_core.saving import Budget, InFlight
 from strax_core.sharing import SharedStream
 from strax_core.storing import open_savers_of
-from strax_core.synchronise import Synchroniser, merge_columns, merged_dtype
+from strax_core.synchronise import Synchroniser, merge_columns
 
 ATTEMPTS = 3  # to plan, while others store what was to be made
+Item = TypeVar("Item")
 Rows = np.ndarray[Any, np.dtype[Any]]
 # A data type that is loaded, a data plugin at work here, or a line of them elsewhere.
 StreamKey = str | type[Plugin] | Line
@@ -68,7 +69,7 @@ class Pipeline:
         for attempt in range(ATTEMPTS):
             with self._running():
                 if not (self._is_loaded_alone and self._plan.wanted.is_all):
-                    return joined(self._selected(), self._plan.wanted.dtype_of(self._dtype()))
+                    return joined(self._selected(), self._plan.rows_dtype())
                 find = self._plan.finder(self.request.targets[0])
                 try:
                     return load_rows(
@@ -105,7 +106,7 @@ class Pipeline:
     def _running(self, *, wants_rows: bool = True) -> Iterator[None]:
         with ExitStack() as sources:
             try:
-                self._plan = self._settled_plan()
+                self._plan = self._settled_plan(wants_rows=wants_rows)
                 self._lines = lines_of(self._plan, self._savers)
                 n_readers = self._n_readers()
                 self._export(wants_rows=wants_rows)
@@ -115,17 +116,21 @@ class Pipeline:
                     if n_readers[key]:
                         source = self._source(key)
                         sources.callback(source.close)
-                        self._streams[key] = SharedStream(source, n_readers=n_readers[key])
+                        self._streams[key] = SharedStream(
+                            map(self._still_wanted, source), n_readers=n_readers[key]
+                        )
                 yield
             except BaseException as error:
                 # Before the sources are closed, or savers would hear of that instead of the error.
                 self._abort(error)
                 raise
 
-    def _settled_plan(self) -> Plan:
+    def _settled_plan(self, *, wants_rows: bool) -> Plan:
         """Plan and open savers; plan again if others stored a target since it was looked for."""
         for attempt in range(ATTEMPTS):
             plan = Plan(self.request)
+            if wants_rows:
+                plan.rows_dtype()  # raises now what would else be found out after much work
             stored_since = open_savers_of(plan, self._savers)
             if attempt + 1 == ATTEMPTS or stored_since.isdisjoint(self.request.targets):
                 break
@@ -254,16 +259,16 @@ class Pipeline:
         """Pass steps through while they are kept; only their end commits."""
         with closing(steps):
             for step in steps:
-                self._check_still_wanted()
                 for data_type, keeper in keepers.items():
                     keeper.receive(step[data_type])
                 yield step
         for keeper in keepers.values():
             keeper.finish()
 
-    def _check_still_wanted(self) -> None:
+    def _still_wanted(self, item: Item) -> Item:
         if self.request.stop is not None and self.request.stop.is_set():
             raise StorageError(f"run {self.request.run_id} is given up, for another one failed")
+        return item
 
     # What the user gets
 
@@ -273,11 +278,18 @@ class Pipeline:
 
     @property
     def _from_ns(self) -> int | None:
-        return None if self._plan.wanted.time_range is None else self._plan.wanted.time_range[0]
+        """Before when rows are of no interest: the start of the time range, or of the data."""
+        if self._plan.wanted.time_range is None:
+            return None
+        starts = [found.metadata.chunks[0].start for found in self._plan.loaded.values()]
+        return max(self._plan.wanted.time_range[0], min(starts))
 
     def _selected(self) -> Iterator[Chunk]:
         wanted = self._plan.wanted
-        chunks = self._watched(self._within_time())
+        chunks = self._merged()
+        if wanted.time_range is not None and not self._is_loaded_alone:
+            chunks = wanted.chunks_within(chunks)
+        chunks = self._watched(chunks)
         return chunks if wanted.is_all else map(wanted.chunk_of, chunks)
 
     def _watched(self, chunks: Iterator[Some]) -> Iterator[Some]:
@@ -285,20 +297,10 @@ class Pipeline:
         span_ns = self._plan.span_ns
         return progress(chunks, show=self.request.progress, title=title, span_ns=span_ns)
 
-    def _within_time(self) -> Iterator[Chunk]:
-        if self._is_loaded_alone or self._plan.wanted.time_range is None:
-            return self._merged()
-        start_ns, end_ns = self._plan.wanted.time_range
-        return takewhile(lambda chunk: chunk.start < max(end_ns, start_ns + 1), self._merged())
-
     def _merged(self) -> Iterator[Chunk]:
         targets = self.request.targets
         if len(targets) == 1:
             return self._reader(targets[0])
-        kinds = {target: self._kind_of(target) for target in targets}
-        if len(set(kinds.values())) > 1:
-            told = ", ".join(f"{target} is of the kind {kind}" for target, kind in kinds.items())
-            raise ConfigError(f"only data types of one kind can be merged: {told}; ask for each")
         readers = {target: self._reader(target) for target in targets}
         steps = Synchroniser(readers, who=f"run {self.request.run_id}", from_ns=self._from_ns)
         return map(self._merge, steps)
@@ -308,30 +310,10 @@ class Pipeline:
         return Chunk(
             start=first.start,
             end=first.end,
-            data=merge_columns(step, kind=self._kind_of(self.request.targets[0])),
+            data=merge_columns(step, kind=self._plan.kind_of(self.request.targets[0])),
             run_id=first.run_id,
             data_type=",".join(step),
         )
-
-    def _kind_of(self, data_type: str) -> str:
-        found = self._plan.loaded.get(data_type)
-        if found is not None:
-            return found.metadata.data_kind
-        return self._instance_of(data_type).data_kind_for(data_type)
-
-    def _dtype(self) -> np.dtype[Any]:
-        dtypes = {
-            target: self._plan.loaded[target].metadata.dtype
-            if target in self._plan.loaded
-            else self._instance_of(target).dtype_for(target)
-            for target in self.request.targets
-        }
-        if len(dtypes) == 1:
-            return next(iter(dtypes.values()))
-        return merged_dtype(dtypes, kind=self._kind_of(self.request.targets[0]))
-
-    def _instance_of(self, data_type: str) -> Plugin:
-        return self._plan.instances[self.request.data_plugins.that_makes(data_type)]
 
 
 def _chunks_of(item: Mapping[str, Chunk] | Done) -> Mapping[str, Chunk]:

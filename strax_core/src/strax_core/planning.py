@@ -9,6 +9,8 @@ from itertools import chain
 from threading import Event
 from typing import Any
 
+import numpy as np
+
 from strax_core.errors import ConfigError, DataNotAvailable, RunMetadataNotAvailable
 from strax_core.executors import Workers
 from strax_core.keys import DataKey
@@ -20,6 +22,7 @@ from strax_core.provenance import DataPlugins
 from strax_core.reserving import source_hash
 from strax_core.saving import BUFFER_BYTES
 from strax_core.selecting import ALL_ROWS, Wanted
+from strax_core.synchronise import merged_dtype
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LOG = logging.getLogger("strax_core")
@@ -111,6 +114,28 @@ class Plan:
 
         return find
 
+    def kind_of(self, data_type: str) -> str:
+        """Return the kind of a data type that is loaded or made."""
+        found = self.loaded.get(data_type)
+        if found is not None:
+            return found.metadata.data_kind
+        return self._instance_of(data_type).data_kind_for(data_type)
+
+    def rows_dtype(self) -> np.dtype[Any]:
+        """Return the dtype of the targets side by side, with the columns that are wanted.
+
+        Raises:
+            ConfigError: the targets are of different kinds, or a column does not exist.
+            ChunkError: their columns cannot stand side by side.
+        """
+        targets = self.request.targets
+        kinds = {target: self.kind_of(target) for target in targets}
+        if len(set(kinds.values())) > 1:
+            told = ", ".join(f"{target} is of the kind {kind}" for target, kind in kinds.items())
+            raise ConfigError(f"only data types of one kind can be merged: {told}; ask for each")
+        dtypes = {target: self._dtype_of(target) for target in targets}
+        return self.wanted.dtype_of(merged_dtype(dtypes, kind=kinds[targets[0]]))
+
     def inexact(self, data_plugin: type[Plugin]) -> str | None:
         """Say which input of a data plugin is not exactly what its lineage says; None if all are.
 
@@ -127,6 +152,15 @@ class Plan:
             elif not found.is_exact:
                 return f"{needed} was found by a loose match ({'; '.join(found.differences)})"
         return None
+
+    def _dtype_of(self, data_type: str) -> np.dtype[Any]:
+        found = self.loaded.get(data_type)
+        if found is not None:
+            return found.metadata.dtype
+        return self._instance_of(data_type).dtype_for(data_type)
+
+    def _instance_of(self, data_type: str) -> Plugin:
+        return self.instances[self.request.data_plugins.that_makes(data_type)]
 
     def _find(self, data_type: str) -> None:
         data_plugin = self.request.data_plugins.that_makes(data_type)
@@ -168,11 +202,14 @@ class Plan:
 
     @property
     def span_ns(self) -> tuple[int, int] | None:
-        """From when to when data will come, as far as what is loaded tells."""
+        """From when to when the rows will come, as far as it is known."""
+        if self.wanted.chunk_numbers is not None:
+            return None
         for found in self.loaded.values():
-            first, last = found.metadata.chunks[0], found.metadata.chunks[-1]
-            start_ns, end_ns = self.wanted.time_range or (first.start, last.end)
-            return max(start_ns, first.start), min(end_ns, last.end)
+            if found.is_complete:
+                first, last = found.metadata.chunks[0], found.metadata.chunks[-1]
+                start_ns, end_ns = self.wanted.time_range or (first.start, last.end)
+                return max(start_ns, first.start), min(end_ns, last.end)
         return None
 
     def _resolved(self, wanted: Wanted) -> Wanted:
@@ -185,6 +222,7 @@ class Plan:
         except RunMetadataNotAvailable:
             start = None
         if isinstance(start, datetime):
+            start = start if start.tzinfo else start.replace(tzinfo=UTC)  # as strax means it
             return (start - _EPOCH) // timedelta(microseconds=1) * 1000
         for found in self.loaded.values():
             return found.metadata.chunks[0].start

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,7 @@ class InFlight:
         end_all(tasks)
 
     def _wait_for_one(self) -> None:
+        wait([self._tasks[0][0]])  # if that is interrupted, `cancel` still knows of it
         task, size_bytes = self._tasks.popleft()
         self.budget.held_bytes -= size_bytes
         task.result()

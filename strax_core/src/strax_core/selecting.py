@@ -1,15 +1,16 @@
 """Which rows and columns a user wants: times, chunks, conditions, columns."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
+from itertools import takewhile
 from typing import Any, TypedDict, TypeVar
 
 import numpy as np
 
 from strax_core.chunk_info import ChunkInfo
-from strax_core.chunks import Chunk, Rows, endtime_of
+from strax_core.chunks import TIME_MAX_NS, Chunk, Rows, endtime_of
 from strax_core.conditions import Condition, Mask, check_columns, checked_conditions, mask_of
 from strax_core.errors import ChunkError, ConfigError
 from strax_core.suggestions import did_you_mean
@@ -54,6 +55,8 @@ class LoadOptions(TypedDict, total=False):
     """Upstream's name of `columns`."""
     chunk_number: int | Iterable[int] | None
     """Upstream's name of `chunk_numbers`."""
+    progress_bar: bool | None
+    """Upstream's name of `progress`; selects nothing."""
 
 
 def wanted(options: Mapping[str, Any]) -> "Wanted":
@@ -156,6 +159,21 @@ class Wanted:
             if (numbers is None or info.chunk_i in numbers)
             and (span is None or self._may_hold_rows_of(info, *span))
         ]
+
+    def chunks_within(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+        """Iterate over those chunks that may hold wanted rows; none beyond is asked for.
+
+        Args:
+            chunks: of what is not stored, in order of time. (Of stored data, see `chunks_of`.)
+        """
+        start, end = self._span() or (0, TIME_MAX_NS)
+        last_start = max(end - 1, start)
+        if self.time_selection == FULLY_CONTAINED:
+            last_start = end  # there may be a row of zero duration at the very end
+        chunks = takewhile(lambda chunk: chunk.start <= last_start, chunks)
+        if self.time_selection != SKIP:
+            return chunks
+        return filter(lambda chunk: max(chunk.end, chunk.start + 1) > start, chunks)
 
     def dtype_of(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
         """Return the dtype that selected rows have: packed if columns are selected, else the same.

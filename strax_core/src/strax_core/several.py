@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from threading import Event
 from typing import TypeVar
 
@@ -17,8 +17,8 @@ def for_each_run(
 ) -> Iterator[Answer]:
     """Iterate over the answers for all runs, `at_once` of which are worked on or wait to be taken.
 
-    The first error ends it: what has not begun is cancelled, and what is under way is told to stop
-    and waited for. The error is raised as it is, with a note of its run.
+    The first error ends it, whichever run comes first: what has not begun is cancelled, and what is
+    under way is told to stop and waited for. The error is raised as it is, with a note of its run.
 
     Args:
         run_ids: which runs.
@@ -31,18 +31,24 @@ def for_each_run(
         try:
             for run_id in run_ids:
                 if len(waiting) == at_once:
-                    yield _answer(*waiting.popleft())
+                    yield _next_answer(waiting)
                 waiting.append((run_id, drivers.submit(work, run_id, stop)))
             while waiting:
-                yield _answer(*waiting.popleft())
+                yield _next_answer(waiting)
         finally:
             stop.set()
             end_all(task for _, task in waiting)
 
 
-def _answer(run_id: str, task: Future[Answer]) -> Answer:
-    try:
-        return task.result()
-    except Exception as error:
-        error.add_note(f"in run {run_id}, one of several")
-        raise
+def _next_answer(waiting: deque[tuple[str, Future[Answer]]]) -> Answer:
+    while True:
+        done = [each for each in waiting if each[1].done()]
+        for run_id, task in done:
+            error = task.exception()
+            if error is not None:
+                error.add_note(f"in run {run_id}, one of several")
+                raise error
+        if waiting[0] in done:
+            return waiting.popleft()[1].result()
+        under_way = [task for run_id, task in waiting if (run_id, task) not in done]
+        wait(under_way, return_when=FIRST_COMPLETED)

@@ -42,6 +42,8 @@ def open_savers_of(plan: Plan, opened: Savers) -> set[str]:
 def _open(plan: Plan, data_plugin: type[Plugin], data_type: str, opened: Savers) -> bool:
     """Open savers if this data type is to be kept; False if it turns out to be stored already."""
     request = plan.request
+    if data_type in plan.loaded:
+        return True  # another output of the same data plugin is to be made
     is_target = data_type in request.targets
     must_keep = is_target and request.must_keep
     if not _is_kept(plan, data_plugin, data_type):
