@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
-from itertools import takewhile
 from typing import Any, TypedDict, TypeVar
 
 import numpy as np
@@ -170,10 +169,13 @@ class Wanted:
         last_start = max(end - 1, start)
         if self.time_selection == FULLY_CONTAINED:
             last_start = end  # there may be a row of zero duration at the very end
-        chunks = takewhile(lambda chunk: chunk.start <= last_start, chunks)
-        if self.time_selection != SKIP:
-            return chunks
-        return filter(lambda chunk: max(chunk.end, chunk.start + 1) > start, chunks)
+        for chunk in chunks:
+            is_last = chunk.end > last_start
+            if self.time_selection != SKIP or max(chunk.end, chunk.start + 1) > start:
+                yield chunk
+            del chunk  # or it would be held while the next one is made
+            if is_last:
+                return
 
     def dtype_of(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
         """Return the dtype that selected rows have: packed if columns are selected, else the same.
