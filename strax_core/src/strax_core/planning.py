@@ -89,14 +89,25 @@ class Plan:
             _warn_of_namesake(found, request.data_plugins.that_makes(data_type))
 
     def finder(self, data_type: str) -> Find:
-        """Return what finds the copies of a loaded data type; the first time, those known now."""
+        """Return what finds the copies of a loaded data type; the first time, those known now.
+
+        What is kept was planned from the first copy. If that is exact, no loose match stands for
+        it; and what is unfinished never stands for what is complete.
+        """
         known = [self._copies[data_type]]
-        request = self.request
+        request, first = self.request, self.loaded[data_type]
+
+        def serves(found: Found) -> bool:
+            is_exact_enough = found.is_exact or not first.is_exact or not self.made
+            return is_exact_enough and (found.is_complete or not first.is_complete)
 
         def find() -> Iterator[Found]:
-            if known:
-                return known.pop()
-            return request.places.find_all(request.key_of(data_type), request.match)
+            copies = (
+                known.pop()
+                if known
+                else request.places.find_all(request.key_of(data_type), request.match)
+            )
+            return filter(serves, copies)
 
         return find
 
