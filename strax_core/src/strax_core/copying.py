@@ -101,15 +101,19 @@ def _copies_of(first: Found, find: Find) -> Find:
     known = [first]
 
     def copies() -> Iterator[Found]:
-        passed = [known.pop().metadata.place] if known else []
+        passed = [_where(known.pop())] if known else []
         if passed:
             yield first
         for each in find():
-            is_new = each.metadata.place not in passed
+            is_new = _where(each) not in passed
             if is_new and is_same_making(first.metadata, each.metadata, cut_alike=False):
                 yield each
 
     return copies
+
+
+def _where(found: Found) -> tuple[str, str]:
+    return found.place, found.location.backend_key
 
 
 def _save(

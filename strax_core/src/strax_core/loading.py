@@ -36,7 +36,7 @@ def load_rows(find: Find, *, executor: Executor | None) -> Rows:
                 return found.loader().read_all(executor=executor)
             except Exception as error:  # noqa: BLE001 - another place may serve it
                 found.report_failure(error)
-                failed_now.append(error)
+                failed_now.append(_typed(error, found))
         failures = failed_now or failures
         if not _has_changed(failed_now):
             break
@@ -100,7 +100,7 @@ def load_chunks(find: Find, reading: Reading) -> Generator[Chunk, None, None]:
                         return
                     except Exception as error:  # noqa: BLE001 - another place may serve it
                         found.report_failure(error)
-                        failed_now.append(error)
+                        failed_now.append(_typed(error, found))
                         break
                     done.begun, done.end_ns = found.metadata, chunk[0].end
                     yield chunk.pop()  # not by way of a variable, which would keep the rows
@@ -143,6 +143,13 @@ def is_same_making(begun: Metadata, other: Metadata, *, cut_alike: bool) -> bool
 
 def _borders(metadata: Metadata) -> list[tuple[int, int, int]]:
     return [(info.start, info.end, info.n) for info in metadata.chunks]
+
+
+def _typed(error: Exception, found: Found) -> Exception:
+    """Return an error of a kind that callers know; what a storage plugin left untranslated."""
+    if isinstance(error, StorageError | MemoryError):
+        return error
+    return of_same_type(error, f"{found.key} could not be read from {found.place}: {error!r}")
 
 
 def _has_changed(failures: Iterable[Exception]) -> bool:
