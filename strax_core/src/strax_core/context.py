@@ -91,9 +91,9 @@ class Context(Catalogue):
             DataPlugins(_listed(plugins), config),
             match=Match(fuzzy_for, fuzzy_for_options, allow_incomplete),
             use_per_run_defaults=use_per_run_defaults,
+            forbidden=texts(forbid_creation_of, "forbid_creation_of"),
             buffer_bytes=buffer_bytes,
         )
-        self._forbidden = texts(forbid_creation_of, "forbid_creation_of")
 
     @classmethod
     def from_config(cls, name: str, *, path: str | os.PathLike[str] | None = None) -> "Context":
