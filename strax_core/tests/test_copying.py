@@ -349,7 +349,10 @@ def test_data_of_strax_are_copied_and_get_an_id() -> None:
     flip(near, "records", chunk_i=2)
     edit_metadata(near, "records", chunks=json.loads(json.dumps(chunks)))
     rows = np.concatenate(
-        [chunk.data for chunk in context(near, far, forbid_creation_of="*").get_iter("7", "records")]
+        [
+            chunk.data
+            for chunk in context(near, far, forbid_creation_of="*").get_iter("7", "records")
+        ]
     )
     assert rows["x"].tolist() == RECORDS.tolist()
 

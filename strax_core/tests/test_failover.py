@@ -254,7 +254,9 @@ def test_processes_take_their_chunks_from_copies_of_one_making_cut_alike() -> No
     store(other, data_id="made again", offset=0.5)
     copies = _copies(plan_of(first, same, cut, other), "records")
 
-    assert [loader._medium for loader in copies] == [each.backends["main"] for each in (first, same)]
+    assert [loader._medium for loader in copies] == [
+        each.backends["main"] for each in (first, same)
+    ]
 
 
 # Data that change while they are read

@@ -76,9 +76,10 @@ def _opened_somewhere(
             raise reason
     if any(isinstance(reason, DataExistsError) for reason in reasons):
         return False
-    message = f"no place of this context takes {data_type}: {key}"
+    answers = "; ".join(map(str, reasons)) or "it has none"
+    message = f"no place of this context takes {data_type}: {answers}; {key}"
     if is_target and request.must_keep:
-        raise ReadOnlyError(f"{message} cannot be kept")
+        raise ReadOnlyError(f"{message} cannot be kept") from next(iter(reasons), None)
     if is_target:
         _warn(f"{message} is not kept")
     return True
