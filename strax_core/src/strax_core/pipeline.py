@@ -212,12 +212,10 @@ class Pipeline:
         overlapping = wanted.chunks_of(metadata.chunks, where=metadata.place)
         if not overlapping:
             first, last = metadata.chunks[0], metadata.chunks[-1]
+            which = "the data" if wanted.chunk_numbers is None else "the chunks asked for; the data"
             raise ConfigError(
-                f"{metadata.place}: no chunk is both in the time range {wanted.time_range} and "
-                f"among the chunks asked for; the data span [{first.start}, {last.end}) ns"
-                if wanted.chunk_numbers is not None
-                else f"{metadata.place}: the time range {wanted.time_range} lies outside the data, "
-                f"which span [{first.start}, {last.end}) ns"
+                f"{metadata.place}: the time range {wanted.time_range} lies outside {which} "
+                f"span [{first.start}, {last.end}) ns"
             )
         if self._is_loaded_alone:
             return overlapping
