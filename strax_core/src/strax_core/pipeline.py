@@ -212,10 +212,12 @@ class Pipeline:
         overlapping = wanted.chunks_of(metadata.chunks, where=metadata.place)
         if not overlapping:
             first, last = metadata.chunks[0], metadata.chunks[-1]
-            which = "the data" if wanted.chunk_numbers is None else "the chunks asked for; the data"
+            asked = (
+                "the data" if wanted.chunk_numbers is None else "the chunks of the data asked for"
+            )
             raise ConfigError(
-                f"{metadata.place}: the time range {wanted.time_range} lies outside {which} "
-                f"span [{first.start}, {last.end}) ns"
+                f"{metadata.place}: the time range {wanted.time_range} lies outside {asked}, "
+                f"which span [{first.start}, {last.end}) ns"
             )
         if self._is_loaded_alone:
             return overlapping
