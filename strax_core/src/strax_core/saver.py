@@ -6,9 +6,8 @@ import secrets
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -31,6 +30,7 @@ from strax_core.medium import Buffer, Medium
 from strax_core.metadata import FORMAT_VERSION, STRAX_VERSION, Metadata, encode_document, packed
 from strax_core.receipts import ordered_receipts
 from strax_core.saving import save_all
+from strax_core.tasks import AtWork
 
 OVERWRITE = ("never", "if_broken", "always")
 _LOG = logging.getLogger("strax_core")
@@ -88,8 +88,8 @@ class Saver:
         self._dtype = packed(self.metadata.dtype)
         self._journal = Journal(medium, self.staging, grace_time_s=grace_time_s)
         self._receipts: list[ChunkInfo] = []
-        self._lock = threading.Condition()
-        self._n_writing = 0
+        self._lock = threading.Lock()
+        self._writing = AtWork()
         self._is_closed = False
         self.after_commit: Callable[[Metadata], None] | None = None
         """Called with the final metadata, by the frontend that wants to know."""
@@ -97,13 +97,14 @@ class Saver:
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        del state["_lock"], state["after_commit"], state["after_failure"]
-        state["_receipts"], state["_n_writing"] = [], 0
+        del state["_lock"], state["_writing"], state["after_commit"], state["after_failure"]
+        state["_receipts"] = []
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._lock = threading.Condition()
+        self._lock = threading.Lock()
+        self._writing = AtWork()
         self.after_commit = self.after_failure = None
 
     def __repr__(self) -> str:
@@ -156,7 +157,9 @@ class Saver:
     def save_encoded(self, encoded: EncodedChunk, chunk_i: int, chunk: Chunk) -> ChunkInfo:
         """Write a chunk that was encoded already, in this saver's codec."""
         self._check_chunk(chunk)
-        with self._writing():
+        with self._writing:
+            if self._is_closed:
+                raise StorageError(f"{self!r} is closed and takes no more chunks")
             self._journal.check_alive()
             info = replace(encoded.info, chunk_i=_checked_number(chunk_i))
             if chunk.n:
@@ -212,11 +215,10 @@ class Saver:
 
     def abort(self, error: BaseException | None = None) -> None:
         """Discard all; an error leaves a note of why, which is never found as data."""
-        with self._lock:
-            if self._is_closed or not self._journal.is_owner:
-                return
-            self._is_closed = True
-            self._lock.wait_for(lambda: not self._n_writing)
+        if self._is_closed or not self._journal.is_owner:
+            return
+        self._is_closed = True
+        self._writing.wait_for_none()  # or a late write would lie where this tidied up
         self._journal.close()
         try:
             self._discard()
@@ -261,20 +263,6 @@ class Saver:
         self.abort(error)
 
     # Inside
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """While a chunk is written `abort` waits: it would tidy up too early."""
-        with self._lock:
-            if self._is_closed:
-                raise StorageError(f"{self!r} is closed and takes no more chunks")
-            self._n_writing += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._n_writing -= 1
-                self._lock.notify_all()
 
     def _tell(self, listener: Callable[[Any], None] | None, news: object) -> None:
         """Tell the frontend; what is stored is stored, even if the frontend cannot note it."""
