@@ -2,7 +2,6 @@
 
 import gc
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -59,7 +58,7 @@ def left_in(folder: Path) -> list[str]:
 
 def n_handles() -> int:
     """Return how many file handles this process has open."""
-    return len(os.listdir("/dev/fd"))
+    return len(list(Path("/dev/fd").iterdir()))
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ Rows = np.ndarray[Any, np.dtype[Any]]
 StreamKey = str | type[Plugin] | Line
 
 
-class _GivenUp(StorageError):
+class _GivenUpError(StorageError):
     """Nobody wants this run any more; of that no failure note tells."""
 
 
@@ -121,7 +121,7 @@ class Pipeline:
                 yield
             except BaseException as error:
                 # Before the sources are closed, or savers would hear of that instead of the error.
-                self._abort(None if isinstance(error, _GivenUp) else error)
+                self._abort(None if isinstance(error, _GivenUpError) else error)
                 raise
 
     def _settled_plan(self, *, wants_rows: bool) -> Plan:
@@ -266,7 +266,7 @@ class Pipeline:
 
     def _still_wanted(self, item: Item) -> Item:
         if self.request.stop is not None and self.request.stop.is_set():
-            raise _GivenUp(f"run {self.request.run_id} is given up, for another one failed")
+            raise _GivenUpError(f"run {self.request.run_id} is given up, for another one failed")
         return item
 
     # What the user gets
