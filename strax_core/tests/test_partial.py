@@ -162,7 +162,9 @@ def test_a_part_of_what_would_have_to_be_made_is_not_available_and_nothing_is_ma
 ) -> None:
     here = place()
     ctx = context(here, *small())
-    with pytest.raises(DataNotAvailable, match="make it first|seconds_range counts from the start"):
+    with pytest.raises(
+        DataNotAvailable, match=r"make it first|seconds_range counts from the start"
+    ):
         list(getattr(ctx, ask)("7", target, **part))
 
     assert (kept(here), staged(here), MADE) == (set(), {}, [])
@@ -178,7 +180,7 @@ def test_a_part_of_what_is_kept_when_made_is_not_made_though_its_inputs_are_stor
     ctx = context(here, first, second, keeping)
     ctx.make("7", ["first", "second"])
     MADE.clear()
-    with pytest.raises(DataNotAvailable, match="7-raised-.* is not stored, and only a part"):
+    with pytest.raises(DataNotAvailable, match=r"7-raised-.* is not stored, and only a part"):
         ctx.get_array("7", "raised", time_range=(0, 50))
 
     assert (kept(here), staged(here), MADE) == ({"7-first", "7-second"}, {}, [])
@@ -189,7 +191,7 @@ def test_a_part_whose_input_is_partly_missing_is_not_available() -> None:
     ctx = context(here, *small())
     ctx.make("7", "first")
     MADE.clear()
-    with pytest.raises(DataNotAvailable, match="7-second-.* is not stored"):
+    with pytest.raises(DataNotAvailable, match=r"7-second-.* is not stored"):
         ctx.get_array("7", "raised", time_range=(0, 50))
 
     assert (kept(here), MADE) == ({"7-first"}, [])
@@ -200,7 +202,7 @@ def test_a_part_is_never_saved() -> None:
     ctx = context(here, *small())
     ctx.make("7", ["first", "second"])
     for part in ({"time_range": (0, 50)}, {"chunk_numbers": 0}):
-        with pytest.raises(ConfigError, match="only a part of the run .* saved"):
+        with pytest.raises(ConfigError, match=r"only a part of the run .* saved"):
             ctx.get_array("7", "raised", save="raised", **part)  # type: ignore[arg-type]
 
     assert ctx.get_array("7", "raised", time_range=(0, 50)).tolist() == [(10, 12, 5001)]

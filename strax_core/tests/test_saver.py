@@ -492,3 +492,34 @@ def test_a_frozen_writer_that_wakes_while_it_is_cleaned_commits_nothing() -> Non
 
     assert woken
     assert everything(RawMemory(backend)) == set()
+
+
+def test_an_abort_waits_for_a_write_in_another_thread(backend: MemoryBackend) -> None:
+    saver = new_saver(backend)
+    writes, may_write = threading.Event(), threading.Event()
+    order: list[str] = []
+    write, discard = saver._write, saver._discard
+
+    def late(name: str, buffers: Any) -> None:
+        writes.set()
+        assert may_write.wait(20)
+        write(name, buffers)
+        order.append("written")
+
+    def tidied() -> None:
+        order.append("discarded")
+        discard()
+
+    saver._write, saver._discard = late, tidied  # type: ignore[method-assign]
+    with ThreadPoolExecutor(2) as pool:
+        saving = pool.submit(saver.save, sample_chunks(KEY)[0], 0)
+        assert writes.wait(20)
+        aborting = pool.submit(saver.abort)
+        while not saver._is_closed:
+            pass
+        may_write.set()
+        aborting.result()
+        saving.result()
+
+    assert order == ["written", "discarded"]
+    assert everything(RawMemory(backend)) == set()

@@ -10,7 +10,7 @@ from requesting import ROW, context, kept, no_thread_left, place, rows, staged
 from strax_core.chunks import Chunk
 from strax_core.context import Context
 from strax_core.errors import ConfigError, DataNotAvailable
-from strax_core.plugin import Plugin
+from strax_core.plugin import Plugin, SaveWhen
 
 START = 1_700_000_000_000_000_000
 SECOND = 1_000_000_000
@@ -50,7 +50,7 @@ class Hits(Plugin):
 class Seconds(Plugin):
     depends_on = "hits"
     dtype = [("time", "<i8"), ("endtime", "<i8"), ("y", "<f4")]  # noqa: RUF012
-    save_when = 1  # so that a part of it can be made from stored hits
+    save_when = SaveWhen.EXPLICIT  # so that a part of it can be made from stored hits
 
     def compute(self, hits: np.ndarray) -> Any:
         return {"time": hits["time"], "endtime": hits["endtime"], "y": hits["x"] / 2}
@@ -368,7 +368,7 @@ def test_rows_of_zero_duration_on_the_borders_are_found_stored_or_made() -> None
     class Copied(Plugin):
         depends_on = "points"
         dtype = ROW
-        save_when = 1
+        save_when = SaveWhen.EXPLICIT
 
         def compute(self, points: np.ndarray) -> np.ndarray:
             return points

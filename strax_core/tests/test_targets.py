@@ -1,4 +1,7 @@
+import importlib
+import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -131,7 +134,7 @@ def test_targets_of_one_kind_with_other_rows_are_refused_by_name(stored: bool) -
     ctx = context(here, *ALL, Alike)
     if stored:
         ctx.make("7", ["alike", "heights"])
-    with pytest.raises(StorageError, match="alike.*kind raw.*not have the same rows|same rows"):
+    with pytest.raises(StorageError, match=r"alike.*kind raw.*not have the same rows|same rows"):
         ctx.get_array("7", ["heights", "alike"])
 
 
@@ -322,7 +325,7 @@ def test_what_is_never_saved_cannot_be_listed_in_save() -> None:
 def test_making_what_is_not_kept_says_so() -> None:
     here = place()
     ctx = context(here, Raw, Split)
-    with pytest.warns(UserWarning, match="asked is made and not kept.*save="):
+    with pytest.warns(UserWarning, match=r"asked is made and not kept.*save="):
         ctx.make("7", "asked")
     with pytest.warns(UserWarning, match="never is made and not kept"):
         ctx.make("7", "never")
@@ -363,7 +366,7 @@ class Slow(Plugin):
     def chunks(self) -> Iterator[Chunk]:
         data = rows(*((i, i + 1, i) for i in range(5, 400, 37)))
         borders = [0, 30, 175, 333, 334, 400]
-        for start, end in zip(borders, borders[1:], strict=False):
+        for start, end in itertools.pairwise(borders):
             inside = (data["time"] >= start) & (data["time"] < end)
             yield self.chunk(start=start, end=end, data=data[inside])
 
@@ -401,7 +404,7 @@ def test_what_is_forbidden_is_loaded_but_never_made(forbidden: Any) -> None:
     here = place()
     strict = context(here, *ALL, forbid_creation_of=forbidden)
     for ask in (strict.get_array, strict.make):
-        with pytest.raises(DataNotAvailable, match="7-raw-.*forbid_creation_of"):
+        with pytest.raises(DataNotAvailable, match=r"7-raw-.*forbid_creation_of"):
             ask("7", "raw")
     assert (kept(here), staged(here), RAN) == (set(), {}, [])
     context(here, *ALL).make("7", "raw")
@@ -449,3 +452,59 @@ def test_what_a_data_plugin_may_not_give_names_it_and_is_not_stored(
     for notes in staged(here).values():
         assert len(notes) == 1
         assert "PluginGaveWrongOutput" in notes[0]
+
+
+# Classes of one name
+
+
+def peaks_in(module: str, body: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> type[Plugin]:
+    """Return a class Peaks of a module that is written and imported just now."""
+    (folder / f"{module}.py").write_text(
+        f"""
+from strax_core import Plugin
+class Peaks(Plugin):
+    depends_on = "raw"
+    dtype = [("time", "i8"), ("endtime", "i8"), ("x", "i8")]
+    def compute(self, raw):
+        {body}
+"""
+    )
+    monkeypatch.syspath_prepend(folder)
+    made: type[Plugin] = importlib.import_module(module).Peaks
+    return made
+
+
+def test_a_namesake_in_another_module_that_made_the_data_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = place()
+    first = peaks_in("first_analysis", "return raw", tmp_path, monkeypatch)
+    second = peaks_in("second_analysis", "return raw[:1]", tmp_path, monkeypatch)
+    context(here, Raw, first).make("7", "peaks")
+
+    with pytest.warns(
+        UserWarning,
+        match=r"made by first_analysis.Peaks, here peaks is made by second_analysis.Peaks.*"
+        "another __version__",
+    ) as caught:
+        context(here, Raw, second).get_array("7", "peaks")
+    assert len(caught) == 1
+
+
+def test_the_same_class_elsewhere_or_defined_anew_is_not_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = place()
+    first = peaks_in("first_place", "return raw", tmp_path, monkeypatch)
+    moved = peaks_in("second_place", "return raw", tmp_path, monkeypatch)
+    context(here, Raw, first).make("7", "peaks")
+    assert len(context(here, Raw, moved).get_array("7", "peaks")) == 8
+
+    # Somebody edits a class in a notebook, and runs its cell again.
+    for body in ("return raw", "return raw[:1]"):
+        cell = type("Cells", (Plugin,), {"depends_on": "raw", "dtype": ROW, "__doc__": body})
+        cell.__module__ = "__main__"
+        cell.compute = lambda self, raw: raw  # type: ignore[method-assign] # noqa: ARG005
+        ctx = context(here, Raw, cell)
+        ctx.make("7", "cells")
+        assert len(ctx.get_array("7", "cells")) == 8

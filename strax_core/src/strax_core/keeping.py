@@ -66,8 +66,8 @@ class Keeper:
         self._in_flight.drain()
         self._commit()
 
-    def abort(self, error: BaseException) -> None:
-        """Discard everything that is not committed; safe to call again."""
+    def abort(self, error: BaseException | None) -> None:
+        """Discard everything that is not committed, for this reason; safe to call again."""
         self._in_flight.cancel()
         for saver in self._savers:
             self._abort(saver, self._failures.get(saver, error))
@@ -142,7 +142,7 @@ class Keeper:
         if len(self._failures) == len(self._savers):
             raise next(iter(self._failures.values()))
 
-    def _abort(self, saver: Saver, error: BaseException) -> None:
+    def _abort(self, saver: Saver, error: BaseException | None) -> None:
         if saver in self._aborted:
             return
         self._aborted.add(saver)

@@ -35,6 +35,10 @@ Rows = np.ndarray[Any, np.dtype[Any]]
 StreamKey = str | type[Plugin] | Line
 
 
+class _GivenUpError(StorageError):
+    """Nobody wants this run any more; of that no failure note tells."""
+
+
 class Pipeline:
     """The streams of one request: one for each data type loaded and each data plugin at work.
 
@@ -122,7 +126,7 @@ class Pipeline:
                 yield
             except BaseException as error:
                 # Before the sources are closed, or savers would hear of that instead of the error.
-                self._abort(error)
+                self._abort(None if isinstance(error, _GivenUpError) else error)
                 raise
 
     def _settled_plan(self, *, wants_rows: bool) -> Plan:
@@ -139,7 +143,7 @@ class Pipeline:
             self._savers.clear()
         return plan
 
-    def _abort(self, error: BaseException) -> None:
+    def _abort(self, error: BaseException | None) -> None:
         with ExitStack() as everyone:
             for savers in self._savers.values():
                 for saver in savers:
@@ -270,7 +274,7 @@ class Pipeline:
 
     def _still_wanted(self, item: Item) -> Item:
         if self.request.stop is not None and self.request.stop.is_set():
-            raise StorageError(f"run {self.request.run_id} is given up, for another one failed")
+            raise _GivenUpError(f"run {self.request.run_id} is given up, for another one failed")
         return item
 
     # What the user gets

@@ -30,6 +30,7 @@ from strax_core.medium import Buffer, Medium
 from strax_core.metadata import FORMAT_VERSION, STRAX_VERSION, Metadata, encode_document, packed
 from strax_core.receipts import ordered_receipts
 from strax_core.saving import save_all
+from strax_core.tasks import AtWork
 
 OVERWRITE = ("never", "if_broken", "always")
 _LOG = logging.getLogger("strax_core")
@@ -88,6 +89,7 @@ class Saver:
         self._journal = Journal(medium, self.staging, grace_time_s=grace_time_s)
         self._receipts: list[ChunkInfo] = []
         self._lock = threading.Lock()
+        self._writing = AtWork()
         self._is_closed = False
         self.after_commit: Callable[[Metadata], None] | None = None
         """Called with the final metadata, by the frontend that wants to know."""
@@ -95,13 +97,14 @@ class Saver:
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        del state["_lock"], state["after_commit"], state["after_failure"]
+        del state["_lock"], state["_writing"], state["after_commit"], state["after_failure"]
         state["_receipts"] = []
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._lock = threading.Lock()
+        self._writing = AtWork()
         self.after_commit = self.after_failure = None
 
     def __repr__(self) -> str:
@@ -154,17 +157,18 @@ class Saver:
     def save_encoded(self, encoded: EncodedChunk, chunk_i: int, chunk: Chunk) -> ChunkInfo:
         """Write a chunk that was encoded already, in this saver's codec."""
         self._check_chunk(chunk)
-        if self._is_closed:
-            raise StorageError(f"{self!r} is closed and takes no more chunks")
-        self._journal.check_alive()
-        info = replace(encoded.info, chunk_i=_checked_number(chunk_i))
-        if chunk.n:
-            info = replace(info, filename=self._file_name(chunk_i))
-            self._write(str(info.filename), encoded.buffers)
-        with self._lock:
-            self._receipts.append(info)
-        self._journal.record(info)
-        return info
+        with self._writing:
+            if self._is_closed:
+                raise StorageError(f"{self!r} is closed and takes no more chunks")
+            self._journal.check_alive()
+            info = replace(encoded.info, chunk_i=_checked_number(chunk_i))
+            if chunk.n:
+                info = replace(info, filename=self._file_name(chunk_i))
+                self._write(str(info.filename), encoded.buffers)
+            with self._lock:
+                self._receipts.append(info)
+            self._journal.record(info)
+            return info
 
     def commit(self, receipts: Iterable[ChunkInfo] | None = None) -> Metadata:
         """Check that all is there, and make it visible.
@@ -214,6 +218,7 @@ class Saver:
         if self._is_closed or not self._journal.is_owner:
             return
         self._is_closed = True
+        self._writing.wait_for_none()  # or a late write would lie where this tidied up
         self._journal.close()
         try:
             self._discard()

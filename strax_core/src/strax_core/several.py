@@ -2,11 +2,17 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    CancelledError,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
 from threading import Event
 from typing import TypeVar
 
-from strax_core.tasks import end_all
+from strax_core.tasks import AtWork, end_all
 
 Answer = TypeVar("Answer")
 RUNS_AT_ONCE = 4
@@ -26,18 +32,27 @@ def for_each_run(
         at_once: how many runs.
     """
     stop = Event()
+    at_work = AtWork()
+
+    def begun(run_id: str) -> Answer:
+        with at_work:
+            if stop.is_set():
+                raise CancelledError(f"run {run_id} is wanted no more")
+            return work(run_id, stop)
+
     waiting: deque[tuple[str, Future[Answer]]] = deque()
     with ThreadPoolExecutor(at_once, thread_name_prefix="strax-run") as drivers:
         try:
             for run_id in run_ids:
                 if len(waiting) == at_once:
                     yield _next_answer(waiting)
-                waiting.append((run_id, drivers.submit(work, run_id, stop)))
+                waiting.append((run_id, drivers.submit(begun, run_id)))
             while waiting:
                 yield _next_answer(waiting)
         finally:
             stop.set()
             end_all(task for _, task in waiting)
+            at_work.wait_for_none()
 
 
 def _next_answer(waiting: deque[tuple[str, Future[Answer]]]) -> Answer:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from concurrent.futures import Future
+from threading import Condition
 from typing import Any
 
 
@@ -13,3 +14,28 @@ def end_all(tasks: Iterable[Future[Any]]) -> None:
     for task in tasks:
         if not task.cancelled():
             task.exception()
+
+
+class AtWork:
+    """Counts those inside its block, in any thread, so that one can wait for them to leave it.
+
+    Whoever submits a task and is interrupted may not hold its future, while the task runs.
+    """
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._n = 0
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._n += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._n -= 1
+            self._changed.notify_all()
+
+    def wait_for_none(self) -> None:
+        """Wait until nobody is inside; who enters later has to see that it is too late."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._n)
