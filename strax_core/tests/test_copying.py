@@ -148,7 +148,7 @@ def test_what_is_there_already_is_told_and_all_else_is_copied() -> None:
     ctx = context(near, far)
     ctx.copy("7", "records", "far")
     before = alone(far).get_metadata("7", "records").write_id
-    with pytest.raises(DataExistsError, match="far: 7-records-.* is stored already"):
+    with pytest.raises(DataExistsError, match=r"far: 7-records-.* is stored already"):
         ctx.copy("7", ["records", "peaks"], "far")
 
     assert alone(far).get_metadata("7", "records").write_id == before
@@ -233,8 +233,8 @@ def test_a_copy_of_another_making_says_whose_rows_it_holds() -> None:
     assert ids[2] == ids[1] != ids[0]
     assert staged(far) == set()
     flip(second, "records")
+    ctx.remove("7", "records", from_="far")
     with pytest.raises(DataCorrupted, match=r"records, chunk 2.*records, chunk 0"):
-        ctx.remove("7", "records", from_="far")
         ctx.copy("7", "records", "far")
     assert files(far) == set()
 
@@ -265,11 +265,11 @@ def test_what_a_loose_match_finds_is_copied_under_its_own_key() -> None:
 
 
 def test_a_copy_made_while_an_exception_is_handled_is_good() -> None:
-    """strax calls it failed, since an exception is known to the interpreter (W5)."""
+    """In strax such a copy is called failed: it asks the interpreter for the last exception."""
     near, far = place("near"), place("far")
     made(near)
     try:
-        raise ValueError("of something else")  # noqa: TRY301 - what the test is about
+        raise ValueError("of something else")
     except ValueError:
         context(near, far).copy("7", "records", "far")
 
@@ -349,7 +349,10 @@ def test_data_of_strax_are_copied_and_get_an_id() -> None:
     flip(near, "records", chunk_i=2)
     edit_metadata(near, "records", chunks=json.loads(json.dumps(chunks)))
     rows = np.concatenate(
-        [chunk.data for chunk in context(near, far, forbid_creation_of="*").get_iter("7", "records")]
+        [
+            chunk.data
+            for chunk in context(near, far, forbid_creation_of="*").get_iter("7", "records")
+        ]
     )
     assert rows["x"].tolist() == RECORDS.tolist()
 

@@ -1,5 +1,6 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,6 @@ from strax_core.keys import DataKey
 from strax_core.lining import _copies
 from strax_core.live import find_unfinished
 from strax_core.location import Location
-from strax_core.matching import Match
 from strax_core.places import Places
 from strax_core.planning import Plan, Request
 from strax_core.provenance import DataPlugins
@@ -68,7 +68,7 @@ def store(
     }
     frontend.saver(key, document, **options).save_from(
         Chunk(STEP * begin, STEP * end, rows[begin:end], key.run_id, key.data_type)
-        for begin, end in zip(borders, borders[1:], strict=False)
+        for begin, end in pairwise(borders)
     )
 
 
@@ -232,16 +232,15 @@ def test_what_a_data_plugin_needs_goes_on_too_and_the_result_is_kept() -> None:
     assert ctx.get_array("7", "peaks")["x"].tolist() == (2 * RECORDS).tolist()
 
 
-def plan_of(*places: StorageFrontend, match: Match = Match(), run: str = "7") -> Plan:
+def plan_of(*places: StorageFrontend) -> Plan:
     with workers(None, 1) as pool:
         return Plan(
             Request(
-                run_id=run,
+                run_id="7",
                 targets=("peaks",),
                 places=Places(places),
                 data_plugins=DataPlugins([Records, Peaks]),
                 workers=pool,
-                match=match,
             )
         )
 
@@ -254,7 +253,9 @@ def test_processes_take_their_chunks_from_copies_of_one_making_cut_alike() -> No
     store(other, data_id="made again", offset=0.5)
     copies = _copies(plan_of(first, same, cut, other), "records")
 
-    assert [loader._medium for loader in copies] == [each.backends["main"] for each in (first, same)]
+    assert [loader._medium for loader in copies] == [
+        each.backends["main"] for each in (first, same)
+    ]
 
 
 # Data that change while they are read
