@@ -32,6 +32,7 @@ from strax_core.frontend import StorageFrontend
 from strax_core.keys import DataKey
 from strax_core.lining import _copies
 from strax_core.live import find_unfinished
+from strax_core.loading import is_same_making
 from strax_core.location import Location
 from strax_core.places import Places
 from strax_core.planning import Plan, Request
@@ -363,6 +364,9 @@ def test_what_is_still_being_written_never_ends_a_load_of_complete_data() -> Non
     unfinished = find_unfinished(backend, KEY.name)
     assert unfinished is not None
     assert len(unfinished.metadata.chunks) == 3
+    complete = reader(near).get_metadata("7", "records")
+    assert not is_same_making(complete, unfinished.metadata, cut_alike=False)
+    assert is_same_making(unfinished.metadata, complete, cut_alike=False)
     ctx = reader(near, far, allow_incomplete=True)
     flip(near, "records", 1)
     with pytest.raises(DataCorrupted):
