@@ -1,5 +1,6 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,8 @@ from strax_core.frontend import StorageFrontend
 from strax_core.keys import DataKey
 from strax_core.lining import _copies
 from strax_core.live import find_unfinished
+from strax_core.loading import is_same_making
 from strax_core.location import Location
-from strax_core.matching import Match
 from strax_core.places import Places
 from strax_core.planning import Plan, Request
 from strax_core.provenance import DataPlugins
@@ -68,7 +69,7 @@ def store(
     }
     frontend.saver(key, document, **options).save_from(
         Chunk(STEP * begin, STEP * end, rows[begin:end], key.run_id, key.data_type)
-        for begin, end in zip(borders, borders[1:], strict=False)
+        for begin, end in pairwise(borders)
     )
 
 
@@ -232,16 +233,15 @@ def test_what_a_data_plugin_needs_goes_on_too_and_the_result_is_kept() -> None:
     assert ctx.get_array("7", "peaks")["x"].tolist() == (2 * RECORDS).tolist()
 
 
-def plan_of(*places: StorageFrontend, match: Match = Match(), run: str = "7") -> Plan:
+def plan_of(*places: StorageFrontend) -> Plan:
     with workers(None, 1) as pool:
         return Plan(
             Request(
-                run_id=run,
+                run_id="7",
                 targets=("peaks",),
                 places=Places(places),
                 data_plugins=DataPlugins([Records, Peaks]),
                 workers=pool,
-                match=match,
             )
         )
 
@@ -364,6 +364,9 @@ def test_what_is_still_being_written_never_ends_a_load_of_complete_data() -> Non
     unfinished = find_unfinished(backend, KEY.name)
     assert unfinished is not None
     assert len(unfinished.metadata.chunks) == 3
+    complete = reader(near).get_metadata("7", "records")
+    assert not is_same_making(complete, unfinished.metadata, cut_alike=False)
+    assert is_same_making(unfinished.metadata, complete, cut_alike=False)
     ctx = reader(near, far, allow_incomplete=True)
     flip(near, "records", 1)
     with pytest.raises(DataCorrupted):

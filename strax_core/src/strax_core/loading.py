@@ -31,15 +31,14 @@ def load_rows(find: Find, *, executor: Executor | None, watch: Watch = iter) -> 
     """
     failures: list[Exception] = []
     for _ in range(ATTEMPTS):
-        failed_now: list[Exception] = []
+        failures = []
         for found in find():
             try:
                 return found.loader().read_all(executor=executor, watch=watch)
             except Exception as error:  # noqa: BLE001 - another place may serve it
                 found.report_failure(error)
-                failed_now.append(_typed(error, found))
-        failures = failed_now or failures
-        if not _has_changed(failed_now):
+                failures.append(_typed(error, found))
+        if not _has_changed(failures):
             break
     raise all_told(failures)
 
