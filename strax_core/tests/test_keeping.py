@@ -14,8 +14,9 @@ from strax_core.keys import DataKey, Lineage
 from strax_core.medium import Buffer
 from strax_core.memory import ConditionalMemoryBackend, MemoryBackend
 from strax_core.saver import Saver
-from strax_core.saving import Budget, InFlight
+from strax_core.saving import InFlight
 from strax_core.sharing import SharedStream
+from strax_core.tasks import Budget
 
 ROW = np.dtype([("time", "<i8"), ("endtime", "<i8")])
 KEY = DataKey("7", "peaks", Lineage({"peaks": ("Peaks", "1", {})}))

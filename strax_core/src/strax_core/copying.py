@@ -14,7 +14,8 @@ from strax_core.keeping import Keeper
 from strax_core.keys import DataKey
 from strax_core.loading import Find, Reading, load_chunks
 from strax_core.metadata import Metadata
-from strax_core.saving import Budget, InFlight
+from strax_core.saving import InFlight
+from strax_core.tasks import Budget
 
 _KEPT_FIELDS = (
     "data_id",

@@ -102,10 +102,15 @@ def _from(chunk: Chunk, end_ns: int | None) -> Chunk:
 
 
 def _goes_on(begun: Metadata, other: Metadata, reading: Reading) -> bool:
-    """Say whether a copy may go on where another one failed: it holds the very same rows."""
+    """Say whether a copy may go on where another one failed."""
+    is_cut_alike = not reading.by_number or _borders(begun) == _borders(other)
+    return is_cut_alike and is_same_making(begun, other)
+
+
+def is_same_making(begun: Metadata, other: Metadata) -> bool:
+    """Say whether two copies hold the very same rows; made twice, they may differ."""
     if begun.data_id is not None:
-        is_same = begun.data_id == other.data_id
-        return is_same and (not reading.by_number or _borders(begun) == _borders(other))
+        return begun.data_id == other.data_id
     # strax keeps no id: the same lineage, borders and numbers of rows must do.
     return begun.lineage == other.lineage and _borders(begun) == _borders(other)
 

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -69,7 +69,7 @@ class Plan:
         """By data type, the nearest copy."""
         self.made: dict[type[Plugin], set[str]] = {}
         """Data plugins, those needed by others first, each with what is needed of it."""
-        self._copies: dict[str, Iterator[Found]] = {}
+        self._copies: dict[str, Iterable[Found]] = {}
         for target in request.targets:
             self._find(target)
         for data_plugin, needed in self.made.items():
@@ -95,10 +95,16 @@ class Plan:
 
         def find() -> Iterator[Found]:
             if known:
-                return known.pop()
+                return iter(known.pop())
             return request.places.find_all(request.key_of(data_type), request.match)
 
         return find
+
+    def copies(self, data_type: str) -> list[Found]:
+        """Return all copies of a loaded data type, nearest first."""
+        copies = list(self._copies[data_type])
+        self._copies[data_type] = copies  # in case a stream loads it too
+        return copies
 
     def inexact(self, data_plugin: type[Plugin]) -> str | None:
         """Say which input of a data plugin is not exactly what its lineage says; None if all are.
