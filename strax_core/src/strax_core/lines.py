@@ -184,8 +184,8 @@ def _set_up(packed: PackedLine) -> Work:
         work: Work = pickle.loads(packed.work)  # noqa: S301 - from the process that gave the task
     except Exception as error:
         raise ConfigError(
-            f"data plugins cannot be unpacked in another process: {type(error).__name__}: {error}; "
-            "define them in a module that can be imported there"
+            f"a task cannot be unpacked in another process: {type(error).__name__}: {error}; "
+            "its data plugins must stand in a module that can be imported there"
         ) from error
     for instance in work.instances:
         set_up(instance)
