@@ -1,10 +1,13 @@
 import os
+import signal
+import threading
 import warnings
 from pathlib import Path
 
 import numpy as np
 
-from strax_core import Chunk, DataKey, Lineage
+from strax_core import Chunk, DataKey, Lineage, registry
+from strax_core.codecs import codec_named
 from strax_local import LocalBackend, LocalOptions
 
 DTYPE = np.dtype([("time", "<i8"), ("endtime", "<i8"), ("x", "<f4")])
@@ -34,3 +37,28 @@ def test_forked_processes_save_and_the_parent_commits_from_the_journal(tmp_path:
 
     rows = backend.loader(KEY.name).read_all()
     assert rows["x"].tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_lock_that_a_thread_holds_at_a_fork_does_not_stop_the_child() -> None:
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with registry._default_lock, known._lock:
+            held.set()
+            done.wait()
+
+    known = registry.default_registry()
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    with warnings.catch_warnings():  # Python 3.12 warns of forking where threads are
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        codec_named("zstd")
+        os._exit(0)
+    done.set()
+    holder.join()
+
+    assert os.waitpid(child, 0)[1] == 0

@@ -1,7 +1,7 @@
 import logging
 import weakref
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,9 @@ from strax_core.keys import DataKey, Lineage
 from strax_core.medium import Buffer
 from strax_core.memory import ConditionalMemoryBackend, MemoryBackend
 from strax_core.saver import Saver
-from strax_core.saving import Budget, InFlight
+from strax_core.saving import InFlight
 from strax_core.sharing import SharedStream
+from strax_core.tasks import Budget
 
 ROW = np.dtype([("time", "<i8"), ("endtime", "<i8")])
 KEY = DataKey("7", "peaks", Lineage({"peaks": ("Peaks", "1", {})}))
@@ -266,3 +267,28 @@ def test_a_shared_stream_runs_its_source_once_and_holds_only_what_is_not_taken()
     assert sum(reference() is not None for reference in alive) <= 4
     assert len(list(one)) == 50
     assert len(list(other)) == 52
+
+
+def test_an_interrupt_while_a_write_is_waited_for_leaves_no_write_behind() -> None:
+    in_flight = InFlight(Budget(10))
+    task: Future[None] = Future()
+    task.set_running_or_notify_cancel()
+    result, ends = task.result, []
+
+    def interrupted(timeout: float | None = None) -> None:
+        if not ends:
+            raise KeyboardInterrupt
+        result(timeout)
+
+    def exception(timeout: float | None = None) -> None:
+        del timeout
+        ends.append("waited for")
+
+    task.result, task.exception = interrupted, exception  # type: ignore[method-assign, assignment]
+    in_flight.add(task, 8)
+
+    with pytest.raises(KeyboardInterrupt):
+        in_flight.make_room(8)
+    in_flight.cancel()
+    assert ends == ["waited for"]
+    assert in_flight.budget.held_bytes == 0

@@ -2,9 +2,11 @@
 
 import inspect
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import Executor
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -13,6 +15,7 @@ from strax_core.errors import ChunkError, PluginGaveWrongOutput, StorageUnavaila
 from strax_core.plugin import Plugin, provided, read_only
 from strax_core.promises import promised_rows
 from strax_core.synchronise import Synchroniser, merge_columns
+from strax_core.tasks import Budget, Queue
 
 SOURCE_PAUSE_S = 0.05  # between two questions to a source that is not ready
 
@@ -21,7 +24,11 @@ Step = dict[str, Chunk]  # one chunk of each output, all of the same stretch of 
 
 
 def computed(
-    instance: Plugin, inputs: Mapping[str, Iterator[Chunk]], *, from_ns: int | None = None
+    instance: Plugin,
+    inputs: Mapping[str, Iterator[Chunk]],
+    *,
+    from_ns: int | None = None,
+    ahead: "Ahead | None" = None,
 ) -> Generator[Step, None, None]:
     """Iterate over the chunks that a data plugin makes from its inputs, by data type.
 
@@ -33,15 +40,15 @@ def computed(
         inputs: the chunks of each data type it depends on.
         from_ns: rows before this time are of no interest, and the inputs may start at different
             times up to it; see `Synchroniser`.
+        ahead: computes several chunks at once, if the data plugin allows it; None: one by one.
 
     Raises:
         PluginGaveWrongOutput: another data type or dtype than promised, rows out of order or
             outside their chunk, chunks that do not abut, or no chunk at all.
     """
-    with _noted(instance, "setup"):
-        instance.setup()
+    set_up(instance)
     end: int | None = None
-    with closing(_made(instance, inputs, from_ns) if inputs else _given(instance)) as made:
+    with closing(_steps(instance, inputs, from_ns, ahead)) as made:
         for step in made:
             with _promised(instance):
                 end = check_continuity(end, next(iter(step.values())))
@@ -58,12 +65,82 @@ def who(instance: Plugin, data_type: str = "") -> str:
     return f"data plugin {type(instance).__name__} ({name} of run {instance.run_id})"
 
 
-def _made(
-    instance: Plugin, inputs: Mapping[str, Iterator[Chunk]], from_ns: int | None
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """Threads that compute several chunks at once, and how many bytes of rows may be held."""
+
+    threads: Executor
+    n_steps: int
+    budget: Budget
+
+    def steps(self, tasks: Generator["_Task", None, None]) -> Generator[Step, None, None]:
+        """Iterate over what the tasks give, in their order."""
+        queue = Queue[Step](n_max=self.n_steps, budget=self.budget, nbytes_of=_nbytes)
+        with closing(tasks):
+            try:
+                for task in tasks:
+                    while queue.is_next_due:
+                        yield queue.take()
+                    queue.add(self.threads.submit(task.work), task.held_bytes)
+                while queue:
+                    yield queue.take()
+            finally:
+                queue.end()
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    work: Callable[[], Step]
+    held_bytes: int = 0
+
+
+def _nbytes(step: Mapping[str, Chunk]) -> int:
+    return sum(chunk.nbytes for chunk in step.values())
+
+
+def set_up(instance: Plugin) -> None:
+    """Prepare a data plugin for its first chunk."""
+    with _noted(instance, "setup"):
+        instance.setup()
+
+
+def _steps(
+    instance: Plugin,
+    inputs: Mapping[str, Iterator[Chunk]],
+    from_ns: int | None,
+    ahead: Ahead | None,
 ) -> Generator[Step, None, None]:
+    if not inputs and callable(getattr(instance, "chunks", None)):
+        return _given(instance)
+    tasks = _to_compute(instance, inputs, from_ns) if inputs else _to_ask(instance)
+    # One that says "process" may well not bear threads.
+    if ahead is not None and instance.parallel and instance.parallel != "process":
+        return ahead.steps(tasks)
+    return _one_by_one(tasks)
+
+
+def _one_by_one(tasks: Generator[_Task, None, None]) -> Generator[Step, None, None]:
+    with closing(tasks):
+        while (task := next(tasks, None)) is not None:
+            yield task.work()
+
+
+def _to_compute(
+    instance: Plugin, inputs: Mapping[str, Iterator[Chunk]], from_ns: int | None
+) -> Generator[_Task, None, None]:
     aligned = Synchroniser(inputs, who=who(instance), from_ns=from_ns)
     for chunk_i, chunks in enumerate(aligned):
-        yield computed_step(instance, chunks, chunk_i)
+        yield _Task(partial(computed_step, instance, chunks, chunk_i), _nbytes(chunks))
+
+
+def _to_ask(instance: Plugin) -> Generator[_Task, None, None]:
+    """Ask a source for chunk after chunk, until it says that it has finished."""
+    for chunk_i in count():
+        with _noted(instance, f"chunk {chunk_i}"):
+            is_there = comes(instance, chunk_i)
+        if not is_there:
+            return
+        yield _Task(partial(asked_step, instance, chunk_i))
 
 
 def computed_step(instance: Plugin, chunks: Mapping[str, Chunk], chunk_i: int) -> Step:
@@ -121,12 +198,12 @@ def _output(instance: Plugin, data_type: str, given: Any, span: tuple[int, int])
 
 
 def _given(instance: Plugin) -> Generator[Step, None, None]:
-    """What a source gives: by its generator, or asked for one by one."""
-    chunks = getattr(instance, "chunks", None)
+    """What a source gives by its generator."""
+    chunks: Any = getattr(instance, "chunks", None)
     with (
-        _noted(instance, "chunks" if chunks else "compute"),
+        _noted(instance, "chunks"),
         # Closed at once if it is left half-way, so that a source lets go of what it holds.
-        closing(_iterated(instance, chunks()) if chunks else _asked(instance)) as given,
+        closing(_iterated(instance, chunks())) as given,
     ):
         for result in given:
             yield _given_step(instance, result)
@@ -150,7 +227,10 @@ def _given_step(instance: Plugin, result: Any) -> Step:
 def asked_step(instance: Plugin, chunk_i: int) -> Step:
     """Return what a source gives for one chunk, which is there (`comes`); errors as `computed`."""
     with _noted(instance, f"chunk {chunk_i}"):
-        return _given_step(instance, _asked_for(instance, chunk_i))
+        takes_number = "chunk_i" in inspect.signature(instance.compute).parameters
+        return _given_step(
+            instance, instance.compute(**({"chunk_i": chunk_i} if takes_number else {}))
+        )
 
 
 def _iterated(instance: Plugin, chunks: Any) -> Generator[Any, None, None]:
@@ -161,19 +241,6 @@ def _iterated(instance: Plugin, chunks: Any) -> Generator[Any, None, None]:
             f"{who(instance)}: chunks() gave {type(chunks).__name__}; write it as a generator"
         ) from error
     yield from given
-
-
-def _asked(instance: Plugin) -> Generator[Any, None, None]:
-    """Ask a source for chunk after chunk, until it says that it has finished."""
-    for chunk_i in count():
-        if not comes(instance, chunk_i):
-            return
-        yield _asked_for(instance, chunk_i)
-
-
-def _asked_for(instance: Plugin, chunk_i: int) -> Any:
-    takes_number = "chunk_i" in inspect.signature(instance.compute).parameters
-    return instance.compute(**({"chunk_i": chunk_i} if takes_number else {}))
 
 
 def comes(instance: Plugin, chunk_i: int) -> bool:

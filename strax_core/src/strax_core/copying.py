@@ -16,7 +16,8 @@ from strax_core.loading import Find, Reading, all_told, is_same_making, load_chu
 from strax_core.metadata import STRAX_COMPRESSORS, Metadata
 from strax_core.places import Found
 from strax_core.reserving import DEFAULT_FOR_UPSTREAM
-from strax_core.saving import Budget, InFlight
+from strax_core.saving import InFlight
+from strax_core.tasks import Budget
 
 _KEPT_FIELDS = (
     "data_id",

@@ -5,7 +5,7 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from strax_core.errors import ConfigError
+from strax_core.errors import ConfigError, StorageUnavailable
 
 WORKERS = 4  # threads for encoding, writing, reading: few, since disks and two cores gain no more
 
@@ -38,7 +38,8 @@ def workers(executor: Executor | None, max_workers: int | None) -> Iterator[Work
     """Give the user's threads, or `max_workers` of our own that end with the block.
 
     Raises:
-        ConfigError: not an executor, or not a number of threads.
+        ConfigError: not an executor, one that was shut down, or not a number of threads.
+        StorageUnavailable: the executor's workers died.
     """
     from concurrent.futures import ThreadPoolExecutor
 
@@ -49,8 +50,30 @@ def workers(executor: Executor | None, max_workers: int | None) -> Iterator[Work
         yield Workers(executor)
         return
     n_threads = _checked(max_workers)
+    if executor is not None:
+        _begin(executor)
     with ThreadPoolExecutor(n_threads, thread_name_prefix="strax") as own:
         yield Workers(own, executor)
+
+
+def _begin(executor: Executor) -> None:
+    """Have processes forked now: later, a thread of ours could hold a lock, for ever in a fork."""
+    from concurrent.futures import BrokenExecutor
+
+    try:
+        executor.submit(_nothing)
+    except BrokenExecutor as error:
+        raise StorageUnavailable(
+            f"the workers of this {type(executor).__name__} died earlier; give a new one"
+        ) from error
+    except RuntimeError as error:
+        raise ConfigError(
+            f"this {type(executor).__name__} takes no tasks: {error}; give a new one"
+        ) from error
+
+
+def _nothing() -> None:
+    """Runs elsewhere."""
 
 
 def _checked(max_workers: object) -> int:

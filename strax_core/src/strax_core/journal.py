@@ -90,6 +90,17 @@ class Journal:
         if not self.is_owner:
             self._write_segment()
 
+    def resume(self) -> None:
+        """In a copy that was silent for a while: begin anew, if the owner's ticket is still there.
+
+        Raises:
+            StorageUnavailable: the writing has ended.
+        """
+        self._mind_fork()
+        is_due = self._last_beat is None or self._silence_s() > self._grace_time_s / 4
+        if is_due and not self.is_owner:
+            self._check_ticket()
+
     def check_alive(self) -> None:
         """Raise if this writer was silent too long: its files may be gone, or someone else's.
 

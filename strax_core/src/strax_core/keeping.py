@@ -1,7 +1,7 @@
 """Keeps one data type in several places at once while it is made."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 
 from strax_core.chunk_info import ChunkInfo
@@ -41,7 +41,6 @@ class Keeper:
         self._savers = list(savers)
         self._failures: dict[Saver, Exception] = {}
         self._aborted: set[Saver] = set()
-        self._receipts: dict[Saver, list[ChunkInfo]] = {}
         self._rechunker = None if target_bytes is None else Rechunker(target_bytes)
         self._executor = executor
         self._in_flight = in_flight
@@ -51,14 +50,26 @@ class Keeper:
         """Keep the next chunk; whoever calls this aborts the keeper if it raises."""
         self._push(self._rechunked(chunk))
 
-    def note(self, receipts: Sequence[ChunkInfo | Exception]) -> None:
-        """Take note of a chunk that was written elsewhere: of each saver a receipt, or why not."""
-        for saver, receipt in zip(self._savers, receipts, strict=True):
+    def note(self, receipts: Mapping[str, ChunkInfo | Exception]) -> None:
+        """Take note of a chunk that was written elsewhere.
+
+        A saver that fails is aborted only at the end: tasks under way may still write there.
+
+        Args:
+            receipts: by the savers' `write_id`, a receipt, or why there is none.
+        """
+        for saver in self._savers:
+            receipt = receipts.get(saver.write_id)
             if isinstance(receipt, Exception):
                 self._report(saver, receipt)
-            else:
-                self._receipts.setdefault(saver, []).append(receipt)
-        self._drop_failed()
+            elif receipt is not None and saver not in self._failures:
+                saver.take(receipt)
+        self._check_one_is_left()
+
+    @property
+    def given_up(self) -> frozenset[str]:
+        """The `write_id` of those savers that failed."""
+        return frozenset(saver.write_id for saver in self._failures)
 
     def finish(self) -> None:
         """Keep what is still held, and commit; that was the last chunk."""
@@ -120,7 +131,7 @@ class Keeper:
             if saver in self._failures:
                 continue
             try:
-                saver.commit(self._receipts.get(saver))
+                saver.commit()
             except DataExistsError as error:
                 if saver.is_beaten():
                     # Someone else made the same data meanwhile: they are kept, which was the aim.
@@ -139,6 +150,9 @@ class Keeper:
         self._in_flight.drain()  # so that no task writes where the abort tidies up
         for saver, error in list(self._failures.items()):
             self._abort(saver, error)
+        self._check_one_is_left()
+
+    def _check_one_is_left(self) -> None:
         if len(self._failures) == len(self._savers):
             raise next(iter(self._failures.values()))
 
@@ -152,6 +166,6 @@ class Keeper:
             _LOG.exception("%r could not be aborted", saver)
 
     def _report(self, saver: Saver, error: Exception) -> None:
-        self._failures.setdefault(saver, error)
-        if len(self._savers) > 1:
+        is_first = self._failures.setdefault(saver, error) is error
+        if is_first and len(self._savers) > 1:
             _LOG.warning("saving goes on without %r: %s", saver, error)

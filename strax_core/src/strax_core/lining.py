@@ -4,8 +4,8 @@ import logging
 import pickle
 from collections.abc import Iterable, Mapping
 
-from strax_core.lines import Line
-from strax_core.loader import Loader
+from strax_core.asking import Found
+from strax_core.lines import Copy, Line
 from strax_core.loading import is_same_making
 from strax_core.metadata import Metadata
 from strax_core.planning import Plan
@@ -28,7 +28,7 @@ def lines_of(plan: Plan, savers: Mapping[str, list[Saver]]) -> Lines:
         return lines
     for data_plugin in plan.made:
         own = {name: savers[name] for name in provided(data_plugin) if savers.get(name)}
-        if data_plugin.parallel != "process" or not _can_travel(own.values()):
+        if data_plugin.parallel != "process" or not _can_travel(own):
             continue
         line = _line_for(plan, data_plugin, lines)
         if line is not None:
@@ -53,7 +53,7 @@ def _line_for(plan: Plan, data_plugin: type[Plugin], lines: Lines) -> Line | Non
     for line in candidates:
         if all(line is lines[maker] for maker in makers) and _fits(line, loaded.values()):
             copies = {name: _copies(plan, name) for name in loaded if name not in line.copies}
-            if not _can_travel(copies.values()):
+            if not all(copies.values()):
                 return None
             line.copies |= copies
             return line
@@ -62,7 +62,7 @@ def _line_for(plan: Plan, data_plugin: type[Plugin], lines: Lines) -> Line | Non
 
 def _fits(line: Line, loaded: Iterable[Metadata]) -> bool:
     """Say whether all that a line would load is cut alike."""
-    borders = [_borders(copies[0].metadata) for copies in line.copies.values()]
+    borders = [_borders(copies[0].loader.metadata) for copies in line.copies.values()]
     borders += [_borders(metadata) for metadata in loaded]
     if line.is_source and line.instances:
         return not borders
@@ -73,16 +73,32 @@ def _borders(metadata: Metadata) -> list[tuple[int, int]]:
     return [(info.start, info.end) for info in metadata.chunks]
 
 
-def _copies(plan: Plan, data_type: str) -> list[Loader]:
-    """All copies of an input of one making that are cut alike, nearest first."""
-    found = list(plan.finder(data_type)())
-    first = found[0].metadata
-    return [each.loader() for each in found if is_same_making(first, each.metadata, cut_alike=True)]
+def _copies(plan: Plan, data_type: str) -> list[Copy]:
+    """The copies of an input that can stand for one another, nearest first.
+
+    They hold the very same rows, cut alike: each chunk may come from another copy.
+    """
+    nearest = plan.loaded[data_type].metadata
+    copies = [
+        _copy(found)
+        for found in plan.copies(data_type)
+        if is_same_making(nearest, found.metadata, cut_alike=True)
+    ]
+    return [copy for copy in copies if copy is not None]
 
 
-def _can_travel(things: Iterable[object]) -> bool:
+def _copy(found: Found) -> Copy | None:
     try:
-        pickle.dumps(list(things))
+        loader = found.loader()
+    except Exception as error:  # noqa: BLE001 - another place may serve it
+        found.report_failure(error)
+        return None
+    return Copy(found, loader) if _can_travel(loader) else None
+
+
+def _can_travel(thing: object) -> bool:
+    try:
+        pickle.dumps(thing)
     except Exception as error:  # noqa: BLE001 - whatever a storage plugin's pickling does
         _LOG.info("worked on in this process: %s", error)
         return False

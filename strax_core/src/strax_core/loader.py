@@ -1,9 +1,10 @@
 """Reads one piece of data: planned from its metadata, checked, decoded into its final place."""
 
+import copy
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -48,6 +49,12 @@ class Loader:
                     f"{metadata.place}: chunk {after.chunk_i} starts at {after.start}, "
                     f"the one before ends at {before.end}"
                 )
+
+    def without_chunks(self) -> Self:
+        """Return a small copy for `read_chunk`, which knows no chunks itself."""
+        small = copy.copy(self)
+        small.metadata = Metadata({**self.metadata, "chunks": []}, place=self.metadata.place)
+        return small
 
     def _check_state(self) -> None:
         self.metadata.check_loadable()

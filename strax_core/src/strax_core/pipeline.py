@@ -11,11 +11,11 @@ import numpy as np
 
 from strax_core.chunk_info import ChunkInfo
 from strax_core.chunks import Chunk
-from strax_core.computing import computed
+from strax_core.computing import Ahead, computed
 from strax_core.dispatching import Dispatcher
 from strax_core.errors import ConfigError, DataNotAvailable, StorageError
 from strax_core.keeping import Keeper
-from strax_core.lines import Done, Line
+from strax_core.lines import Done, Failed, Line
 from strax_core.lining import Lines, lines_of
 from strax_core.loading import Reading, joined, load_chunks, load_rows
 from strax_core.metadata import Metadata
@@ -23,10 +23,11 @@ from strax_core.planning import Plan, Request
 from strax_core.plugin import Plugin, dependencies, provided
 from strax_core.progress import Piece, Some, progress
 from strax_core.saver import Saver
-from strax_core.saving import Budget, InFlight
+from strax_core.saving import InFlight
 from strax_core.sharing import SharedStream
 from strax_core.storing import open_savers_of
 from strax_core.synchronise import Synchroniser, merge_columns
+from strax_core.tasks import Budget, Queue
 
 ATTEMPTS = 3  # to plan, while others store what was to be made
 Item = TypeVar("Item")
@@ -230,7 +231,9 @@ class Pipeline:
     def _made(self, data_plugin: type[Plugin]) -> Generator[Mapping[str, Chunk], None, None]:
         instance = self._plan.instances[data_plugin]
         inputs = {needed: self._reader(needed) for needed in dependencies(data_plugin)}
-        steps = computed(instance, inputs, from_ns=self._from_ns)
+        workers = self.request.workers
+        ahead = Ahead(workers.threads, workers.n_threads, self._in_flight.budget)
+        steps = computed(instance, inputs, from_ns=self._from_ns, ahead=ahead)
         return self._kept(steps, self._keepers_of(instance, rechunks=True))
 
     def _made_elsewhere(self, line: Line) -> Generator[Done, None, None]:
@@ -240,9 +243,13 @@ class Pipeline:
         workers = self.request.workers
         if workers.elsewhere is None:
             raise AssertionError("there are no lines without an elsewhere")
-        dispatcher = Dispatcher(
-            line, keepers, elsewhere=workers.elsewhere, n_ahead=2 * workers.n_elsewhere
+        queue = Queue[Done | Failed](
+            n_max=2 * workers.n_elsewhere,
+            budget=self._in_flight.budget,
+            nbytes_of=lambda done: done.nbytes,
+            nbytes_first=None if line.exported else 0,
         )
+        dispatcher = Dispatcher(line, keepers, elsewhere=workers.elsewhere, queue=queue)
         self._dispatchers.append(dispatcher)
         return dispatcher.steps()
 
@@ -330,6 +337,6 @@ def _chunks_of(item: Mapping[str, Chunk] | Done) -> Mapping[str, Chunk]:
 def _piece_of(data_type: str, item: Chunk | Mapping[str, Chunk] | Done) -> Piece:
     """What there is to tell of a chunk that nobody wants to have."""
     if isinstance(item, Done):
-        return Piece(item.start, item.end, item.nbytes_of(data_type))
+        return Piece(item.start, item.end, item.nbytes)
     chunk = item if isinstance(item, Chunk) else item[data_type]
     return Piece(chunk.start, chunk.end, chunk.nbytes)

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -74,7 +74,7 @@ class Plan:
         """By data type, the nearest copy."""
         self.made: dict[type[Plugin], set[str]] = {}
         """Data plugins, those needed by others first, each with what is needed of it."""
-        self._copies: dict[str, Iterator[Found]] = {}
+        self._copies: dict[str, Iterable[Found]] = {}
         for target in request.targets:
             self._find(target)
         for data_plugin, needed in self.made.items():
@@ -107,12 +107,15 @@ class Plan:
                 if known
                 else request.places.find_all(request.key_of(data_type), request.match)
             )
-            for found in copies:
-                is_alike = found.metadata.lineage == first.metadata.lineage
-                if is_alike and found.is_complete == first.is_complete:
-                    yield found
+            return (found for found in copies if _is_alike(found, first))
 
         return find
+
+    def copies(self, data_type: str) -> list[Found]:
+        """Return all copies of a loaded data type, as `finder` finds them."""
+        copies = list(self._copies[data_type])
+        self._copies[data_type] = copies  # in case a stream loads it too
+        return [found for found in copies if _is_alike(found, self.loaded[data_type])]
 
     def kind_of(self, data_type: str) -> str:
         """Return the kind of a data type that is loaded or made."""
@@ -252,6 +255,11 @@ class Plan:
                         f"{self.request.key_of(data_type)} is not stored, and only a part of the "
                         "run is asked for: make it first, or ask for the whole run"
                     )
+
+
+def _is_alike(found: Found, first: Found) -> bool:
+    is_same_lineage = found.metadata.lineage == first.metadata.lineage
+    return is_same_lineage and found.is_complete == first.is_complete
 
 
 def _warn_of_namesake(found: Found, data_plugin: type[Plugin]) -> None:

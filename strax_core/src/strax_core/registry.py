@@ -1,5 +1,6 @@
 """The table of what installed storage plugins serve, looked up by name or URL scheme."""
 
+import os
 import re
 import threading
 from collections.abc import Iterable
@@ -183,6 +184,17 @@ def _normalised(distribution: str) -> str:
 
 _default: list[Registry] = []
 _default_lock = threading.Lock()
+
+
+def _renew_locks() -> None:
+    """In a forked process: the thread that held a lock is not there to release it."""
+    global _default_lock  # noqa: PLW0603 - it is one for the whole process
+    _default_lock = threading.Lock()
+    for registry in _default:
+        registry._lock = threading.RLock()  # noqa: SLF001 - our own
+
+
+os.register_at_fork(after_in_child=_renew_locks)
 
 
 def default_registry() -> Registry:

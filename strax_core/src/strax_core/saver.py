@@ -150,12 +150,17 @@ class Saver:
             ChunkError: the chunk is of another run, data type or dtype.
             StorageError: the place did not take it; nothing is visible, `abort` tidies up.
         """
-        return self.save_encoded(
-            encode_chunk(chunk, codec_named(self.metadata.compressor)), chunk_i, chunk
-        )
+        encoded = encode_chunk(chunk, codec_named(self.metadata.compressor))
+        info = self.save_encoded(encoded, chunk_i, chunk)
+        if not self._journal.is_owner:
+            self._journal.record(info)
+        return info
 
     def save_encoded(self, encoded: EncodedChunk, chunk_i: int, chunk: Chunk) -> ChunkInfo:
-        """Write a chunk that was encoded already, in this saver's codec."""
+        """Write a chunk that was encoded already, in this saver's codec.
+
+        Of what a copy in another process writes so, nobody hears but by the receipt: `take` it.
+        """
         self._check_chunk(chunk)
         with self._writing:
             if self._is_closed:
@@ -165,10 +170,23 @@ class Saver:
             if chunk.n:
                 info = replace(info, filename=self._file_name(chunk_i))
                 self._write(str(info.filename), encoded.buffers)
-            with self._lock:
-                self._receipts.append(info)
-            self._journal.record(info)
+            if self._journal.is_owner:
+                self.take(info)
             return info
+
+    def take(self, receipt: ChunkInfo) -> None:
+        """Take note of a chunk that a copy in another process wrote."""
+        with self._lock:
+            self._receipts.append(receipt)
+        self._journal.record(receipt)
+
+    def resume(self) -> None:
+        """In a copy that has paused: see that the writing goes on; its owner has beaten meanwhile.
+
+        Raises:
+            StorageUnavailable: it has ended.
+        """
+        self._journal.resume()
 
     def commit(self, receipts: Iterable[ChunkInfo] | None = None) -> Metadata:
         """Check that all is there, and make it visible.

@@ -2,24 +2,15 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, wait
-from dataclasses import dataclass
+from concurrent.futures import Executor, Future
 from typing import Any
 
 from strax_core.chunks import Chunk
 from strax_core.rechunk import Rechunker
-from strax_core.tasks import end_all
+from strax_core.tasks import Budget, end_all
 
 IN_FLIGHT_BYTES = 256 << 20
 BUFFER_BYTES = 512 << 20  # what one request may hold, unless its context says otherwise
-
-
-@dataclass
-class Budget:
-    """How many bytes of rows may be held at once, and how many are; for one thread."""
-
-    limit_bytes: int
-    held_bytes: int = 0
 
 
 class InFlight:
@@ -61,10 +52,13 @@ class InFlight:
         end_all(tasks)
 
     def _wait_for_one(self) -> None:
-        wait([self._tasks[0][0]])  # if that is interrupted, `cancel` still knows of it
-        task, size_bytes = self._tasks.popleft()
-        self.budget.held_bytes -= size_bytes
-        task.result()
+        task, size_bytes = self._tasks[0]
+        try:
+            task.result()
+        finally:
+            if task.done():  # else the waiting was interrupted, and `cancel` waits for it
+                self._tasks.popleft()
+                self.budget.held_bytes -= size_bytes
 
 
 def save_all(
