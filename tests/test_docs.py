@@ -8,16 +8,25 @@ import tempfile
 import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
+import strax_core as sc
+from strax_core.context import GetOptions
 from strax_core.opening import frontend_options
 from strax_core.settings import ContextSettings, load_settings
 from strax_local import LocalOptions
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = ("docs/storage.md", "strax_core/README.md", "plugins/strax_local/README.md")
+DOCUMENTS = (
+    "docs/context.md",
+    "docs/storage.md",
+    "docs/coming-from-strax.md",
+    "strax_core/README.md",
+    "plugins/strax_local/README.md",
+)
 FILE = re.compile(
     r"<!-- file: (?P<name>\S+) -->\s*```\w+\n(?P<text>.*?)^```", re.DOTALL | re.MULTILINE
 )
@@ -104,6 +113,15 @@ def test_the_storage_plugin_of_the_document_passes_the_contract(tmp_path: Path) 
 
     assert done.returncode == 0, done.stdout[-3000:]
     assert re.search(r"^\d{2,} passed in ", done.stdout, re.MULTILINE), done.stdout[-3000:]
+
+
+def test_the_page_about_the_context_names_every_option_and_selection() -> None:
+    text = text_of("docs/context.md")
+    options = set(signature(sc.Context).parameters)
+
+    assert {setting.name for setting in fields(ContextSettings)} == options
+    for name in (*options, *GetOptions.__annotations__):
+        assert f"`{name}`" in text or f"`{name}=" in text, name
 
 
 def test_the_settings_of_the_document_show_every_key(tmp_path: Path) -> None:

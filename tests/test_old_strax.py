@@ -11,7 +11,7 @@ from test_golden import GOLDEN, KEY, METADATA, assert_expected, class_for
 from twins import our_context, their_context
 
 import strax_core
-from strax_core import DataExistsError, DataNotAvailable
+from strax_core import DataExistsError, DataNotAvailable, Match
 from strax_core.config import open_backend
 from strax_core.memory import MemoryBackend
 
@@ -136,3 +136,35 @@ def test_an_old_name_is_looked_for_only_where_an_old_strax_can_have_been() -> No
         with pytest.raises(DataNotAvailable):
             backend.get_metadata(KEY)
         assert len(backend.paths) == n_reads
+
+
+def test_what_strax_did_not_come_to_rename_is_a_fuzzy_match_for_both(
+    upstream: ModuleType, folder: Path
+) -> None:
+    (folder / KEY).rename(folder / f"{KEY}_temp")
+    fuzzy = {"fuzzy_for_options": ("gain",)}
+    theirs = their_context(upstream, folder, class_for(upstream), **fuzzy)
+    strict = their_context(upstream, folder, class_for(upstream))
+    assert (theirs.is_stored("run_7", "things"), strict.is_stored("run_7", "things")) == (1, 0)
+
+    ours = our_context(folder, class_for(strax_core))
+    (place,) = ours.storage
+    key = ours.key_for("run_7", "things")
+    assert not ours.is_stored("run_7", "things")
+    assert_expected(place.loader(key, Match(**fuzzy)).read_all())
+    (found,) = place.find_several([key], Match(**fuzzy))
+    assert found is not None
+    assert found.backend_key == f"{KEY}_temp"
+    assert place.find_several([key]) == [None]
+
+
+def test_if_its_writing_had_not_ended_it_is_none(folder: Path) -> None:
+    document = json.loads((folder / METADATA).read_text("ascii"))
+    del document["writing_ended"]
+    (folder / METADATA).write_text(json.dumps(document), "ascii")
+    (folder / KEY).rename(folder / f"{KEY}_temp")
+    (place,) = our_context(folder).storage
+    key = our_context(folder, class_for(strax_core)).key_for("run_7", "things")
+
+    with pytest.raises(DataNotAvailable):
+        place.find(key, Match(fuzzy_for_options=("gain",)))

@@ -69,6 +69,7 @@ ASK: dict[str, Callable[[strax_core.Context, str], Any]] = {
 }
 
 
+@pytest.mark.weakness("W29")
 @each_bad_run
 @pytest.mark.parametrize("ask", ASK.values(), ids=ASK.keys())
 def test_a_run_id_that_cannot_be_a_name_is_refused(
@@ -169,6 +170,7 @@ def test_metadata_of_another_run_under_this_name_are_not_taken(folder: Path) -> 
     assert not context.is_stored("run_7", "things")
 
 
+@pytest.mark.weakness("W29")
 @pytest.mark.parametrize("path", ["../outside", "/outside", "a/../../outside", ""])
 def test_a_backend_reads_and_writes_nothing_outside(folder: Path, path: str) -> None:
     (backend,) = context_on(folder).storage[0].backends.values()

@@ -154,6 +154,7 @@ def test_a_blosc_header_that_lies_is_found_out_before_anything_is_written() -> N
             decompressed("blosc", bytes(lying), len(ROWS))
 
 
+@pytest.mark.weakness("W9")
 @pytest.mark.parametrize("over", [0, 1, 10])
 def test_blosc_refuses_what_strax_refuses_and_names_the_way_out(over: int) -> None:
     rows = np.zeros(2_147_483_631 + over, "u1")  # pages that nobody touches

@@ -362,6 +362,19 @@ def test_other_runs_data_types_and_folders_are_not_even_read() -> None:
     assert read == {WANTED.name, good.name}
 
 
+def test_exact_data_that_cannot_be_read_do_not_hide_a_fuzzy_match() -> None:
+    backend = MemoryBackend()
+    good, hurt = stored_with(backend, 2.0), stored_with(backend, 1.0)
+    RawMemory(backend).write(f"{hurt.name}/peaks-{hurt.lineage_hash}-metadata.json", b"{")
+    frontend = DirectoryFrontend(backend)
+
+    assert names(frontend.find_all(WANTED, FUZZY)) == [good.name]
+    assert names(frontend._find(WANTED, FUZZY)) == [hurt.name, good.name]
+    backend.remove(good.name)
+    with pytest.raises(DataCorrupted):
+        frontend.find(WANTED, FUZZY)
+
+
 def test_a_fuzzy_find_lists_once_and_reads_each_candidate_once() -> None:
     backend = MemoryBackend()
     others = [stored_with(backend, gain) for gain in range(2, 6)]
@@ -431,6 +444,7 @@ def test_what_is_being_written_is_settled_by_its_metadata() -> None:
     keys = [made_with(1.0, run_id=run_id) for run_id in "123"]
     for key in keys[:2]:
         saver = backend.saver(key.name, sample_metadata(key))
+        saver._journal._stop.set()  # no beat that outlives this test
         saver.save(Chunk(0, 10, np.zeros(1, PEAKS), key.run_id, "peaks"), 0)
         if key is keys[1]:
             saver._tidy = lambda: None  # type: ignore[method-assign] # dies after its commit
@@ -579,7 +593,10 @@ def test_a_place_is_as_near_as_its_nearest_backend_unless_it_says_otherwise() ->
 
 
 def test_metadata_under_the_name_of_an_older_strax_are_read_and_removed() -> None:
-    backend = MemoryBackend()
+    class Shared(MemoryBackend):
+        may_hold_strax_folders = True
+
+    backend = Shared()
     key = stored_with(backend, 2.0)
     raw = RawMemory(backend)
     path = f"{key.name}/peaks-{key.lineage_hash}-metadata.json"

@@ -42,8 +42,9 @@ def frontend(backend: MemoryBackend) -> DirectoryFrontend:
 
 
 @pytest.fixture(autouse=True)
-def _no_beat_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("strax_core.journal.SEGMENT_INTERVAL_S", 1e6)
+def _no_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no heart beat by itself, nor outlive its test."""
+    monkeypatch.setattr("strax_core.journal.Journal._keep_beating", lambda _: None)
 
 
 def written(backend: MemoryBackend, *numbers: int, key: DataKey = KEY, **options: Any) -> Saver:
@@ -107,6 +108,28 @@ def test_only_chunks_that_follow_one_another_count(
     written(backend, 2, 0)
 
     assert rows_of(frontend.find(KEY, LIVE), frontend) == bytes_of_chunks(CHUNKS[:1])
+
+
+def test_chunks_that_leave_a_hole_in_time_do_not_count(
+    backend: MemoryBackend, frontend: DirectoryFrontend
+) -> None:
+    saver = written(backend, 0)
+    saver.save(CHUNKS[2], 1)
+    saver._journal._write_segment()
+
+    assert rows_of(frontend.find(KEY, LIVE), frontend) == bytes_of_chunks(CHUNKS[:1])
+
+
+def test_a_ticket_of_data_elsewhere_under_the_same_name_does_not_count(
+    backend: MemoryBackend, frontend: DirectoryFrontend
+) -> None:
+    saver = backend.saver(f"elsewhere/{KEY.name}", sample_metadata(KEY))
+    saver.save(CHUNKS[0], 0)
+    saver._journal._write_segment()
+
+    assert saver.staging.of_key == f".staging/{KEY.name}"
+    with pytest.raises(DataNotAvailable):
+        frontend.find(KEY, LIVE)
 
 
 def test_of_several_writers_the_one_that_has_most_is_read(

@@ -1,4 +1,4 @@
-import copy
+import json
 import pickle
 from typing import Any
 
@@ -19,7 +19,7 @@ Change = tuple[str, int, Any]
 
 def changed(data_type: str, part: int, value: Any) -> dict[str, Any]:
     """Return the stored document with one part of one entry replaced."""
-    document: dict[str, Any] = copy.deepcopy(WANTED.as_json())
+    document: dict[str, Any] = json.loads(json.dumps(WANTED.as_json()))
     if part == 2:
         document[data_type][2].update(value)
     else:

@@ -339,6 +339,11 @@ def test_a_place_is_a_frontend_or_one_of_its_backends() -> None:
     assert places.place("two/far") == (two, "far")
     assert places.place("disk/one") == (slash, None)
     assert places.place("disk/one/main") == (slash, "main")
-    for wrong, meant in (("two/fra", "two/far"), ("twoo", "two"), ("disk/on", "disk/one")):
+    for wrong, meant in (
+        ("two/fra", "two/far"),
+        ("twoo", "two"),
+        ("disk/on", "disk/one"),
+        ("disk/one/mai", "disk/one"),
+    ):
         with pytest.raises(ConfigError, match=rf"no place '{wrong}'.*did you mean '{meant}'"):
             places.place(wrong)

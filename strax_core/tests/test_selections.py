@@ -330,7 +330,7 @@ def test_progress_goes_to_stderr_only_and_only_if_asked(
             list(ask("7", "hits", **show))  # type: ignore[operator]
             out, err = capsys.readouterr()
             assert out == ""
-            assert "7: 100%" in err
+            assert "7 hits: 100%" in err
 
 
 def test_a_bar_knows_where_it_ends_if_the_data_do(
@@ -341,7 +341,7 @@ def test_a_bar_knows_where_it_ends_if_the_data_do(
     fresh = context(place(), Hits)
     fresh.get_array("7", "hits", progress=True)
 
-    assert "7: 2.0 s" in capsys.readouterr().err
+    assert "7 hits: 2.0 s" in capsys.readouterr().err
 
 
 def test_rows_are_the_same_with_a_bar(ctx: Context) -> None:

@@ -264,6 +264,7 @@ def steps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, st
     return seen
 
 
+@pytest.mark.weakness("W13")
 @pytest.mark.parametrize("create_only", [False, True])
 def test_a_file_is_durable_before_it_has_its_name_and_the_name_after(
     backend: LocalBackend, tmp_path: Path, steps: list[tuple[str, str]], *, create_only: bool
@@ -275,6 +276,7 @@ def test_a_file_is_durable_before_it_has_its_name_and_the_name_after(
     assert steps == [("sync", ".staging/tmp"), ("rename", "a/file"), ("sync", "a")]
 
 
+@pytest.mark.weakness("W13")
 def test_new_folders_are_durable_in_their_parents(
     backend: LocalBackend, tmp_path: Path, steps: list[tuple[str, str]]
 ) -> None:
@@ -290,6 +292,7 @@ def test_new_folders_are_durable_in_their_parents(
     ]
 
 
+@pytest.mark.weakness("W13")
 def test_a_folder_is_durable_before_it_is_renamed_and_both_parents_after(
     backend: LocalBackend, tmp_path: Path, steps: list[tuple[str, str]]
 ) -> None:

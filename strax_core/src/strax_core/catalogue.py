@@ -10,10 +10,8 @@ from strax_core.cleaning import Leftover, clean
 from strax_core.copying import Target, copy_data
 from strax_core.errors import (
     ConfigError,
-    DataNotAvailable,
+    DataExistsError,
     ReadOnlyError,
-    StorageError,
-    StorageUnavailable,
 )
 from strax_core.executors import workers
 from strax_core.frontend import StorageFrontend
@@ -24,6 +22,7 @@ from strax_core.places import Found, Places
 from strax_core.plugin import Plugin
 from strax_core.provenance import DataPlugins
 from strax_core.runs import per_run_defaults, select_fields
+from strax_core.verifying import verify_data
 
 if TYPE_CHECKING:  # pandas is not needed by those who ask for no table
     import pandas as pd
@@ -39,12 +38,14 @@ class Catalogue:
         *,
         match: Match,
         use_per_run_defaults: bool,
+        forbidden: tuple[str, ...],
         buffer_bytes: int,
     ) -> None:
         self._places = places
         self._data_plugins = data_plugins
         self._given_match = match
         self._use_per_run_defaults = use_per_run_defaults
+        self._forbidden = forbidden
         if buffer_bytes < 1:
             raise ConfigError(f"buffer_bytes is {buffer_bytes!r}; it must be above 0")
         self._buffer_bytes = buffer_bytes
@@ -86,7 +87,7 @@ class Catalogue:
         Raises:
             ConfigError: nothing makes this data type, an option has no value, a name is refused.
         """
-        return DataKey(check_run_id(run_id), data_type, self.lineage(run_id, data_type))
+        return self._keys(run_id, [data_type])[0]
 
     def find(self, run_id: str, data_type: str) -> Found:
         """Return where a piece of data is stored, nearest first; `differences` if by a loose match.
@@ -105,7 +106,7 @@ class Catalogue:
         Raises:
             StorageError: no place could answer.
         """
-        keys = [self.key_for(run_id, target) for target in texts(targets, "targets")]
+        keys = self._keys(run_id, texts(targets, "targets"))
         return all(self._places.has(key, self._match) for key in keys)
 
     def get_metadata(self, run_id: str, data_type: str) -> Metadata:
@@ -113,15 +114,24 @@ class Catalogue:
         return self.find(run_id, data_type).metadata
 
     def explain(self, run_id: str, data_type: str) -> str:
-        """Return a text: where this is stored, or why not, what would be done, what failed before.
+        """Return a text: where this is stored, or why not, what failed before, what can be done.
+
+        A place that cannot answer is told in the text.
 
         Raises:
             ConfigError: nothing makes this data type, or a name is refused.
+            StorageError: with per-run defaults, the run's document could not be read.
         """
-        from strax_core.explaining import explained
+        from strax_core.explaining import Explanation
 
-        keys = {name: self.key_for(run_id, name) for name in self._data_plugins.closure(data_type)}
-        return explained(keys, data_type, self._data_plugins, self._places, self._match)
+        keys = self._keys(run_id, self._data_plugins.closure(data_type))
+        return Explanation(
+            keys={key.data_type: key for key in keys},
+            data_plugins=self._data_plugins,
+            places=self._places,
+            match=self._match,
+            forbidden=self._forbidden,
+        ).of(data_type)
 
     def verify(self, run_id: str, data_type: str, *, at: str | None = None) -> list[str]:
         """Read every copy to its end and check it; return the places, all of which are good.
@@ -137,22 +147,12 @@ class Catalogue:
             StorageError: a place could not answer.
         """
         key = self.key_for(run_id, data_type)
-        if at is not None:
-            frontend, backend = self._places.place(at)
-            checked = list(frontend.search(key, backend=backend).verify())
-        else:
-            wanting = [each for each in self._places if each.wants(data_type)]
-            checked = [one for each in wanting for one in each.search(key).verify()]
-        good = [place for place, error in checked if error is None]
-        bad = [error for _, error in checked if error is not None]
-        if bad:
-            told = "; ".join(map(str, bad))
-            worst = next((e for e in bad if not isinstance(e, StorageUnavailable)), bad[0])
-            kind = type(worst) if isinstance(worst, StorageError) else StorageUnavailable
-            raise kind(f"{key}: {told}; good copies: {', '.join(good) or 'none'}") from worst
-        if not good:
-            raise DataNotAvailable(f"{key} is not stored in any of the places asked")
-        return good
+        asked = (
+            [self._places.place(at)]
+            if at is not None
+            else [(each, None) for each in self._places if each.wants(data_type)]
+        )
+        return verify_data(key, asked)
 
     def copy(
         self,
@@ -174,7 +174,7 @@ class Catalogue:
 
         Raises:
             DataNotAvailable: something is not stored.
-            DataExistsError: it is stored there already.
+            DataExistsError: something is stored there already; all else was copied.
             ReadOnlyError: that place does not take it.
             StorageError: it could not be read, or not written.
         """
@@ -186,15 +186,22 @@ class Catalogue:
             compressor=compressor,
         )
         match = replace(self._match, allow_incomplete=False)
+        data_types = texts(targets, "targets")
+        keys = [key for run in texts(run_id, "run_id") for key in self._keys(run, data_types)]
+        there: list[DataExistsError] = []
         with workers(None, None) as pool:
-            for run in texts(run_id, "run_id"):
-                for data_type in texts(targets, "targets"):
+            for key in keys:
+                try:
                     copy_data(
-                        partial(self._places.find_all, self.key_for(run, data_type), match),
+                        partial(self._places.find_all, key, match),
                         target,
                         executor=pool.threads,
                         buffer_bytes=self._buffer_bytes,
                     )
+                except DataExistsError as error:
+                    there.append(error)
+        if there:
+            raise DataExistsError("; ".join(map(str, there))) from there[0]
 
     def remove(self, run_id: str, data_type: str, *, from_: str) -> None:
         """Remove a piece of data from one place; its key must match exactly.
@@ -270,7 +277,8 @@ class Catalogue:
         """Return a table of the runs that have documents and fulfil all conditions.
 
         Args:
-            available: data types that must be stored, somewhere.
+            available: data types that must be stored, somewhere; a place that could not answer
+                stands in ``table.attrs["problems"]``.
             check: read the metadata of these, see `availability`.
             conditions: ``run_mode``, ``run_id``, ``include_tags``, ``exclude_tags``,
                 ``pattern_type`` (``fnmatch`` or ``re``), ``ignore_underscore``; as in strax.
@@ -286,9 +294,11 @@ class Catalogue:
         if not data_types:
             return table
         runs = [str(name) for name in table["name"]]
-        where, _ = self._holders(runs, data_types, check=check)
+        where, problems = self._holders(runs, data_types, check=check)
         kept = [all(where[run, data_type] for data_type in data_types) for run in runs]
-        return table[kept]
+        selected = table[kept]
+        selected.attrs["problems"] = problems
+        return selected
 
     def clean(
         self, storage: str | StorageFrontend, *, grace_s: float | None = None, dry_run: bool = True
@@ -319,8 +329,21 @@ class Catalogue:
     def _match(self) -> Match:
         """How loosely to match; any output of a data plugin stands for its entry in lineages."""
         given = self._given_match
-        entries = tuple(self._data_plugins.entry_of(name) for name in given.fuzzy_for)
+        try:
+            entries = tuple(self._data_plugins.entry_of(name) for name in given.fuzzy_for)
+        except ConfigError as error:
+            raise ConfigError(f"fuzzy_for = {list(given.fuzzy_for)!r}: {error}") from error
         return replace(given, fuzzy_for=entries)
+
+    def _keys(self, run_id: str, data_types: Iterable[str]) -> list[DataKey]:
+        """Return the keys of several data types of a run, whose document is read once."""
+        defaults = self._defaults(run_id)
+        return [
+            DataKey(
+                check_run_id(run_id), data_type, self._data_plugins.lineage(data_type, defaults)
+            )
+            for data_type in data_types
+        ]
 
     def _defaults(self, run_id: str) -> Mapping[str, Any]:
         check_run_id(run_id)
@@ -332,7 +355,7 @@ class Catalogue:
         self, runs: Sequence[str], data_types: Sequence[str], *, check: bool
     ) -> tuple[dict[tuple[str, str], list[str]], dict[str, str]]:
         wanted = [(run, data_type) for run in runs for data_type in data_types]
-        keys = [self.key_for(*each) for each in wanted]
+        keys = [key for run in runs for key in self._keys(run, data_types)]
         survey = self._places.find_several(keys, self._match, check=check)
         holders: dict[tuple[str, str], list[str]] = {each: [] for each in wanted}
         for name, locations in survey.locations.items():

@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from threading import Event
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 import numpy as np
 
@@ -35,6 +35,19 @@ DEFAULT_STORAGE = "./strax_data"
 RunIds = str | Sequence[str]
 Names = str | Sequence[str]
 Answer = TypeVar("Answer")
+
+
+class ShowOptions(TypedDict, total=False):
+    """What is shown while a user waits."""
+
+    progress: bool | None
+    """Show how far one run is, on stderr; None, the default: on a terminal or in a notebook."""
+    progress_bar: bool | None
+    """strax's name of `progress`."""
+
+
+class GetOptions(LoadOptions, ShowOptions, total=False):
+    """What `get_iter`, `get_array` and their likes take: rows, columns, and what is shown."""
 
 
 class Context(Catalogue):
@@ -78,9 +91,9 @@ class Context(Catalogue):
             DataPlugins(_listed(plugins), config),
             match=Match(fuzzy_for, fuzzy_for_options, allow_incomplete),
             use_per_run_defaults=use_per_run_defaults,
+            forbidden=texts(forbid_creation_of, "forbid_creation_of"),
             buffer_bytes=buffer_bytes,
         )
-        self._forbidden = texts(forbid_creation_of, "forbid_creation_of")
 
     @classmethod
     def from_config(cls, name: str, *, path: str | os.PathLike[str] | None = None) -> "Context":
@@ -152,6 +165,7 @@ class Context(Catalogue):
         executor: Executor | None = None,
         max_workers: int | None = None,
         again: bool = False,
+        **options: Unpack[ShowOptions],
     ) -> None:
         """Make and keep data, unless they are stored.
 
@@ -162,13 +176,18 @@ class Context(Catalogue):
             executor: threads, processes or machines to work in; left out, some threads are made.
             max_workers: how many threads, if some are made, and how many runs at once.
             again: make and replace them even if they are stored.
+            options: whether to show how far it is: see `ShowOptions`.
 
         Raises:
             ReadOnlyError: no place takes them.
             DataNotAvailable: something cannot, or may not, be made.
             StorageError: no place could keep them.
         """
-        asked = self._asked(targets, save, {})
+        if unknown := set(options) - set(ShowOptions.__annotations__):
+            raise ConfigError(
+                f"make does not take {', '.join(sorted(unknown))}: it makes whole runs"
+            )
+        asked = self._asked(targets, save, options)
 
         def make_one(request: Request) -> None:
             missing = request.targets
@@ -194,8 +213,7 @@ class Context(Catalogue):
         save: Names = (),
         executor: Executor | None = None,
         max_workers: int | None = None,
-        progress: bool | None = None,
-        **options: Unpack[LoadOptions],
+        **options: Unpack[GetOptions],
     ) -> Generator[Chunk, None, None]:
         """Iterate over the chunks of data types: loaded, or made and kept.
 
@@ -207,8 +225,7 @@ class Context(Catalogue):
             save: data types to keep even if their `save_when` is EXPLICIT.
             executor: threads, processes or machines to work in; left out, some threads are made.
             max_workers: how many threads, if some are made.
-            progress: show how far it is, on stderr; None: if that is a terminal or a notebook.
-            options: which rows and columns, see `LoadOptions`.
+            options: which rows and columns, and whether to show how far it is: see `GetOptions`.
 
         Raises:
             ConfigError: names or options that cannot be; before the first chunk.
@@ -217,7 +234,7 @@ class Context(Catalogue):
             DataCorrupted: what is stored does not fit; names run, data type, place and chunk.
             StorageError: a place failed and no other could help.
         """
-        asked = self._asked(targets, save, options, progress=progress)
+        asked = self._asked(targets, save, options)
         runs = self._checked_runs(run_id, asked)  # bad names raise here, not at the first chunk
 
         def chunks() -> Generator[Chunk, None, None]:
@@ -235,15 +252,14 @@ class Context(Catalogue):
         save: Names = (),
         executor: Executor | None = None,
         max_workers: int | None = None,
-        progress: bool | None = None,
-        **options: Unpack[LoadOptions],
+        **options: Unpack[GetOptions],
     ) -> Rows:
         """Return all rows of data types as one array; arguments and errors as `get_iter`.
 
         Of several runs, some are loaded or made at once, and a column ``run_id`` comes first; they
         stand in the order in which the runs were given.
         """
-        asked = self._asked(targets, save, options, progress=progress)
+        asked = self._asked(targets, save, options)
         runs = self._checked_runs(run_id, asked)
 
         def rows_of(request: Request) -> Rows:
@@ -270,20 +286,15 @@ class Context(Catalogue):
 
     # Inside
 
-    def _asked(
-        self,
-        targets: Names,
-        save: Names,
-        options: Mapping[str, Any],
-        *,
-        progress: bool | None = None,
-    ) -> "_Asked":
+    def _asked(self, targets: Names, save: Names, options: Mapping[str, Any]) -> "_Asked":
         data_plugins = self._data_plugins  # once: another thread may register more
+        options = dict(options)
+        shown = [options.pop(name, None) for name in ("progress", "progress_bar")]
         asked = _Asked(
+            progress=next((show for show in shown if show is not None), None),
             targets=texts(targets, "targets"),
             save=texts(save, "save"),
             wanted=wanted(options),
-            progress=options.get("progress_bar") if progress is None else progress,
             data_plugins=data_plugins,
         )
         if not asked.targets or len(set(asked.targets)) < len(asked.targets):
@@ -315,10 +326,9 @@ class Context(Catalogue):
             defaults=self._defaults(run_id),
             match=self._match,
             wanted=asked.wanted,
-            progress=asked.progress,
             save=asked.save,
             forbidden=self._forbidden,
-            **{"buffer_bytes": self._buffer_bytes, **options},
+            **{"buffer_bytes": self._buffer_bytes, "progress": asked.progress, **options},
         )
 
     def _each_run(
@@ -337,7 +347,11 @@ class Context(Catalogue):
         buffer_bytes = max(1, self._buffer_bytes // at_once)
 
         def in_turn(run: str, stop: Event) -> Answer:
-            return work(self._request(run, asked, pool, stop=stop, buffer_bytes=buffer_bytes))
+            return work(
+                self._request(
+                    run, asked, pool, stop=stop, buffer_bytes=buffer_bytes, progress=False
+                )
+            )
 
         yield from for_each_run(runs, in_turn, at_once=at_once)
 

@@ -44,21 +44,38 @@ class DirectoryFrontend(StorageFrontend):
         if not match.is_fuzzy:
             return [exact]
         candidates = self._folders("", starts_with=f"{key.run_id}-{key.data_type}-")
-        return [exact, *_made_otherwise(key, sorted(candidates))]
+        return [exact, *self._made_otherwise(key, sorted(candidates))]
 
     def _find_several(self, keys: Sequence[DataKey], match: Match) -> Iterator[Sequence[Location]]:
         """Go by name, after one listing of the place and one of who writes there."""
         folders, writing = self._folders(""), self._folders(STAGING)
         of_what: dict[tuple[str, str], list[str]] = defaultdict(list)
         for name in sorted(folders) if match.is_fuzzy else ():
-            if parts := DataKey.parse_name(name):
+            if parts := self._parts_of(name):
                 of_what[parts[:2]].append(name)
         for key in keys:
             # Some places show the chunks of a writer before it commits: there a name is no proof.
             told = [_at(key.name, known=key.name not in writing)] if key.name in folders else []
             if key.name in writing or f"{key.name}{TEMPORARY}" in folders:
                 told += [_at(key.name, state=State.WRITING)] if match.allow_incomplete else []
-            yield [*told, *_made_otherwise(key, of_what[key.run_id, key.data_type])]
+            yield [*told, *self._made_otherwise(key, of_what[key.run_id, key.data_type])]
+
+    def _made_otherwise(self, key: DataKey, names: Iterable[str]) -> Iterator[Location]:
+        """Iterate over folders of the same run and data type, which may have another lineage."""
+        for name in names:
+            parts = self._parts_of(name)
+            if name != key.name and parts and parts[:2] == (key.run_id, key.data_type):
+                yield _at(name)
+
+    def _parts_of(self, name: str) -> tuple[str, str, str] | None:
+        """Take the name of a folder apart; None if it cannot be data.
+
+        As for strax, what strax did not come to rename may be: if its metadata say that the writing
+        ended, all of it is there.
+        """
+        if self._backend.may_hold_strax_folders:
+            name = name.removesuffix(TEMPORARY)
+        return DataKey.parse_name(name)
 
     def _folders(self, folder: str, *, starts_with: str = "") -> set[str]:
         entries = self._backend.list(folder, starts_with=starts_with)
@@ -97,11 +114,3 @@ class DirectoryFrontend(StorageFrontend):
 
 def _at(name: str, **what: Any) -> Location:
     return Location(backend="main", backend_key=name, **what)
-
-
-def _made_otherwise(key: DataKey, names: Iterable[str]) -> Iterator[Location]:
-    """Iterate over the folders of the same run and data type, which may have another lineage."""
-    for name in names:
-        parts = DataKey.parse_name(name)
-        if name != key.name and parts is not None and parts[:2] == (key.run_id, key.data_type):
-            yield _at(name)

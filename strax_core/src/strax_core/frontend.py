@@ -21,7 +21,7 @@ from strax_core.matching import ANY_LINEAGE, STRICT, Match
 from strax_core.metadata import STRAX_COMPRESSORS, Metadata
 from strax_core.runs import select_fields
 from strax_core.saver import OVERWRITE, Saver
-from strax_core.searching import ANSWERS, Search, Seen, backend_named, metadata_of, newest_first
+from strax_core.searching import ANSWERS, Search, Seen, backend_named, tell
 
 _LOG = logging.getLogger("strax_core")
 
@@ -229,9 +229,7 @@ class StorageFrontend:
         """
         if not self.wants(key.data_type):
             return []
-        search = self.search(key, ANY_LINEAGE)
-        found = [each for each in search.fuzzy() if metadata_of(each).lineage != key.lineage]
-        return newest_first(found, metadata_of)
+        return self.search(key, ANY_LINEAGE).other_lineages()
 
     def get_metadata(self, key: DataKey, match: Match = STRICT) -> Metadata:
         """Return the metadata of a stored piece of data; errors as `find`."""
@@ -253,7 +251,7 @@ class StorageFrontend:
     def report_failure(self, key: DataKey, location: Location, error: BaseException) -> None:
         """Tell this frontend, and the log, that loading from a location failed."""
         _LOG.warning("%s could not load %s: %s", self.name, location.backend_key, error)
-        self._failed(key, location, error)
+        tell(self._failed, key, location, error)
 
     def saver(
         self,
@@ -295,12 +293,12 @@ class StorageFrontend:
                     grace_time_s=self.grace_time_s,
                 )
             except StorageError as error:
-                self._failed(key, location, error)
+                tell(self._failed, key, location, error)
                 problem = error
                 continue
             saver.after_commit = lambda final, at=location: self._committed(key, at, final)
             saver.after_failure = lambda error, at=location: self._failed(key, at, error)
-            self._began(key, location, saver.metadata)
+            tell(self._began, key, location, saver.metadata)
             return saver
         raise problem
 

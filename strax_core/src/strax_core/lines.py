@@ -79,6 +79,11 @@ class Done:
     receipts: Mapping[str, Sequence[Receipt]]
     """By data type, of each saver."""
 
+    def nbytes_of(self, data_type: str) -> int:
+        """Uncompressed size of what was made, as far as somebody kept it."""
+        infos = [each for each in self.receipts.get(data_type, ()) if isinstance(each, ChunkInfo)]
+        return infos[0].nbytes if infos else 0
+
 
 _here = threading.local()
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from strax_core.lines import Line
 from strax_core.loader import Loader
+from strax_core.loading import is_same_making
 from strax_core.metadata import Metadata
 from strax_core.planning import Plan
 from strax_core.plugin import Plugin, dependencies, provided
@@ -73,10 +74,10 @@ def _borders(metadata: Metadata) -> list[tuple[int, int]]:
 
 
 def _copies(plan: Plan, data_type: str) -> list[Loader]:
-    """All copies of an input that are cut alike, nearest first."""
+    """All copies of an input of one making that are cut alike, nearest first."""
     found = list(plan.finder(data_type)())
-    borders = _borders(found[0].metadata)
-    return [each.loader() for each in found if _borders(each.metadata) == borders]
+    first = found[0].metadata
+    return [each.loader() for each in found if is_same_making(first, each.metadata, cut_alike=True)]
 
 
 def _can_travel(things: Iterable[object]) -> bool:

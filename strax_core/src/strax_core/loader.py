@@ -1,7 +1,7 @@
 """Reads one piece of data: planned from its metadata, checked, decoded into its final place."""
 
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import Any
 
@@ -24,6 +24,7 @@ from strax_core.metadata import Metadata, read_metadata
 from strax_core.tasks import end_all
 
 Rows = np.ndarray[Any, np.dtype[Any]]
+Watch = Callable[[Iterator[ChunkInfo]], Iterator[ChunkInfo]]
 READ_AHEAD_BYTES = 64 << 20
 WAY_OUT = "if no other copy is left, Context.make(…, again=True) makes and replaces it"
 
@@ -100,28 +101,38 @@ class Loader:
         rows: Rows = np.empty(info.n, self.metadata.dtype)
         return self._read_into(info, rows, self._codec())
 
-    def read_all(self, *, executor: Executor | None = None) -> Rows:
-        """Return all rows, decoded straight into one array; only threads can share it."""
+    def read_all(self, *, executor: Executor | None = None, watch: Watch = iter) -> Rows:
+        """Return all rows, decoded straight into one array; only threads can share it.
+
+        Args:
+            executor: threads to read in; None: one chunk after the other, here.
+            watch: is given the entries of the chunks as they are read, and passes them on.
+        """
         if executor is not None and not isinstance(executor, ThreadPoolExecutor):
             raise ConfigError(f"{type(executor).__name__} cannot fill an array of this process")
-        chunks = self.metadata.chunks
-        out: Rows = np.empty(sum(info.n for info in chunks), self.metadata.dtype)
+        out: Rows = np.empty(sum(info.n for info in self.metadata.chunks), self.metadata.dtype)
+        for _ in watch(self._filled(out, executor)):
+            pass
+        return out
+
+    def _filled(self, out: Rows, executor: Executor | None) -> Generator[ChunkInfo, None, None]:
         codec = self._codec()
-        tasks: list[Future[Chunk]] = []
+        tasks: list[tuple[ChunkInfo, Future[Chunk]]] = []
         at = 0
         try:
-            for info in chunks:
+            for info in self.metadata.chunks:
                 part = out[at : at + info.n]
                 at += info.n
                 if executor is None:
                     self._read_into(info, part, codec)
+                    yield info
                 else:
-                    tasks.append(executor.submit(self._read_into, info, part, codec))
-            for task in tasks:
+                    tasks.append((info, executor.submit(self._read_into, info, part, codec)))
+            for info, task in tasks:
                 task.result()
+                yield info
         finally:
-            end_all(tasks)
-        return out
+            end_all(task for _, task in tasks)
 
     def _codec(self) -> Codec:
         try:

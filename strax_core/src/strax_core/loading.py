@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from strax_core.asking import of_same_type
 from strax_core.chunk_info import ChunkInfo
 from strax_core.chunks import Chunk
-from strax_core.errors import ConfigError, DataNotAvailable
+from strax_core.errors import ConfigError, DataNotAvailable, StorageError, StorageUnavailable
+from strax_core.loader import Watch
 from strax_core.metadata import Metadata
 from strax_core.places import Found
 
@@ -20,24 +22,26 @@ Find = Callable[[], Iterator[Found]]
 ATTEMPTS = 3  # of a load that finds its data replaced or removed meanwhile
 
 
-def load_rows(find: Find, *, executor: Executor | None) -> Rows:
+def load_rows(find: Find, *, executor: Executor | None, watch: Watch = iter) -> Rows:
     """Return all rows, from the next copy if one cannot be read.
 
     Raises:
         DataNotAvailable: nothing is stored.
         StorageError: no copy could be read, or no place could answer.
     """
-    for attempt in range(ATTEMPTS):
-        failure: Exception | None = None
+    failures: list[Exception] = []
+    for _ in range(ATTEMPTS):
+        failed_now: list[Exception] = []
         for found in find():
             try:
-                return found.loader().read_all(executor=executor)
+                return found.loader().read_all(executor=executor, watch=watch)
             except Exception as error:  # noqa: BLE001 - another place may serve it
                 found.report_failure(error)
-                failure = failure or error
-        if attempt + 1 == ATTEMPTS or not isinstance(failure, DataNotAvailable):
+                failed_now.append(_typed(error, found))
+        failures = failed_now or failures
+        if not _has_changed(failed_now):
             break
-    raise failure or DataNotAvailable("no copy to load from")
+    raise all_told(failures)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +56,27 @@ class Reading:
     """Chunks are wanted by their numbers, so only a copy cut alike can go on."""
 
 
+@dataclass(kw_only=True)
+class _HandedOut:
+    """How far a load has come."""
+
+    begun: Metadata | None = None
+    """Of the copy that was read last; None: nothing was handed out."""
+    end_ns: int | None = None
+
+    def going_on(self, find: Find, reading: Reading) -> Iterator[Found]:
+        """Iterate over the copies that may go on, as far as it is when each is asked for."""
+        try:
+            for found in find():
+                if self.begun is None or is_same_making(
+                    self.begun, found.metadata, cut_alike=reading.by_number
+                ):
+                    yield found
+        except StorageError:
+            if self.begun is None:
+                raise  # else the failure that made us look for others says more
+
+
 def load_chunks(find: Find, reading: Reading) -> Generator[Chunk, None, None]:
     """Iterate over the chunks of the nearest copy; if it fails, the next one goes on.
 
@@ -61,13 +86,12 @@ def load_chunks(find: Find, reading: Reading) -> Generator[Chunk, None, None]:
     Raises:
         StorageError: no copy could be read to the end; or nothing is stored.
     """
-    last: tuple[Metadata, int] | None = None  # what was handed out, and up to when
-    for attempt in range(ATTEMPTS):
-        failure: Exception | None = None
-        for found in find():
-            if last is not None and not _goes_on(last[0], found.metadata, reading):
-                continue
-            end_ns = None if last is None else last[1]
+    done = _HandedOut()
+    failures: list[Exception] = []
+    for _ in range(ATTEMPTS):
+        failed_now: list[Exception] = []
+        for found in done.going_on(find, reading):
+            end_ns = done.end_ns
             infos = reading.chunks_of(found.metadata)
             with closing(_given(found, infos, reading, end_ns)) as given:
                 while True:
@@ -77,13 +101,14 @@ def load_chunks(find: Find, reading: Reading) -> Generator[Chunk, None, None]:
                         return
                     except Exception as error:  # noqa: BLE001 - another place may serve it
                         found.report_failure(error)
-                        failure = failure or error
+                        failed_now.append(_typed(error, found))
                         break
-                    last = (found.metadata, chunk[0].end)
+                    done.begun, done.end_ns = found.metadata, chunk[0].end
                     yield chunk.pop()  # not by way of a variable, which would keep the rows
-        if attempt + 1 == ATTEMPTS or last or not isinstance(failure, DataNotAvailable):
+        failures = failed_now or failures
+        if not _has_changed(failed_now):
             break
-    raise failure or DataNotAvailable("no copy to load from")
+    raise all_told(failures)
 
 
 def _given(
@@ -101,17 +126,46 @@ def _from(chunk: Chunk, end_ns: int | None) -> Chunk:
     return chunk if end_ns is None or chunk.start >= end_ns else chunk.split(end_ns)[1]
 
 
-def _goes_on(begun: Metadata, other: Metadata, reading: Reading) -> bool:
-    """Say whether a copy may go on where another one failed: it holds the very same rows."""
-    if begun.data_id is not None:
-        is_same = begun.data_id == other.data_id
-        return is_same and (not reading.by_number or _borders(begun) == _borders(other))
-    # strax keeps no id: the same lineage, borders and numbers of rows must do.
-    return begun.lineage == other.lineage and _borders(begun) == _borders(other)
+def is_same_making(begun: Metadata, other: Metadata, *, cut_alike: bool) -> bool:
+    """Say whether a copy may go on where another failed: it holds the same rows, to the end.
+
+    Args:
+        begun: of the copy that failed.
+        other: of the one that is to go on.
+        cut_alike: whether it must have the same chunks.
+    """
+    if other.chunks[-1].end < begun.chunks[-1].end:
+        return False  # it is still being written
+    if begun.data_id is None or other.data_id is None:
+        # strax keeps no id: the same lineage, borders and numbers of rows must do.
+        return begun.lineage == other.lineage and _borders(begun) == _borders(other)
+    return begun.data_id == other.data_id and (not cut_alike or _borders(begun) == _borders(other))
 
 
 def _borders(metadata: Metadata) -> list[tuple[int, int, int]]:
     return [(info.start, info.end, info.n) for info in metadata.chunks]
+
+
+def _typed(error: Exception, found: Found) -> Exception:
+    """Return an error of a kind that callers know; what a storage plugin left untranslated."""
+    if isinstance(error, StorageError | MemoryError):
+        return error
+    return of_same_type(error, f"{found.key} could not be read from {found.place}: {error!r}")
+
+
+def _has_changed(failures: Iterable[Exception]) -> bool:
+    """Say whether data were replaced or removed meanwhile, so that it is worth to look again."""
+    return any(isinstance(error, DataNotAvailable) for error in failures)
+
+
+def all_told(failures: Sequence[Exception]) -> Exception:
+    """Return the error to raise if no copy could be read; of several, it tells all."""
+    if len(failures) < 2:  # noqa: PLR2004 - nothing to put together
+        return failures[0] if failures else DataNotAvailable("no copy to load from")
+    # What is worth a retry says so by its type.
+    first = next((each for each in failures if isinstance(each, StorageUnavailable)), failures[0])
+    told = "; ".join(str(each) or type(each).__name__ for each in failures)
+    return of_same_type(first, f"no copy could be read: {told}")
 
 
 def joined(chunks: Iterable[Chunk], dtype: np.dtype[Any]) -> Rows:

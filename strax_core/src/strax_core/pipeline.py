@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ from strax_core.loading import Reading, joined, load_chunks, load_rows
 from strax_core.metadata import Metadata
 from strax_core.planning import Plan, Request
 from strax_core.plugin import Plugin, dependencies, provided
-from strax_core.progress import progress
+from strax_core.progress import Piece, Some, progress
 from strax_core.saver import Saver
 from strax_core.saving import Budget, InFlight
 from strax_core.sharing import SharedStream
@@ -71,12 +72,13 @@ class Pipeline:
         """Return all rows of the targets as one array; errors as `chunks`."""
         for attempt in range(ATTEMPTS):
             with self._running():
-                shows_steps = self.request.progress is True
-                if shows_steps or not (self._is_loaded_alone and self._plan.wanted.is_all):
+                if not (self._is_loaded_alone and self._plan.wanted.is_all):
                     return joined(self._selected(), self._plan.rows_dtype())
                 find = self._plan.finder(self.request.targets[0])
                 try:
-                    return load_rows(find, executor=self.request.workers.threads)
+                    return load_rows(
+                        find, executor=self.request.workers.threads, watch=self._watched
+                    )
                 except DataNotAvailable:  # removed since it was found: plan again
                     if attempt + 1 == ATTEMPTS:
                         raise
@@ -86,18 +88,21 @@ class Pipeline:
         """Make all targets, for the sake of keeping them; errors as `chunks`."""
         with self._running(wants_rows=False):
             readers = {
-                target: self._streams[self._key_of(target)].reader(_end_of)
+                target: self._streams[self._key_of(target)].reader(partial(_piece_of, target))
                 for target in self.request.targets
             }
+            if len(readers) == 1:
+                ((target, pieces),) = readers.items()
+                readers[target] = self._watched(pieces)
             reached = dict.fromkeys(readers, -1)
             while readers:
                 # The one that is behind, so that few chunks wait for it.
                 behind = min(readers, key=reached.__getitem__)
-                end_ns = next(readers[behind], None)
-                if end_ns is None:
+                piece = next(readers[behind], None)
+                if piece is None:
                     del readers[behind]
                 else:
-                    reached[behind] = end_ns
+                    reached[behind] = piece.end
 
     # Beginning and ending
 
@@ -288,26 +293,13 @@ class Pipeline:
         chunks = self._merged()
         if wanted.time_range is not None and not self._is_loaded_alone:
             chunks = wanted.chunks_within(chunks)
-        if not wanted.is_all:
-            chunks = map(wanted.chunk_of, chunks)
-        return progress(
-            chunks,
-            show=self.request.progress,
-            title=self.request.run_id,
-            span_ns=self._span_ns(),
-        )
+        chunks = self._watched(chunks)
+        return chunks if wanted.is_all else map(wanted.chunk_of, chunks)
 
-    def _span_ns(self) -> tuple[int, int] | None:
-        """From when to when the rows will come, as far as it is known."""
-        wanted = self._plan.wanted
-        if wanted.chunk_numbers is not None:
-            return None
-        for found in self._plan.loaded.values():
-            if found.is_complete:
-                first, last = found.metadata.chunks[0], found.metadata.chunks[-1]
-                start_ns, end_ns = wanted.time_range or (first.start, last.end)
-                return max(start_ns, first.start), min(end_ns, last.end)
-        return None
+    def _watched(self, chunks: Iterator[Some]) -> Iterator[Some]:
+        title = f"{self.request.run_id} {', '.join(self.request.targets)}"
+        span_ns = self._plan.span_ns
+        return progress(chunks, show=self.request.progress, title=title, span_ns=span_ns)
 
     def _merged(self) -> Iterator[Chunk]:
         targets = self.request.targets
@@ -332,5 +324,9 @@ def _chunks_of(item: Mapping[str, Chunk] | Done) -> Mapping[str, Chunk]:
     return item.chunks if isinstance(item, Done) else item
 
 
-def _end_of(item: Chunk | Mapping[str, Chunk] | Done) -> int:
-    return item.end if isinstance(item, Chunk | Done) else next(iter(item.values())).end
+def _piece_of(data_type: str, item: Chunk | Mapping[str, Chunk] | Done) -> Piece:
+    """What there is to tell of a chunk that nobody wants to have."""
+    if isinstance(item, Done):
+        return Piece(item.start, item.end, item.nbytes_of(data_type))
+    chunk = item if isinstance(item, Chunk) else item[data_type]
+    return Piece(chunk.start, chunk.end, chunk.nbytes)

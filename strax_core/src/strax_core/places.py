@@ -102,14 +102,24 @@ class Places:
     def find_several(
         self, keys: Sequence[DataKey], match: Match = STRICT, *, check: bool = False
     ) -> Survey:
-        """Ask each place which of these it has; see `StorageFrontend.find_several`."""
+        """Ask each place which of these it has; see `StorageFrontend.find_several`.
+
+        Raises:
+            StorageError: no place could answer.
+        """
         locations: dict[str, list[Location | None]] = {}
         problems: dict[str, str] = {}
+        failure: Exception | None = None
         for frontend in self._frontends:
             try:
                 locations[frontend.name] = frontend.find_several(keys, match, check=check)
             except Exception as error:  # noqa: BLE001 - the other places go on
                 problems[frontend.name] = report(frontend, error)
+                failure = failure or error
+        if failure is not None and not locations:
+            raise of_same_type(
+                failure, f"no place could say what it has: {'; '.join(problems.values())}"
+            )
         return Survey(locations=locations, problems=problems)
 
     def run_metadata(

@@ -47,10 +47,10 @@ class Request:
     buffer_bytes: int = BUFFER_BYTES
     again: bool = False
     """Make the targets even if they are stored, and replace what is stored."""
-    progress: bool | None = False
-    """Show how far the rows have come; None: if somebody sees it."""
     must_keep: bool = False
     """Having nowhere to write is an error, not a warning."""
+    progress: bool | None = False
+    """Whether to show how far it is; None: if somebody watches."""
     stop: Event | None = None
     """Set by another thread that needs the answer no more."""
 
@@ -94,14 +94,23 @@ class Plan:
             _warn_of_namesake(found, request.data_plugins.that_makes(data_type))
 
     def finder(self, data_type: str) -> Find:
-        """Return what finds the copies of a loaded data type; the first time, those known now."""
+        """Return what finds the copies of a loaded data type; the first time, those known now.
+
+        All are of one lineage, that of the nearest: what is kept was decided by that.
+        """
         known = [self._copies[data_type]]
-        request = self.request
+        request, first = self.request, self.loaded[data_type]
 
         def find() -> Iterator[Found]:
-            if known:
-                return known.pop()
-            return request.places.find_all(request.key_of(data_type), request.match)
+            copies = (
+                known.pop()
+                if known
+                else request.places.find_all(request.key_of(data_type), request.match)
+            )
+            for found in copies:
+                is_alike = found.metadata.lineage == first.metadata.lineage
+                if is_alike and found.is_complete == first.is_complete:
+                    yield found
 
         return find
 
@@ -190,6 +199,18 @@ class Plan:
                 raise DataNotAvailable(
                     f"{not_stored}, and forbid_creation_of says that it is not to be made here"
                 )
+
+    @property
+    def span_ns(self) -> tuple[int, int] | None:
+        """From when to when the rows will come, as far as it is known."""
+        if self.wanted.chunk_numbers is not None:
+            return None
+        for found in self.loaded.values():
+            if found.is_complete:
+                first, last = found.metadata.chunks[0], found.metadata.chunks[-1]
+                start_ns, end_ns = self.wanted.time_range or (first.start, last.end)
+                return max(start_ns, first.start), min(end_ns, last.end)
+        return None
 
     def _resolved(self, wanted: Wanted) -> Wanted:
         return wanted if wanted.seconds_range is None else wanted.with_run_start(self._start_ns())

@@ -3,12 +3,39 @@
 import sys
 import threading
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 from functools import cache
+from itertools import count
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from strax_core.chunks import Chunk
 
+class Stretch(Protocol):
+    """What has a place in time and a size: a chunk, or its entry in metadata."""
+
+    @property
+    def start(self) -> int:
+        """In ns."""
+
+    @property
+    def end(self) -> int:
+        """In ns."""
+
+    @property
+    def nbytes(self) -> int:
+        """Uncompressed size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch without its rows."""
+
+    start: int
+    end: int
+    nbytes: int
+
+
+Some = TypeVar("Some", bound=Stretch)
 _NS_PER_S = 1e9
 _BYTES_PER_MB = 1e6
 _WITH_END = (
@@ -18,18 +45,18 @@ _WITHOUT_END = "{desc}: {n:.1f} s [{elapsed}{postfix}]"
 
 
 def progress(
-    chunks: Iterator[Chunk],
+    chunks: Iterator[Some],
     *,
     show: bool | None,
     title: str,
     span_ns: tuple[int, int] | None = None,
-) -> Iterator[Chunk]:
+) -> Iterator[Some]:
     """Return the same chunks, showing on stderr how many seconds of data have come.
 
     Closing the generator that is returned closes the bar, and `chunks` if that is a generator.
 
     Args:
-        chunks: chunks of one run, in their order.
+        chunks: chunks of one run, or their entries in metadata, in their order.
         show: `None` shows a bar on a terminal or in a notebook only; `False` never, and gives
             back `chunks` itself; `True` always.
         title: what stands before the bar.
@@ -51,24 +78,28 @@ def is_watched() -> bool:
 
 
 def _with_bar(
-    chunks: Iterator[Chunk], title: str, span_ns: tuple[int, int] | None
-) -> Generator[Chunk, None, None]:
+    chunks: Iterator[Some], title: str, span_ns: tuple[int, int] | None
+) -> Generator[Some, None, None]:
     start, total = None, None
     if span_ns is not None and span_ns[0] < span_ns[1]:
         start, total = span_ns[0], (span_ns[1] - span_ns[0]) / _NS_PER_S
     bar = _new_bar(title, total)
     try:
         asked = perf_counter()
-        for n_chunks, chunk in enumerate(chunks, 1):
+        for n_chunks in count(1):
+            try:
+                given = [next(chunks)]
+            except StopIteration:
+                return
             seconds = max(perf_counter() - asked, 1e-9)
-            start = chunk.start if start is None else start
-            done = max(chunk.end - start, 0) / _NS_PER_S
+            start = given[0].start if start is None else start
+            done = max(given[0].end - start, 0) / _NS_PER_S
             bar.set_postfix_str(
-                f"{n_chunks} chunks, {chunk.nbytes / _BYTES_PER_MB / seconds:.1f} MB/s",
+                f"{n_chunks} chunks, {given[0].nbytes / _BYTES_PER_MB / seconds:.1f} MB/s",
                 refresh=False,
             )
             bar.update((done if total is None else min(done, total)) - bar.n)
-            yield chunk
+            yield given.pop()  # not by way of a variable, which would keep the rows
             asked = perf_counter()
     finally:
         bar.close()

@@ -51,7 +51,10 @@ def open_savers(
                 )
             )
         except REFUSALS as error:
-            _LOG.debug("%s is not kept in %s: %s", key, frontend.name, error)
+            # A disk that turns out to be mounted read-only is news; what a frontend says is not.
+            is_news = isinstance(error, ReadOnlyError) and error.__cause__ is not None
+            level = logging.WARNING if is_news else logging.DEBUG
+            _LOG.log(level, "%s is not kept in %s: %s", key, frontend.name, error)
             reasons.append(error)
         except Exception as error:  # noqa: BLE001 - the other places may take it
             _LOG.warning("%s is not kept in %s: %s", key, frontend.name, error)

@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from strax_core.backend import StorageBackend
 from strax_core.errors import ConfigError, DataCorrupted, DataNotAvailable, NewerFormat
@@ -72,13 +72,13 @@ class Search:
                 checked = self._checked(location, STRICT)
             except _OtherLineage as error:
                 if not self.match.is_fuzzy:
-                    self.failed(self.key, location, error)
+                    tell(self.failed, self.key, location, error)
                 reasons.append(str(error))
             except DataNotAvailable as error:
-                self.failed(self.key, location, error)
+                tell(self.failed, self.key, location, error)
                 reasons.append(str(error))
             except Exception as error:  # noqa: BLE001 - one bad backend does not spoil the others
-                self.failed(self.key, location, error)
+                tell(self.failed, self.key, location, error)
                 problem = problem or error
             else:
                 n_found += 1
@@ -98,6 +98,11 @@ class Search:
             return []
         return list(self._fuzzy(self.find(self.key, replace(self.match, allow_incomplete=False))))
 
+    def other_lineages(self) -> list[Location]:
+        """Return those of `fuzzy` that have another lineage than the one wanted, newest first."""
+        found = [each for each in self.fuzzy() if metadata_of(each).lineage != self.key.lineage]
+        return newest_first(found, metadata_of)
+
     def unfinished(self) -> list[Location]:
         """Return what is still being written with the lineage wanted, if that may serve."""
         if not self.match.allow_incomplete:
@@ -115,7 +120,7 @@ class Search:
             except DataNotAvailable:
                 continue
             except Exception as error:  # noqa: BLE001 - the other copies are verified too
-                self.failed(self.key, location, error)
+                tell(self.failed, self.key, location, error)
                 yield where, error
             else:
                 yield where, None
@@ -248,6 +253,14 @@ def _ended(metadata: Metadata) -> float:
     ended = metadata.get("writing_ended")
     is_time = isinstance(ended, int | float) and math.isfinite(ended)
     return float(ended) if is_time else -math.inf  # type: ignore[arg-type]  # checked
+
+
+def tell(listener: Callable[[DataKey, Location, Thing], None], key: DataKey, *news: Any) -> None:
+    """Tell a frontend what happened; that it cannot take note of it changes nothing."""
+    try:
+        listener(key, *news)
+    except Exception:  # noqa: BLE001 - whatever a storage plugin raises
+        _LOG.exception("a frontend could not take note of what happened to %s", key)
 
 
 def backend_named(

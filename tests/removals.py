@@ -1,0 +1,490 @@
+"""How to take each cure of a weakness out of the code again; `cures.py` does it to a copy."""
+
+from dataclasses import dataclass
+
+CORE = "strax_core/src/strax_core/"
+LOCAL = "plugins/strax_local/src/strax_local/"
+
+
+@dataclass(frozen=True)
+class Removal:
+    """One way to take a cure out."""
+
+    weakness: str
+    what: str
+    patches: tuple[tuple[str, str, str], ...]
+    """File, text that stands in it once, text instead."""
+
+
+def removal(weakness: str, what: str, *patch: str) -> Removal:
+    """Return a removal by one patch, or by several: file, old, new, file, old, new."""
+    patches = zip(patch[::3], patch[1::3], patch[2::3], strict=True)
+    return Removal(weakness, what, tuple(patches))
+
+
+REMOVALS = [
+    removal(
+        "W1",
+        "a failure in a thread is not noted",
+        CORE + "keeping.py",
+        "        self._failures.setdefault(saver, error)\n",
+        "",
+    ),
+    removal(
+        "W1",
+        "nobody looks at what a thread raised",
+        CORE + "saving.py",
+        "        task.result()\n",
+        "        task.exception()\n",
+    ),
+    removal(
+        "W3",
+        "all writers of a key work in one folder",
+        CORE + "layout.py",
+        'return f"{self.of_key}/{self.write_id}"',
+        'return f"{self.of_key}/0123456789abcdef"',
+    ),
+    removal(
+        "W3",
+        "the last writer replaces the first",
+        LOCAL + "backend.py",
+        "                rename_exclusive(source, target)\n",
+        "                shutil.rmtree(target, ignore_errors=True)\n"
+        "                os.replace(source, target)\n",
+    ),
+    removal(
+        "W5",
+        "checksums are not compared",
+        CORE + "chunk_io.py",
+        "if info.checksum is not None and not checksums.matches(info.checksum, [stored]):",
+        "if False:",
+    ),
+    removal(
+        "W6",
+        "the dtype of what a data plugin gives is not compared",
+        CORE + "promises.py",
+        "if _untitled(given.dtype) != _untitled(dtype):",
+        "if False:",
+    ),
+    removal(
+        "W6",
+        "a saver does not compare the dtype",
+        CORE + "saver.py",
+        "if packed(chunk.dtype) != self._dtype:",
+        "if False:",
+    ),
+    removal(
+        "W9",
+        "the codec blosc takes chunks of any size",
+        CORE + "codecs/blosc.py",
+        "if len(rows) > ROWS_BYTES_MAX:",
+        "if False:",
+    ),
+    removal(
+        "W10",
+        "numbers of numpy are no numbers of chunks",
+        CORE + "selecting.py",
+        "if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 0:",
+        "if isinstance(number, bool) or not isinstance(number, int) or number < 0:",
+    ),
+    removal(
+        "W10",
+        "what is no number of a chunk is passed over",
+        CORE + "selecting.py",
+        'raise ConfigError(f"chunk_numbers has {number!r}; give whole numbers from 0 on")',
+        "return None",
+    ),
+    removal(
+        "W10",
+        "a text or a dictionary is passed over",
+        CORE + "selecting.py",
+        'raise ConfigError(f"chunk_numbers is {given!r}; give a whole number, or several")',
+        "return None",
+    ),
+    removal(
+        "W10",
+        "a chunk that is not there is passed over",
+        CORE + "selecting.py",
+        "            if absent:\n",
+        "            if False:\n",
+    ),
+    removal(
+        "W11",
+        "the old folder is deleted before the new one exists",
+        CORE + "saver.py",
+        "        self._journal.open(\n",
+        "        self.medium.delete(self.backend_key)\n        self._journal.open(\n",
+    ),
+    removal(
+        "W11",
+        "the old folder is deleted just before the new one gets its name",
+        CORE + "renaming_saver.py",
+        "        self.medium.delete(document)\n        self._replace(metadata)\n",
+        "        self.medium.delete(self.backend_key)\n"
+        "        self.medium.rename(self.staging.data, self.backend_key)\n",
+    ),
+    removal(
+        "W13",
+        "files are not synced",
+        LOCAL + "backend.py",
+        "                    os.fsync(file.fileno())\n",
+        "                    pass\n",
+    ),
+    removal(
+        "W13",
+        "the folder of a new name is not synced",
+        LOCAL + "backend.py",
+        "        self._sync_folder(os.path.dirname(target))\n",
+        "",
+    ),
+    removal(
+        "W13",
+        "a folder is not synced before it is renamed",
+        LOCAL + "backend.py",
+        "            self._sync_folder(full_source)\n",
+        "",
+    ),
+    removal(
+        "W13",
+        "syncing is off unless asked for",
+        LOCAL + "options.py",
+        "        default=True,\n",
+        "        default=False,\n",
+    ),
+    removal(
+        "W14",
+        "files are written under their final name",
+        LOCAL + "backend.py",
+        """            temporary = self._write_temporary(buffers)
+            try:
+                self._move(temporary, full, exclusively=create_only)
+            except BaseException:
+                _unlink_if_there(temporary)
+                raise
+""",
+        """            self._make_parents(full)
+            with open(full, "xb" if create_only else "wb") as file:
+                file.writelines(buffers)
+                os.fsync(file.fileno())
+""",
+    ),
+    removal(
+        "W14",
+        "a document is opened before it is encoded",
+        CORE + "directory.py",
+        "        self._backend.write(run_document_name(run_id), [encode",
+        '        self._backend.write(run_document_name(run_id), [b""])\n'
+        "        self._backend.write(run_document_name(run_id), [encode",
+    ),
+    removal(
+        "W15",
+        "failed data get the final name",
+        CORE + "saver.py",
+        "            self._discard()\n",
+        "            self.medium.rename(self.staging.data, self.backend_key)\n"
+        "            self._discard()\n",
+    ),
+    removal(
+        "W16",
+        "nothing of dead writers is cleaned up",
+        CORE + "cleaning.py",
+        "        elif _last_beat_ns(backend, path, entry) <= old_ns:\n",
+        "        elif False:\n",
+    ),
+    removal(
+        "W16",
+        "a writer that may be alive is cleaned up too",
+        CORE + "cleaning.py",
+        "        elif _last_beat_ns(backend, path, entry) <= old_ns:\n",
+        "        else:\n",
+    ),
+    removal(
+        "W17",
+        "unreadable metadata may not be replaced",
+        CORE + "settling.py",
+        '            self._refuse_unless(self.overwrite != "never", "something")\n'
+        "            self._keep",
+        '            self._refuse_unless(False, "something")\n            self._keep',
+    ),
+    removal(
+        "W17",
+        "a folder without metadata may not be replaced",
+        CORE + "settling.py",
+        '            self._refuse_unless(self.overwrite != "never", "something")\n'
+        "            return",
+        '            self._refuse_unless(False, "something")\n            return',
+    ),
+    removal(
+        "W17",
+        "unreadable metadata keep a saver from beginning",
+        CORE + "frontend.py",
+        "        except ANSWERS:\n            return False  # if",
+        "        except DataNotAvailable:\n            return False  # if",
+    ),
+    removal(
+        "W17",
+        "unreadable metadata are no answer",
+        CORE + "asking.py",
+        "                self._n_answers += isinstance(error, ANSWERS)\n",
+        "",
+    ),
+    removal(
+        "W19",
+        "whatever error is handled at the time is recorded",
+        CORE + "saver.py",
+        '            "writing_ended": time.time(),\n        }\n        place =',
+        '            "writing_ended": time.time(),\n'
+        '            **({"exception": traceback.format_exc()} if __import__("sys").exc_info()[0] '
+        "else {}),\n        }\n        place =",
+    ),
+    removal(
+        "W21",
+        "the error of the file system is passed on",
+        CORE + "loader.py",
+        "            self._check_still_there()\n            raise DataCorrupted(",
+        "            raise FileNotFoundError(info.filename) from error\n"
+        "            raise DataCorrupted(",
+    ),
+    removal(
+        "W22",
+        "only DataNotAvailable lets the next frontend be asked",
+        CORE + "asking.py",
+        "            except Exception as error:  # noqa: BLE001 - also what a storage plugin",
+        "            except ImportError as error:  # noqa: BLE001 - also what a storage plugin",
+    ),
+    removal(
+        "W22",
+        "a frontend without loose matching ends that of the others",
+        CORE + "asking.py",
+        "            except Exception as error:  # noqa: BLE001 - the other places go on",
+        "            except ImportError as error:  # noqa: BLE001 - the other places go on",
+    ),
+    removal(
+        "W22",
+        "runs are listed from no other place after an error",
+        CORE + "places.py",
+        "                except Exception as error:  # noqa: BLE001 - the other places go on\n"
+        "                    report",
+        "                except ImportError as error:  # noqa: BLE001 - the other places go on\n"
+        "                    report",
+    ),
+    removal(
+        "W22",
+        "what is available is known from no other place after an error",
+        CORE + "places.py",
+        "            except Exception as error:  # noqa: BLE001 - the other places go on\n"
+        "                problems[",
+        "            except ImportError as error:  # noqa: BLE001 - the other places go on\n"
+        "                problems[",
+    ),
+    removal(
+        "W22",
+        "documents of a run are read from no other place after an error",
+        CORE + "places.py",
+        "            except Exception as error:  # noqa: BLE001 - another place may have it",
+        "            except ImportError as error:  # noqa: BLE001 - another place may have it",
+    ),
+    removal(
+        "W22",
+        "a place that cannot open a saver fails the others",
+        CORE + "reserving.py",
+        "        except Exception as error:  # noqa: BLE001 - the other places may take it",
+        "        except ImportError as error:  # noqa: BLE001 - the other places may take it",
+    ),
+    removal(
+        "W23",
+        "an array is tried from no other copy",
+        CORE + "loading.py",
+        "                failure = failure or error\n        if attempt",
+        "                raise\n        if attempt",
+    ),
+    removal(
+        "W23",
+        "a stream is tried from no other copy",
+        CORE + "loading.py",
+        "                        failure = failure or error\n                        break\n",
+        "                        raise\n",
+    ),
+    removal(
+        "W23",
+        "the next copy begins anew",
+        CORE + "loading.py",
+        "            end_ns = None if last is None else last[1]\n",
+        "            end_ns = None\n",
+    ),
+    removal(
+        "W23",
+        "no other copy goes on in the middle",
+        CORE + "loading.py",
+        "            if last is not None and not _goes_on(last[0], found.metadata, reading):\n",
+        "            if last is not None:\n",
+    ),
+    removal(
+        "W24",
+        "one saver that fails fails the save",
+        CORE + "keeping.py",
+        "        if len(self._failures) == len(self._savers):\n",
+        "        if self._failures:\n",
+    ),
+    removal(
+        "W24",
+        "a place that cannot open a saver fails the save",
+        CORE + "reserving.py",
+        "        except Exception as error:  # noqa: BLE001 - the other places may take it",
+        "        except ImportError as error:  # noqa: BLE001 - the other places may take it",
+    ),
+    removal(
+        "W25",
+        "a backend is found by its class",
+        CORE + "searching.py",
+        "        return backends[name]\n",
+        "        wanted = type(backends[name])\n"
+        "        return next(each for each in backends.values() if type(each) is wanted)\n",
+    ),
+    removal(
+        "W26",
+        "what is complete is refused before overwrite is looked at",
+        CORE + "frontend.py",
+        '        if overwrite != "always" and self._has(key, backend):\n',
+        "        if self._has(key, backend):\n",
+    ),
+    removal(
+        "W26",
+        "what is complete is refused at the commit",
+        CORE + "settling.py",
+        'self._refuse_unless(self.overwrite == "always", "data")',
+        'self._refuse_unless(False, "data")',
+    ),
+    removal(
+        "W26",
+        "making again is not replacing",
+        CORE + "reserving.py",
+        'overwrite = "always" if again and frontend.overwrite == "if_broken" else None',
+        "overwrite = None",
+    ),
+    removal(
+        "W27",
+        "the first place without a document ends the search",
+        CORE + "places.py",
+        "            except RunMetadataNotAvailable:\n                continue\n            except",
+        "            except RunMetadataNotAvailable:\n                raise\n            except",
+    ),
+    removal(
+        "W27",
+        "the first place without a document ends the search for defaults",
+        CORE + "places.py",
+        "            except RunMetadataNotAvailable:\n                continue\n        return {}",
+        "            except RunMetadataNotAvailable:\n                return {}\n        return {}",
+    ),
+    removal(
+        "W28",
+        "a tuple is not a list",
+        CORE + "keys.py",
+        "        document[str.__str__(data_type)] = [class_name, version, stored]\n",
+        "        document[str.__str__(data_type)] = [class_name, version, dict(options)]\n",
+        CORE + "keys.py",
+        "        return class_name, version, _json_form(options)\n",
+        "        return class_name, version, options\n",
+        CORE + "matching.py",
+        "        return rests[0] == rests[1] or _text(rests[0]) == _text(rests[1])\n",
+        "        return rests[0] == rests[1]\n",
+    ),
+    removal(
+        "W28",
+        "the first of a listing wins",
+        CORE + "searching.py",
+        "    return [things[i] for i in order]\n",
+        "    return list(things)\n",
+    ),
+    removal(
+        "W28",
+        "a broken folder ends the search",
+        CORE + "searching.py",
+        "                self._report(location, error)\n\n",
+        "                raise\n\n",
+    ),
+    removal(
+        "W28",
+        "failed and unfinished data count too",
+        CORE + "searching.py",
+        "        metadata.check_loadable()\n",
+        "",
+    ),
+    removal(
+        "W28",
+        "nobody says what differs",
+        CORE + "matching.py",
+        "    return tuple(_differences(wanted, stored))\n",
+        "    return ()\n",
+    ),
+    removal(
+        "W29",
+        "run ids are not checked for separators",
+        CORE + "keys.py",
+        r'_SEPARATORS = re.compile(r"[-/\\]")',
+        '_SEPARATORS = re.compile("[-]")',
+    ),
+    removal(
+        "W29",
+        "a backend does not check paths",
+        LOCAL + "backend.py",
+        "os.path.join(self._root, checked_path(path))",
+        "os.path.join(self._root, path)",
+    ),
+    removal(
+        "W30",
+        "every name of a run is a number",
+        CORE + "run_table.py",
+        'if number is None and line["name"].isascii() and line["name"].isdigit():',
+        "if number is None:",
+    ),
+    removal(
+        "W30",
+        "the document of a superrun ends the list",
+        CORE + "runs.py",
+        "    except ConfigError:\n        return None\n",
+        "    except ConfigError:\n        raise\n",
+    ),
+    removal(
+        "W31",
+        "a place that fails is passed over without a word",
+        CORE + "reserving.py",
+        '            _LOG.warning("%s is not kept in %s: %s", key, frontend.name, error)\n',
+        "",
+    ),
+    removal(
+        "W31",
+        "a disk mounted read-only is passed over without a word",
+        CORE + "reserving.py",
+        "level = logging.WARNING if is_news else logging.DEBUG",
+        "level = logging.DEBUG",
+    ),
+    removal(
+        "W31",
+        "having nowhere to write is no error for make",
+        CORE + "storing.py",
+        '        raise ReadOnlyError(f"{message} cannot be kept")\n',
+        "        return True\n",
+    ),
+    removal(
+        "W31",
+        "having nowhere to write is no warning for get_array",
+        CORE + "storing.py",
+        '        _warn(f"{message} is not kept")\n',
+        "        return True\n",
+    ),
+    removal(
+        "W33",
+        "nobody looks at the module",
+        CORE + "planning.py",
+        "            _warn_of_namesake(found, request.data_plugins.that_makes(data_type))\n",
+        "            pass\n",
+    ),
+    removal(
+        "W33",
+        "a class that moved is taken for another",
+        CORE + "planning.py",
+        "or module == data_plugin.__module__ or source == source_hash(data_plugin):",
+        "or module == data_plugin.__module__:",
+    ),
+]
