@@ -12,6 +12,7 @@ from strax_core.chunks import Chunk
 from strax_core.errors import ConfigError, DataNotAvailable, PluginGaveWrongOutput, StorageError
 from strax_core.option import Option
 from strax_core.plugin import Plugin, SaveWhen
+from strax_core.reserving import source_hash
 
 N_CHUNKS = 4
 RAN: list[str] = []
@@ -500,11 +501,17 @@ def test_the_same_class_elsewhere_or_defined_anew_is_not_told_of(
     context(here, Raw, first).make("7", "peaks")
     assert len(context(here, Raw, moved).get_array("7", "peaks")) == 8
 
-    # Somebody edits a class in a notebook, and runs its cell again.
-    for body in ("return raw", "return raw[:1]"):
-        cell = type("Cells", (Plugin,), {"depends_on": "raw", "dtype": ROW, "__doc__": body})
-        cell.__module__ = "__main__"
-        cell.compute = lambda self, raw: raw  # type: ignore[method-assign] # noqa: ARG005
-        ctx = context(here, Raw, cell)
-        ctx.make("7", "cells")
-        assert len(ctx.get_array("7", "cells")) == 8
+
+def test_a_class_that_is_edited_and_run_again_is_not_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a cell of a notebook: the same module, the same name, another source."""
+    here = place()
+    first = peaks_in("notebook", "return raw", tmp_path, monkeypatch)
+    context(here, Raw, first).make("7", "peaks")
+    path = tmp_path / "notebook.py"
+    path.write_text(path.read_text() + "        # the same, with a comment\n")
+    edited = importlib.reload(importlib.import_module("notebook")).Peaks
+
+    assert source_hash(edited) != source_hash(first)
+    assert len(context(here, Raw, edited).get_array("7", "peaks")) == 8
