@@ -170,6 +170,8 @@ def _instead(key: DataKey, frontend: StorageFrontend) -> Iterator[str]:
                 yield f"{who} died while it wrote this, {heard}: `strax clean` removes what it left"
             else:
                 yield f"{who} writes it: {writer.chunks} chunks so far, {heard}"
+                if writer.chunks:
+                    yield "  a context with allow_incomplete=True loads what is there so far"
     others = frontend.others(key)
     for location in others[:OTHERS_MAX]:
         if location.metadata is not None:
