@@ -9,7 +9,7 @@ from strax_core.errors import DataNotAvailable, StorageError
 from strax_core.frontend import StorageFrontend
 from strax_core.keys import DataKey, Lineage
 from strax_core.matching import Match, differences
-from strax_core.notes import failure_notes, writers_at_work
+from strax_core.notes import Writer, failure_notes, writers_at_work
 from strax_core.places import Found, Places
 from strax_core.plugin import Plugin, SaveWhen, dependencies, missing_methods, stated_for
 from strax_core.provenance import DataPlugins
@@ -164,12 +164,7 @@ def _instead(key: DataKey, frontend: StorageFrontend) -> Iterator[str]:
         for note in failure_notes(backend, key.name):
             yield f"a save failed{_when(note.ended_s)}: {note.reason}"
         for writer in writers_at_work(backend, key.name):
-            heard = f"last heard of {writer.silent_s:.0f} s ago"
-            who = f"process {writer.pid} on {writer.host}"
-            if writer.silent_s > frontend.grace_time_s:
-                yield f"{who} died while it wrote this, {heard}: `strax clean` removes what it left"
-            else:
-                yield f"{who} writes it: {writer.chunks} chunks so far, {heard}"
+            yield from _of_writer(writer, frontend.grace_time_s)
     others = frontend.others(key)
     for location in others[:OTHERS_MAX]:
         if location.metadata is not None:
@@ -181,6 +176,17 @@ def _instead(key: DataKey, frontend: StorageFrontend) -> Iterator[str]:
                 yield f"  a context with {way} loads it"
     if len(others) > OTHERS_MAX:
         yield f"has {len(others) - OTHERS_MAX} more, older, made otherwise"
+
+
+def _of_writer(writer: Writer, grace_time_s: float) -> Iterator[str]:
+    heard = f"last heard of {writer.silent_s:.0f} s ago"
+    who = f"process {writer.pid} on {writer.host}"
+    if writer.silent_s > grace_time_s:
+        yield f"{who} died while it wrote this, {heard}: `strax clean` removes what it left"
+        return
+    yield f"{who} writes it: {writer.chunks} chunks so far, {heard}"
+    if writer.chunks:
+        yield "  a context with allow_incomplete=True loads what is there so far"
 
 
 def _loosely(wanted: Lineage, stored: Lineage) -> str | None:
