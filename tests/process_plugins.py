@@ -16,6 +16,7 @@ from strax_core import (
     DirectoryFrontend,
     Option,
     Plugin,
+    Saver,
     StorageFull,
     lines,
     loader,
@@ -197,6 +198,8 @@ class Troubled(Records):
         kind, _, where = self.trouble.partition(" in ")
         if kind == "fail" and where == "setup":
             raise OwnError("no calibration")
+        if kind == "kill" and where == "another process":
+            self._write_slowly()
         if kind in ("exit", "kill") and where in FUNCTIONS:
             module, name = FUNCTIONS[where]
             calls = itertools.count()
@@ -213,12 +216,35 @@ class Troubled(Records):
 
             setattr(module, name, last)
 
+    def _write_slowly(self) -> None:
+        """Have the chunk after the one in trouble written late, whatever asks this to end."""
+        begun, save = Path(self.folder, "begun"), Saver.save_encoded
+
+        def save_late(saver: Saver, encoded: Any, chunk_i: int, chunk: Chunk) -> Any:
+            if chunk_i == TROUBLE_CHUNK + 1:
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                begun.touch()
+                threading.Event().wait(1)  # longer than the parent needs to hear of the death
+            return save(saver, encoded, chunk_i, chunk)
+
+        Saver.save_encoded = save_late  # type: ignore[method-assign]
+
     def compute(self, raw: Rows, chunk_i: int) -> Rows:
         rows = super().compute(raw)
         if chunk_i != TROUBLE_CHUNK:
             return rows
+        self._fail()
+        if self.trouble == "another dtype":
+            return rows.astype(np.dtype([*TIMES, ("value", "<f4")]))
+        return rows[::-1] if self.trouble == "unsorted" else rows
+
+    def _fail(self) -> None:
         if self.trouble in ("exit in compute", "kill in compute"):
             die(self.trouble[:4])
+        if self.trouble == "kill in another process":
+            while not Path(self.folder, "begun").exists():
+                threading.Event().wait(0.01)
+            die("kill")
         if self.trouble == "raise":
             raise OwnError("no such gain")
         if self.trouble == "raise what does not travel":
@@ -227,12 +253,9 @@ class Troubled(Records):
             raise OwnError(lambda: None)
         if self.trouble == "leave":
             raise SystemExit("leaving")
-        if self.trouble == "another dtype":
-            return rows.astype(np.dtype([*TIMES, ("value", "<f4")]))
         if self.trouble == "wait":
             Path(self.folder, "reached").touch()
             threading.Event().wait()
-        return rows[::-1] if self.trouble == "unsorted" else rows
 
 
 class TroubledRaw(Raw):
@@ -254,21 +277,21 @@ FUNCTIONS: dict[str, tuple[Any, str]] = {
 }
 
 
-class FullAfter(LocalBackend):
-    """A disk that is full from one chunk on, in whichever process."""
+class FullAt(LocalBackend):
+    """A disk that takes some chunks and no others, in whichever process."""
 
-    def __init__(self, folder: Path, *, from_chunk: int) -> None:
+    def __init__(self, folder: Path, *, chunks: range) -> None:
         super().__init__(LocalOptions(path=str(folder), fsync=False))
-        self.from_chunk = from_chunk
+        self.chunks = chunks
 
     def write(self, path: str, buffers: Sequence[Buffer], *, create_only: bool = False) -> None:
         number = path.rsplit("/", 1)[-1].split("-")[2:3]
-        if number and number[0].isdigit() and int(number[0]) >= self.from_chunk:
+        if number and number[0].isdigit() and int(number[0]) in self.chunks:
             raise StorageFull(f"{self.place}: no space left") from OSError(28, "ENOSPC")
         super().write(path, buffers, create_only=create_only)
 
 
-def full_after(folder: Path, *, from_chunk: int) -> DirectoryFrontend:
+def full_at(folder: Path, *, chunks: range) -> DirectoryFrontend:
     """Return a place on that disk."""
     folder.mkdir(exist_ok=True)
-    return DirectoryFrontend(FullAfter(folder, from_chunk=from_chunk), name=folder.name)
+    return DirectoryFrontend(FullAt(folder, chunks=chunks), name=folder.name)

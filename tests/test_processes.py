@@ -263,18 +263,25 @@ def test_rows_travel_only_if_they_are_wanted_here(
 class LikeDask(Executor):
     """Says not how many workers it has, pickles everything, and calls cancelled what goes on."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, n_free: int = sys.maxsize) -> None:
         self.threads = ThreadPoolExecutor(2)
+        self.may_go_on = threading.Event()
+        self.n_free = n_free  # tasks that wait for nobody
+        self.n_given = 0
         self.n_at_work = 0
         self.lock = threading.Lock()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         task, answer = pickle.dumps((fn, args, kwargs)), Future[Any]()
+        self.n_given += 1
+        is_free = self.n_given <= self.n_free
 
         def work() -> None:
             function, arguments, options = pickle.loads(task)  # noqa: S301 - our own
             with self.lock:
                 self.n_at_work += 1
+            if not is_free:
+                self.may_go_on.wait()
             result = pickle.dumps(function(*arguments, **options))
             with self.lock:
                 self.n_at_work -= 1
@@ -299,9 +306,12 @@ def test_any_executor_will_do(tmp_path: Path) -> None:
 
 
 def test_an_executor_that_cannot_cancel_is_waited_for(tmp_path: Path) -> None:
-    with LikeDask() as executor:
+    with LikeDask(n_free=3) as executor:  # the one that begins them, and two chunks
         chunks = context(tmp_path, *CHAIN).get_iter(RUN, "peaks", executor=executor)
-        next(chunks)
+        assert [next(chunks).start, next(chunks).start] == [0, pp.CHUNK_NS]
+        while executor.n_at_work < 2:
+            time.sleep(0.01)
+        threading.Timer(0.3, executor.may_go_on.set).start()
         chunks.close()
 
         assert executor.n_at_work == 0
@@ -377,7 +387,7 @@ def test_what_a_data_plugin_does_wrong_elsewhere_surfaces(
 def test_a_place_that_fails_elsewhere_does_not_hinder_the_others(
     spawned: ProcessPoolExecutor, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    full = pp.full_after(tmp_path / "full", from_chunk=3)
+    full = pp.full_at(tmp_path / "full", chunks=range(3, 9))
     ctx = Context([place(tmp_path / "good"), full], plugins=CHAIN)
     with caplog.at_level(logging.WARNING, "strax_core"):
         ctx.make(RUN, "peaks", executor=spawned)
@@ -392,10 +402,34 @@ def test_a_place_that_fails_elsewhere_does_not_hinder_the_others(
     assert sum("no space left" in record.message for record in caplog.records) == 3
 
 
+class Late(Executor):
+    """Works when it is asked for the answer."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future = Future[Any]()
+
+        def result(timeout: float | None = None) -> Any:
+            future.set_result(fn(*args, **kwargs))
+            return Future.result(future, timeout)
+
+        future.result = result  # type: ignore[method-assign]
+        return future
+
+
+def test_a_place_that_failed_once_is_tidied_up_after_the_tasks_under_way(tmp_path: Path) -> None:
+    full = pp.full_at(tmp_path / "full", chunks=range(1))  # all others still fit
+    Context([place(tmp_path / "good"), full], plugins=CHAIN).make(RUN, "peaks", executor=Late())
+
+    assert nothing_but_notes(tmp_path / "full")
+    assert [chunk["chunk_i"] for chunk in metadata_of(tmp_path / "good", "peaks")["chunks"]] == [
+        *range(pp.N_CHUNKS)
+    ]
+
+
 def test_if_all_places_fail_elsewhere_that_is_the_error(
     spawned: ProcessPoolExecutor, tmp_path: Path
 ) -> None:
-    places = [pp.full_after(tmp_path / name, from_chunk=3) for name in ("a", "b")]
+    places = [pp.full_at(tmp_path / name, chunks=range(3, 9)) for name in ("a", "b")]
 
     with pytest.raises(StorageFull, match="no space left") as caught:
         Context(places, plugins=[pp.Raw]).make(RUN, "raw", executor=spawned)
@@ -509,6 +543,20 @@ def test_a_worker_that_dies_leaves_nothing_visible(
         make_troubled(tmp_path, "", second)
     assert is_made_elsewhere(tmp_path, "records")
     assert not [path for path in everything(tmp_path) if "/failed-" in path]
+
+
+def test_the_other_workers_have_ended_before_what_they_wrote_is_removed(
+    mortal: ProcessPoolExecutor, tmp_path: Path
+) -> None:
+    ctx = context(tmp_path / "data", pp.Raw, pp.Troubled)
+    ctx.make(RUN, "raw")
+    ctx.set_config({"trouble": "kill in another process", "folder": str(tmp_path)})
+
+    with pytest.raises(StorageUnavailable, match="a worker died"):
+        ctx.make(RUN, "records", executor=mortal)
+    mortal.shutdown(wait=True)
+    assert raw_only(tmp_path / "data")
+    assert not list((tmp_path / "data").rglob("data"))
 
 
 def test_a_source_that_dies_leaves_nothing_visible(

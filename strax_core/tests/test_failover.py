@@ -30,7 +30,6 @@ from strax_core.errors import DataCorrupted, DataNotAvailable, StorageUnavailabl
 from strax_core.executors import workers
 from strax_core.frontend import StorageFrontend
 from strax_core.keys import DataKey
-from strax_core.lining import _copies
 from strax_core.live import find_unfinished
 from strax_core.loading import is_same_making
 from strax_core.location import Location
@@ -244,19 +243,6 @@ def plan_of(*places: StorageFrontend) -> Plan:
                 workers=pool,
             )
         )
-
-
-def test_processes_take_their_chunks_from_copies_of_one_making_cut_alike() -> None:
-    first, same, cut, other = (place(name) for name in ("first", "same", "cut", "other"))
-    store(first)
-    store(same)
-    store(cut, (0, N))
-    store(other, data_id="made again", offset=0.5)
-    copies = _copies(plan_of(first, same, cut, other), "records")
-
-    assert [loader._medium for loader in copies] == [
-        each.backends["main"] for each in (first, same)
-    ]
 
 
 # Data that change while they are read

@@ -203,6 +203,20 @@ def test_the_end_gives_back_what_was_held() -> None:
     assert (budget.held_bytes, len(tasks)) == (0, 0)
 
 
+def test_a_task_whose_answer_was_being_waited_for_is_still_to_be_ended() -> None:
+    tasks, interrupted = queue(), Future[int]()
+
+    def result(timeout: float | None = None) -> int:
+        raise KeyboardInterrupt(timeout)
+
+    interrupted.result = result  # type: ignore[method-assign]
+    tasks.add(interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tasks.take()
+
+    assert len(tasks) == 1
+
+
 # A copy of a writer
 
 

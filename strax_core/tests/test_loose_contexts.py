@@ -1,4 +1,3 @@
-import logging
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -130,18 +129,17 @@ def test_no_loose_match_stands_in_for_an_exact_input_of_what_is_kept() -> None:
     assert not context(near, far).is_stored("7", "peaks")
 
 
-def test_a_loose_match_serves_who_only_loads_if_the_exact_one_cannot_be_read(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_a_loose_match_never_stands_for_an_exact_one_that_cannot_be_read() -> None:
     near, far = place("near"), place("far")
     context(near).make("7", "records")
     context(far, config={"offset": 0.5}).make("7", "records")
     flip(near, "records")
-    with caplog.at_level(logging.WARNING, "strax_core"):
-        rows = context(near, far, **LOOSE).get_array("7", "records")
+    loose = context(near, far, **LOOSE)
 
-    assert rows["x"].tolist() == (RECORDS + 0.5).tolist()
-    assert "near could not load" in caplog.text
+    with pytest.raises(DataCorrupted, match="near"):
+        loose.get_array("7", "records")
+    with pytest.raises(DataCorrupted, match="near"):
+        list(loose.get_iter("7", "records"))
 
 
 def test_any_output_stands_for_its_data_plugin_and_a_name_nothing_makes_is_refused() -> None:

@@ -15,7 +15,7 @@ _one_shuts_down = Lock()  # CPython's `shutdown` is not made for several threads
 
 
 class Dispatcher:
-    """The tasks of one line; whoever made it calls `end` when its request fails.
+    """The tasks of one line; whoever made it calls `end` if its request ends early.
 
     Args:
         line: what is done with each chunk.
@@ -48,19 +48,16 @@ class Dispatcher:
             Exception: what a data plugin, or a place, raised elsewhere.
         """
         packed = self._line.packed()
-        try:
-            for chunk_i in self._numbers():
-                while self._queue.is_next_due:
-                    yield self._next_done()
-                given_up = frozenset[str]().union(
-                    *(keeper.given_up for keeper in self._keepers.values())
-                )
-                inputs = self._line.inputs_of(chunk_i)
-                self._queue.add(self._sent(Task(packed, chunk_i, inputs, given_up)))
-            while self._queue:
+        for chunk_i in self._numbers():
+            while self._queue.is_next_due:
                 yield self._next_done()
-        finally:
-            self.end()
+            given_up = frozenset[str]().union(
+                *(keeper.given_up for keeper in self._keepers.values())
+            )
+            inputs = self._line.inputs_of(chunk_i)
+            self._queue.add(self._sent(Task(packed, chunk_i, inputs, given_up)))
+        while self._queue:
+            yield self._next_done()
         if self._end_ns is None:
             raise PluginGaveWrongOutput(f"{who(self._line.instances[0])} gave no chunk")
         for keeper in self._keepers.values():

@@ -53,7 +53,8 @@ class Plugin:
     chunk_target_size_mb: float | Mapping[str, float] = 200
     """Size of stored chunks, uncompressed, in 1e6 bytes."""
     parallel: bool | str = False
-    """Whether `compute` may run for several chunks at once: True or ``"process"``."""
+    """Whether `compute` may run for several chunks at once: True: in threads; ``"process"``: in
+    the processes of an ``executor=``, on pickled copies of this instance."""
     child_plugin: bool = False
     """Whether its parents' versions, and its `child_option` options, take part in the lineage."""
     input_timeout: float = 80
