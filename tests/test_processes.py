@@ -311,7 +311,8 @@ def test_any_executor_will_do(tmp_path: Path) -> None:
 def test_an_executor_that_cannot_cancel_is_waited_for(tmp_path: Path) -> None:
     full = pp.full_at(tmp_path / "full", chunks=range(1))  # all others would fit
     with LikeDask(is_slow=True) as executor:
-        threading.Timer(0.5, executor.may_go_on.set).start()
+        release = threading.Timer(0.5, executor.may_go_on.set)
+        threading.Thread(target=lambda: executor.two_at_work.wait() and release.start()).start()
         with pytest.raises(StorageFull):
             Context([full], plugins=[pp.Raw]).make(RUN, "raw", executor=executor)
 
