@@ -263,10 +263,10 @@ def test_rows_travel_only_if_they_are_wanted_here(
 class LikeDask(Executor):
     """Says not how many workers it has, pickles everything, and calls cancelled what goes on."""
 
-    def __init__(self, *, n_free: int = sys.maxsize) -> None:
+    def __init__(self, *, is_slow: bool = False) -> None:
         self.threads = ThreadPoolExecutor(2)
-        self.may_go_on = threading.Event()
-        self.n_free = n_free  # tasks that wait for nobody
+        self.two_at_work, self.may_go_on = threading.Event(), threading.Event()
+        self.is_slow = is_slow
         self.n_given = 0
         self.n_at_work = 0
         self.lock = threading.Lock()
@@ -274,14 +274,17 @@ class LikeDask(Executor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         task, answer = pickle.dumps((fn, args, kwargs)), Future[Any]()
         self.n_given += 1
-        is_free = self.n_given <= self.n_free
+        # The first begins the workers; the second, of a chunk, fails; the others are slow.
+        waits_for = {1: None, 2: self.two_at_work}.get(self.n_given, self.may_go_on)
 
         def work() -> None:
             function, arguments, options = pickle.loads(task)  # noqa: S301 - our own
             with self.lock:
                 self.n_at_work += 1
-            if not is_free:
-                self.may_go_on.wait()
+                if self.n_at_work == 2:
+                    self.two_at_work.set()
+            if self.is_slow and waits_for is not None:
+                waits_for.wait()
             result = pickle.dumps(function(*arguments, **options))
             with self.lock:
                 self.n_at_work -= 1
@@ -306,17 +309,15 @@ def test_any_executor_will_do(tmp_path: Path) -> None:
 
 
 def test_an_executor_that_cannot_cancel_is_waited_for(tmp_path: Path) -> None:
-    with LikeDask(n_free=3) as executor:  # the one that begins them, and two chunks
-        chunks = context(tmp_path, *CHAIN).get_iter(RUN, "peaks", executor=executor)
-        assert [next(chunks).start, next(chunks).start] == [0, pp.CHUNK_NS]
-        while executor.n_at_work < 2:
-            time.sleep(0.01)
-        threading.Timer(0.3, executor.may_go_on.set).start()
-        chunks.close()
+    full = pp.full_at(tmp_path / "full", chunks=range(1))  # all others would fit
+    with LikeDask(is_slow=True) as executor:
+        release = threading.Timer(0.5, executor.may_go_on.set)
+        threading.Thread(target=lambda: executor.two_at_work.wait() and release.start()).start()
+        with pytest.raises(StorageFull):
+            Context([full], plugins=[pp.Raw]).make(RUN, "raw", executor=executor)
 
         assert executor.n_at_work == 0
-        assert everything(tmp_path) == []
-    assert everything(tmp_path) == []
+    assert nothing_but_notes(tmp_path / "full")
 
 
 def test_several_runs_share_the_processes(spawned: ProcessPoolExecutor, tmp_path: Path) -> None:

@@ -66,7 +66,9 @@ class Dispatcher:
     def end(self) -> None:
         """Wait for all that is under way, so that nothing is written later; safe to call again."""
         # Dask's executor says of a task at work that it is cancelled.
-        self._queue.end(cancel=isinstance(self._elsewhere, ProcessPoolExecutor))
+        raised = self._queue.end(cancel=isinstance(self._elsewhere, ProcessPoolExecutor))
+        # Ctrl-C in a terminal breaks a pool, and may be heard of here first.
+        self._is_broken |= any(isinstance(error, BrokenExecutor) for error in raised)
         if self._is_broken:
             # Workers that are still alive are being ended; until then they may write.
             with _one_shuts_down:

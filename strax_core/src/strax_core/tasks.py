@@ -68,16 +68,19 @@ class Queue(Generic[Answer]):
         self._largest = max(self._largest or 0, self._nbytes_of(answer))
         return answer
 
-    def end(self, *, cancel: bool = True) -> None:
-        """Wait for all that is under way; safe to call again.
+    def end(self, *, cancel: bool = True) -> list[BaseException]:
+        """Wait for all that is under way, and return what it raised; safe to call again.
 
         Args:
             cancel: what has not begun never begins. Not for an executor that may call a task
                 cancelled while it is at work.
         """
-        end_all((task for task, _ in self._tasks), cancel=cancel)
+        tasks = [task for task, _ in self._tasks]
+        end_all(tasks, cancel=cancel)
         self._budget.held_bytes -= sum(held_bytes for _, held_bytes in self._tasks)
         self._tasks.clear()
+        raised = [task.exception() for task in tasks if not task.cancelled()]
+        return [error for error in raised if error is not None]
 
 
 def end_all(tasks: Iterable[Future[Any]], *, cancel: bool = True) -> None:
