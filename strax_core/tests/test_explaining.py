@@ -218,9 +218,13 @@ def test_what_is_not_to_be_made_or_cannot_be_says_why_and_the_way_out() -> None:
 
     assert f"  {name}.Peaks 0.0.0 makes it from records" in lines
     assert f"  {name}.Records 0.0.0 does not make it: {forbidden}" in lines
-    assert lines[-1].startswith("peaks cannot be made here, for want of records: have it made")
+    assert lines[-1].startswith(
+        "so peaks cannot be had here: neither stored nor made is records. Have it made"
+    )
     lines = lines_of(context(place(), forbid_creation_of="*"))
-    assert lines[-1].startswith("peaks cannot be made here, for want of peaks, records: ")
+    assert lines[-1].startswith(
+        "so peaks cannot be had here: neither stored nor made is peaks, records. "
+    )
 
     silent = type("Records", (Plugin,), {"dtype": ROW})
     lines = lines_of(context(place(), plugins=[silent, Peaks]))

@@ -112,9 +112,9 @@ class Explanation:
             )
         elif blocked:
             yield (
-                f"{target} cannot be made here, for want of {', '.join(blocked)}: have it made "
-                "where that can be done, add the place that has it to storage, or see above "
-                "what was made otherwise"
+                f"so {target} cannot be had here: neither stored nor made is {', '.join(blocked)}. "
+                "Have it made where that can be done, add the place that has it to storage, or see "
+                "above what was made otherwise"
             )
         else:
             stored = ", ".join(name for name in self._found if name != target)
