@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
-import numpy as np
-
 from strax_core.catalogue import Catalogue, texts
-from strax_core.chunks import Chunk
+from strax_core.chunks import Chunk, Rows
 from strax_core.errors import ConfigError
 from strax_core.executors import Workers, workers
 from strax_core.keys import check_run_id
@@ -29,7 +27,6 @@ from strax_core.tables import columns_of, data_frame, imported_pandas, with_run_
 if TYPE_CHECKING:  # pandas is not needed by those who ask for no table
     import pandas as pd
 
-Rows = np.ndarray[Any, np.dtype[Any]]
 StorageSpec = Any  # a path, a URL, a table, a name in strax.toml, or a frontend
 DEFAULT_STORAGE = "./strax_data"
 RunIds = str | Sequence[str]

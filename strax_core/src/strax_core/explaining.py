@@ -4,13 +4,13 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from strax_core.asking import report
+from strax_core.asking import Found, report
 from strax_core.errors import DataNotAvailable, StorageError
 from strax_core.frontend import StorageFrontend
 from strax_core.keys import DataKey, Lineage
 from strax_core.matching import Match, differences
 from strax_core.notes import Writer, failure_notes, writers_at_work
-from strax_core.places import Found, Places
+from strax_core.places import Places
 from strax_core.plugin import Plugin, SaveWhen, dependencies, missing_methods, stated_for
 from strax_core.provenance import DataPlugins
 

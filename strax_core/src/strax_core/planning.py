@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from strax_core.asking import Found
 from strax_core.errors import ConfigError, DataNotAvailable, RunMetadataNotAvailable
 from strax_core.executors import Workers
 from strax_core.keys import DataKey
 from strax_core.loading import Find
 from strax_core.matching import STRICT, Match
-from strax_core.places import Found, Places
+from strax_core.places import Places
 from strax_core.plugin import Plugin, SaveWhen, dependencies, missing_methods, provided
 from strax_core.provenance import DataPlugins
 from strax_core.reserving import source_hash
