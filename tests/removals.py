@@ -302,7 +302,8 @@ REMOVALS = [
         "W23",
         "a stream is tried from no other copy",
         CORE + "loading.py",
-        "                        failed_now.append(_typed(error, found))\n                        break\n",
+        "                        failed_now.append(_typed(error, found))\n"
+        "                        break\n",
         "                        raise\n",
     ),
     removal(
