@@ -10,6 +10,7 @@ import numpy as np
 
 from strax_core.chunks import Chunk, check_continuity, concatenate, endtime_of
 from strax_core.errors import ChunkError
+from strax_core.tables import fields_of
 
 
 class Synchroniser:
@@ -246,15 +247,9 @@ def merged_dtype(dtypes: Mapping[str, np.dtype[Any]], *, kind: str) -> np.dtype[
     last = {field: dtype for dtype in dtypes.values() for field in dtype.names or ()}
     order = dict.fromkeys(field for name in sorted(dtypes) for field in dtypes[name].names or ())
     try:
-        return np.dtype([_description(last[field], field) for field in order])
+        return np.dtype([each for field in order for each in fields_of(last[field], [field])])
     except ValueError as error:
         raise ChunkError(
             f"{', '.join(dtypes)} are of the kind {kind}, but their columns cannot stand side by "
             f"side: {error}"
         ) from error
-
-
-def _description(dtype: np.dtype[Any], name: str) -> tuple[Any, np.dtype[Any]]:
-    field = dtype.fields[name]  # type: ignore[index]
-    title = tuple(field)[2:]  # numpy gives (dtype, offset) or (dtype, offset, title)
-    return ((*title, name) if title else name, field[0])
