@@ -187,7 +187,7 @@ class Pipeline:
         key = self._key_of(data_type)
 
         def part_of(item: Any) -> Chunk:
-            chunk: Chunk = item if key == data_type else _chunks_of(item)[data_type]
+            chunk: Chunk = item if key == data_type else _chunks_in(item)[data_type]
             return chunk
 
         return self._streams[key].reader(part_of)
@@ -327,7 +327,7 @@ class Pipeline:
         )
 
 
-def _chunks_of(item: Mapping[str, Chunk] | Done) -> Mapping[str, Chunk]:
+def _chunks_in(item: Mapping[str, Chunk] | Done) -> Mapping[str, Chunk]:
     return item.chunks if isinstance(item, Done) else item
 
 

@@ -151,7 +151,7 @@ class _Input:
                 latest_end = max(latest_end, int(endtime_of(chunk.data[:n_out]).max()))
             if chunk.end >= start:
                 kept = replace(chunk, data=chunk.data[n_out:])
-                self._waiting[-1] = split_before(kept, start)[1]
+                self._waiting[-1] = _split_before(kept, start)[1]
             if chunk.end >= start or not self.fetch():
                 return latest_end
             self._waiting.popleft()
@@ -175,13 +175,13 @@ class _Input:
         taken: list[Chunk] = []
         while self._waiting[0].end < end:
             taken.append(self._waiting.popleft())
-        before, after = split_before(self._waiting.popleft(), end)
+        before, after = _split_before(self._waiting.popleft(), end)
         if after.n or after.end > after.start or not self._waiting:
             self._waiting.appendleft(after)
         return concatenate([*taken, before])
 
 
-def split_before(chunk: Chunk, at_ns: int) -> tuple[Chunk, Chunk]:
+def _split_before(chunk: Chunk, at_ns: int) -> tuple[Chunk, Chunk]:
     """Split so that rows of zero duration on the cut go right, also at the end of the chunk.
 
     Otherwise the same row could go left in one input and right in another, by their borders.
