@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
-from strax_core.catalogue import Catalogue, texts
+from strax_core.catalogue import Catalogue
 from strax_core.chunks import Chunk, Rows
 from strax_core.errors import ConfigError
 from strax_core.executors import Workers, workers
 from strax_core.keys import check_run_id
 from strax_core.loading import stacked
 from strax_core.matching import Match
+from strax_core.names import texts
 from strax_core.pipeline import Pipeline
 from strax_core.places import Places
 from strax_core.planning import Request
@@ -275,11 +276,11 @@ class Context(Catalogue):
             ConfigError: pandas is not installed.
         """
         imported_pandas()  # or an error, before any work
-        return data_frame(self.get_array(run_id, targets, **arguments))
+        return data_frame(self.get_columns(run_id, targets, **arguments))
 
     def get_columns(self, run_id: RunIds, targets: Names, **arguments: Any) -> dict[str, Rows]:
         """Return one contiguous array a column; arguments and errors as `get_array`."""
-        return columns_of([self.get_array(run_id, targets, **arguments)])
+        return columns_of(self.get_array(run_id, targets, **arguments))
 
     # Inside
 
