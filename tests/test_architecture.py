@@ -28,7 +28,17 @@ MANY_PARAMETERS = (  # what users call with many options, all of them keywords
     "select",  # runs, by what upstream selects them by
     "*Frontend.__init__",
 )
-HEAVY = {"boto3", "numba", "numexpr", "pandas", "paramiko", "rich", "sqlalchemy", "tqdm"}
+HEAVY = {
+    "boto3",
+    "multiprocessing",
+    "numba",
+    "numexpr",
+    "pandas",
+    "paramiko",
+    "rich",
+    "sqlalchemy",
+    "tqdm",
+}
 VAGUE_FILE_NAMES = {"common", "helper", "helpers", "misc", "util", "utils"}
 MACHINE_PATHS = ["/" + "/".join(parts) for parts in (("root", ""), ("work", ""), ("tmp", "venv"))]
 FOLDERS = ["strax_core", "plugins", "tests", "docs", "decisions", "examples", "benchmarks", ".ci"]

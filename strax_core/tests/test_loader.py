@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from strax_core.errors import DataCorrupted, DataNotAvailable, StorageUnavailable
+from strax_core.errors import DataCorrupted, DataNotAvailable, NewerFormat, StorageUnavailable
 from strax_core.memory import ConditionalMemoryBackend, MemoryBackend
 from strax_core.metadata import Metadata
 from strax_core.testing import Fault, FaultyBackend, RawMemory
@@ -153,7 +153,7 @@ def test_a_newer_format_is_refused_and_says_what_to_do(backend: MemoryBackend) -
     save_sample(backend, KEY)
     change_metadata(RawMemory(backend), lambda document: document.update(format_version=99))
 
-    with pytest.raises(Exception, match="install a newer"):
+    with pytest.raises(NewerFormat, match="install a newer"):
         backend.loader(KEY.name)
 
 

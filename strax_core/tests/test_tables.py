@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from strax_core.errors import ChunkError, ConfigError
+from strax_core.errors import ConfigError
 from strax_core.tables import columns_of, data_frame, with_run_id
 
 ROW = np.dtype(
@@ -36,8 +36,12 @@ def some_rows(n: int, first: int = 0) -> np.ndarray:
     return rows
 
 
+def frame_of(rows: np.ndarray) -> pd.DataFrame:
+    return data_frame(columns_of(rows))
+
+
 def test_a_data_frame_has_the_columns_and_values_of_the_rows() -> None:
-    frame = data_frame(some_rows(3, first=4))
+    frame = frame_of(some_rows(3, first=4))
 
     assert list(frame.columns) == list(ROW.names or ())
     assert frame["time"].tolist() == [4, 5, 6]
@@ -50,7 +54,7 @@ def test_a_data_frame_has_the_columns_and_values_of_the_rows() -> None:
 
 
 def test_numbers_in_foreign_byte_order_can_be_computed_with() -> None:
-    frame = data_frame(some_rows(3))
+    frame = frame_of(some_rows(3))
 
     assert frame.groupby("good")["area"].sum().tolist() == [3.0, 1.5]
 
@@ -59,7 +63,7 @@ def test_columns_of_several_values_a_row_become_objects_with_one_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING, "strax_core"):
-        frame = data_frame(some_rows(2, first=1))
+        frame = frame_of(some_rows(2, first=1))
 
     assert [record.getMessage()[:18] for record in caplog.records] == ["columns wave, best"]
     assert [frame[name].dtype for name in ("wave", "best")] == [object, object]
@@ -68,7 +72,7 @@ def test_columns_of_several_values_a_row_become_objects_with_one_warning(
 
 
 def test_plain_rows_give_no_warning(caplog: pytest.LogCaptureFixture) -> None:
-    data_frame(some_rows(2)[PLAIN])
+    frame_of(some_rows(2)[PLAIN])
 
     assert caplog.records == []
 
@@ -76,20 +80,20 @@ def test_plain_rows_give_no_warning(caplog: pytest.LogCaptureFixture) -> None:
 def test_no_rows_give_an_empty_frame_of_the_same_dtypes() -> None:
     rows = some_rows(1)
 
-    assert data_frame(rows[:0]).dtypes.tolist() == data_frame(rows).dtypes.tolist()
-    assert len(data_frame(rows[:0])) == 0
+    assert frame_of(rows[:0]).dtypes.tolist() == frame_of(rows).dtypes.tolist()
+    assert len(frame_of(rows[:0])) == 0
 
 
 def test_strax_makes_the_same_frame(upstream: ModuleType) -> None:
     rows = some_rows(3)[PLAIN].copy()
     rows = rows.astype(rows.dtype.newbyteorder("="))
 
-    pd.testing.assert_frame_equal(data_frame(rows), upstream.convert_structured_array_to_df(rows))
+    pd.testing.assert_frame_equal(frame_of(rows), upstream.convert_structured_array_to_df(rows))
 
 
 def test_a_frame_changed_by_its_owner_does_not_change_the_rows() -> None:
     rows = some_rows(2)
-    frame = data_frame(rows)
+    frame = frame_of(rows)
     frame.loc[0, "time"] = 99
     frame["wave"].iloc[1][0] = 99
 
@@ -98,7 +102,7 @@ def test_a_frame_changed_by_its_owner_does_not_change_the_rows() -> None:
 
 
 def test_a_frame_is_made_of_columns_without_copying_them() -> None:
-    columns = columns_of([some_rows(3)[["time"]]])
+    columns = columns_of(some_rows(3)[["time"]])
     frame = data_frame(columns)
 
     assert np.shares_memory(frame["time"].to_numpy(), columns["time"])
@@ -108,31 +112,19 @@ def test_without_pandas_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "pandas", None)
 
     with pytest.raises(ConfigError, match=r'pip install "strax-core\[pandas\]"'):
-        data_frame(some_rows(1))
+        frame_of(some_rows(1))
 
 
-@pytest.mark.parametrize("sizes", [(3,), (2, 0, 3), (0,), (0, 1)])
-def test_each_column_of_all_parts_is_one_contiguous_array(sizes: tuple[int, ...]) -> None:
-    starts = np.cumsum([0, *sizes])
-    parts = [some_rows(n, first=start) for n, start in zip(sizes, starts, strict=False)]
-    columns = columns_of(iter(parts))
-    expected = some_rows(sum(sizes))
+def test_each_column_is_one_contiguous_array_of_its_own() -> None:
+    rows = some_rows(3)
+    columns = columns_of(rows)
 
     assert list(columns) == list(ROW.names or ())
     for name, column in columns.items():
         assert column.flags.c_contiguous
-        assert column.dtype == expected[name].dtype
-        assert column.tolist() == expected[name].tolist()
-        assert not any(np.shares_memory(column, part) for part in parts)
-
-
-def test_no_parts_have_no_columns() -> None:
-    assert columns_of([]) == {}
-
-
-def test_parts_of_another_dtype_are_refused() -> None:
-    with pytest.raises(ChunkError, match="do not fit to those before"):
-        columns_of([some_rows(1), some_rows(1)[PLAIN]])
+        assert column.dtype == rows[name].dtype
+        assert column.tolist() == rows[name].tolist()
+        assert not np.shares_memory(column, rows)
 
 
 def test_the_run_is_named_in_a_first_column_as_strax_does(upstream: ModuleType) -> None:

@@ -6,6 +6,7 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from strax_core.asking import Found
 from strax_core.cleaning import Leftover, clean
 from strax_core.copying import Target, copy_data
 from strax_core.errors import (
@@ -18,7 +19,8 @@ from strax_core.frontend import StorageFrontend
 from strax_core.keys import DataKey, Lineage, check_run_id
 from strax_core.matching import Match
 from strax_core.metadata import Metadata
-from strax_core.places import Found, Places
+from strax_core.names import texts
+from strax_core.places import Places
 from strax_core.plugin import Plugin
 from strax_core.provenance import DataPlugins
 from strax_core.runs import per_run_defaults, select_fields
@@ -363,13 +365,3 @@ class Catalogue:
                 if location is not None:
                     holders[each].append(name)
         return holders, dict(survey.problems)
-
-
-def texts(names: str | Iterable[str], argument: str) -> tuple[str, ...]:
-    """Return one text, or several, as a tuple; `ConfigError` for anything else."""
-    given: Any = names
-    if isinstance(given, str):
-        return (given,)
-    if not isinstance(given, Iterable):
-        raise ConfigError(f"{argument} is {given!r}; give a text, or several")
-    return tuple(given)

@@ -8,13 +8,11 @@ import numpy as np
 
 from strax_core import checksums
 from strax_core.chunk_info import ChunkInfo
-from strax_core.chunks import Chunk, endtime_of, extrema
+from strax_core.chunks import Chunk, Rows, endtime_of, extrema
 from strax_core.codecs import ALL, WHOLE, Codec, bytes_of
 from strax_core.errors import DataCorrupted
 from strax_core.medium import Buffer, Medium
 from strax_core.metadata import packed
-
-Rows = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)

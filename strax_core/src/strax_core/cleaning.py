@@ -1,13 +1,11 @@
 """Removes what writers that died left behind. It judges tickets, never a chunk by its age."""
 
-import json
 import logging
 import re
 import secrets
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from strax_core.backend import StorageBackend
 from strax_core.errors import (
@@ -22,6 +20,7 @@ from strax_core.medium import Entry, Medium
 from strax_core.metadata import Metadata
 from strax_core.renaming_saver import RenamingSaver
 from strax_core.settling import is_there, named_files
+from strax_core.tickets import read_json
 
 _LOG = logging.getLogger("strax_core")
 
@@ -117,7 +116,7 @@ def _last_beat_ns(medium: Medium, folder: str, entry: Entry) -> int:
 
 def _of_writer(backend: StorageBackend, staging: Staging) -> Iterator[Leftover]:
     """What one dead writer left, its ticket last."""
-    backend_key = str(_read_json(backend, staging.ticket).get("backend_key", staging.backend_key))
+    backend_key = str(read_json(backend, staging.ticket).get("backend_key", staging.backend_key))
     if _is_foreign(staging, backend_key):
         yield Leftover(staging.folder, "nothing that a writer made")
         return
@@ -169,16 +168,8 @@ def _replaced(
     backend: StorageBackend, backend_key: str, staging: Staging, in_use: set[str]
 ) -> Iterator[Leftover]:
     """What the data named that this writer replaced, or was about to."""
-    for name in _read_json(backend, staging.replaced).get("files", ()):
+    for name in read_json(backend, staging.replaced).get("files", ()):
         path = f"{backend_key}/{name}"
         is_chunk = isinstance(name, str) and not name.endswith("metadata.json")
         if is_chunk and name not in in_use and is_there(backend, path):
             yield Leftover(path, "a file of data that were replaced")
-
-
-def _read_json(medium: Medium, path: str) -> dict[str, Any]:
-    try:
-        document = json.loads(medium.read(path))
-    except (ObjectMissing, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}

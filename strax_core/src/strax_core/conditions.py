@@ -34,7 +34,7 @@ def checked_conditions(given: object) -> tuple[Condition, ...]:
     conditions = tuple(given) if isinstance(given, list | tuple) else (given,)
     for condition in conditions:
         if isinstance(condition, str):
-            if not names_in(condition):
+            if not _names_in(condition):
                 raise ConfigError(f"where {condition!r} names no column, so it selects nothing")
         elif not callable(condition):
             raise ConfigError(
@@ -44,7 +44,7 @@ def checked_conditions(given: object) -> tuple[Condition, ...]:
     return conditions
 
 
-def names_in(text: str) -> frozenset[str]:
+def _names_in(text: str) -> frozenset[str]:
     """Return the columns that a text names.
 
     Raises:
@@ -78,7 +78,7 @@ def check_columns(condition: Condition, dtype: np.dtype[Any]) -> None:
     """
     if not isinstance(condition, str):
         return
-    for name in sorted(names_in(condition)):
+    for name in sorted(_names_in(condition)):
         if name not in (dtype.names or ()):
             hint = did_you_mean(name, dtype.names or ())
             raise ConfigError(f"where {condition!r}: there is no column {name!r} {hint}")
@@ -112,7 +112,7 @@ def _evaluated(text: str, rows: Rows) -> npt.NDArray[Any]:
     import numexpr
 
     check_columns(text, rows.dtype)
-    columns = {name: rows[name] for name in names_in(text)}
+    columns = {name: rows[name] for name in _names_in(text)}
     for name, column in columns.items():
         if column.dtype.kind == "u" and len(column) and column.max() > np.iinfo(np.int64).max:
             # numexpr would take them for negative numbers, without a word.

@@ -7,15 +7,14 @@ from dataclasses import dataclass, replace
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
-import numpy as np
-
-from strax_core.catalogue import Catalogue, texts
-from strax_core.chunks import Chunk
+from strax_core.catalogue import Catalogue
+from strax_core.chunks import Chunk, Rows
 from strax_core.errors import ConfigError
 from strax_core.executors import Workers, workers
 from strax_core.keys import check_run_id
 from strax_core.loading import stacked
 from strax_core.matching import Match
+from strax_core.names import texts
 from strax_core.pipeline import Pipeline
 from strax_core.places import Places
 from strax_core.planning import Request
@@ -29,7 +28,6 @@ from strax_core.tables import columns_of, data_frame, imported_pandas, with_run_
 if TYPE_CHECKING:  # pandas is not needed by those who ask for no table
     import pandas as pd
 
-Rows = np.ndarray[Any, np.dtype[Any]]
 StorageSpec = Any  # a path, a URL, a table, a name in strax.toml, or a frontend
 DEFAULT_STORAGE = "./strax_data"
 RunIds = str | Sequence[str]
@@ -278,11 +276,11 @@ class Context(Catalogue):
             ConfigError: pandas is not installed.
         """
         imported_pandas()  # or an error, before any work
-        return data_frame(self.get_array(run_id, targets, **arguments))
+        return data_frame(self.get_columns(run_id, targets, **arguments))
 
     def get_columns(self, run_id: RunIds, targets: Names, **arguments: Any) -> dict[str, Rows]:
         """Return one contiguous array a column; arguments and errors as `get_array`."""
-        return columns_of([self.get_array(run_id, targets, **arguments)])
+        return columns_of(self.get_array(run_id, targets, **arguments))
 
     # Inside
 

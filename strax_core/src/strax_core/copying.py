@@ -6,6 +6,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
+from strax_core.asking import Found
 from strax_core.chunks import Chunk
 from strax_core.codecs import codec_named
 from strax_core.errors import ConfigError
@@ -14,7 +15,6 @@ from strax_core.keeping import Keeper
 from strax_core.keys import DataKey
 from strax_core.loading import Find, Reading, all_told, is_same_making, load_chunks
 from strax_core.metadata import STRAX_COMPRESSORS, Metadata
-from strax_core.places import Found
 from strax_core.reserving import DEFAULT_FOR_UPSTREAM
 from strax_core.saving import InFlight
 from strax_core.tasks import Budget

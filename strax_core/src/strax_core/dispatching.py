@@ -1,7 +1,7 @@
 """Sends chunks through a line of data plugins elsewhere, and takes what comes back, in order."""
 
 from collections.abc import Generator, Iterator, Mapping
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future
 from itertools import count
 from threading import Lock
 
@@ -65,6 +65,8 @@ class Dispatcher:
 
     def end(self) -> None:
         """Wait for all that is under way, so that nothing is written later; safe to call again."""
+        from concurrent.futures import ProcessPoolExecutor  # loads multiprocessing, which is slow
+
         # Dask's executor says of a task at work that it is cancelled.
         raised = self._queue.end(cancel=isinstance(self._elsewhere, ProcessPoolExecutor))
         # Ctrl-C in a terminal breaks a pool, and may be heard of here first.

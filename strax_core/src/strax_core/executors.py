@@ -1,7 +1,7 @@
 """Where the steps of a request run: in threads here, and in processes if the user gives some."""
 
 from collections.abc import Iterator
-from concurrent.futures import Executor
+from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -41,8 +41,6 @@ def workers(executor: Executor | None, max_workers: int | None) -> Iterator[Work
         ConfigError: not an executor, one that was shut down, or not a number of threads.
         StorageUnavailable: the executor's workers died.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
     given: object = executor
     if given is not None and not isinstance(given, Executor):
         raise ConfigError(f"executor is a {type(given).__name__}; give a concurrent.futures one")
@@ -58,8 +56,6 @@ def workers(executor: Executor | None, max_workers: int | None) -> Iterator[Work
 
 def _begin(executor: Executor) -> None:
     """Have processes forked now: later, a thread of ours could hold a lock, for ever in a fork."""
-    from concurrent.futures import BrokenExecutor
-
     try:
         executor.submit(_nothing)
     except BrokenExecutor as error:

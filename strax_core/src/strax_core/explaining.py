@@ -4,14 +4,15 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from strax_core.asking import report
+from strax_core.asking import Found, report
 from strax_core.errors import DataNotAvailable, StorageError
 from strax_core.frontend import StorageFrontend
 from strax_core.keys import DataKey, Lineage
 from strax_core.matching import Match, differences
 from strax_core.notes import Writer, failure_notes, writers_at_work
-from strax_core.places import Found, Places
-from strax_core.plugin import Plugin, SaveWhen, dependencies, missing_methods, stated_for
+from strax_core.places import Places
+from strax_core.planning import obstacle
+from strax_core.plugin import Plugin, SaveWhen, dependencies, stated_for
 from strax_core.provenance import DataPlugins
 
 OTHERS_MAX = 5  # other lineages told of each place, the newest
@@ -71,12 +72,7 @@ class Explanation:
             yield f"  data plugin {name} does not make it: {obstacle}"
 
     def _obstacle(self, data_type: str) -> str | None:
-        missing = missing_methods(self.data_plugins.that_makes(data_type))
-        if missing:
-            return f"it has no {missing[0]}"
-        if "*" in self.forbidden or data_type in self.forbidden:
-            return "forbid_creation_of says that it is not to be made here"
-        return None
+        return obstacle(self.data_plugins.that_makes(data_type), data_type, self.forbidden)
 
     def _kept(self, data_type: str, data_plugin: type[Plugin]) -> str:
         """Say where it would be kept, if it were made."""

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from strax_core.chunk_info import ChunkInfo
 from strax_core.chunk_io import read_rows
+from strax_core.chunks import Rows
 from strax_core.codecs import Codec
 from strax_core.errors import (
     DataCorrupted,
@@ -26,7 +25,6 @@ from strax_core.metadata import Metadata, read_metadata
 from strax_core.settling import is_there
 from strax_core.tickets import read_json, read_ticket, receipts_in, writings_of
 
-Rows = np.ndarray[Any, np.dtype[Any]]
 _NOT_YET_TRUE = ("writing_ended", "start", "end", "backend_key", "saver")
 """Fields of an unfinished document that are of a copy's source, or of no use to a reader."""
 _LOG = logging.getLogger("strax_core")

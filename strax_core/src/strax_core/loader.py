@@ -4,13 +4,13 @@ import copy
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from strax_core.chunk_info import ChunkInfo
 from strax_core.chunk_io import read_rows
-from strax_core.chunks import Chunk
+from strax_core.chunks import Chunk, Rows
 from strax_core.codecs import Codec, codec_named
 from strax_core.errors import (
     ChunkError,
@@ -24,7 +24,6 @@ from strax_core.medium import Medium
 from strax_core.metadata import Metadata, read_metadata
 from strax_core.tasks import end_all
 
-Rows = np.ndarray[Any, np.dtype[Any]]
 Watch = Callable[[Iterator[ChunkInfo]], Iterator[ChunkInfo]]
 READ_AHEAD_BYTES = 64 << 20
 WAY_OUT = "if no other copy is left, Context.make(…, again=True) makes and replaces it"

@@ -8,15 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from strax_core.asking import of_same_type
+from strax_core.asking import Found, of_same_type
 from strax_core.chunk_info import ChunkInfo
-from strax_core.chunks import Chunk
+from strax_core.chunks import Chunk, Rows
 from strax_core.errors import ConfigError, DataNotAvailable, StorageError, StorageUnavailable
 from strax_core.loader import Watch
 from strax_core.metadata import Metadata
-from strax_core.places import Found
 
-Rows = np.ndarray[Any, np.dtype[Any]]
 Find = Callable[[], Iterator[Found]]
 """Finds all copies anew, nearest first; raises as `Places.find_all`."""
 ATTEMPTS = 3  # of a load that finds its data replaced or removed meanwhile

@@ -5,20 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from strax_core.errors import ConfigError, DataCorrupted
+from strax_core.errors import DataCorrupted
 from strax_core.keys import Lineage
+from strax_core.names import texts
 
 _VALUE_LENGTH_MAX = 200
-
-
-def _names(argument: str, given: Any) -> tuple[str, ...]:
-    if isinstance(given, str):
-        return (given,)
-    names = tuple(given) if isinstance(given, Iterable) else (given,)
-    for name in names:
-        if not isinstance(name, str):
-            raise ConfigError(f"{argument} is {given!r}; give a name, or several")
-    return names
 
 
 @dataclass(frozen=True, init=False)
@@ -45,10 +36,8 @@ class Match:
         fuzzy_for_options: str | Iterable[str] = (),
         allow_incomplete: bool = False,  # noqa: FBT001, FBT002 - the order of a dataclass
     ) -> None:
-        object.__setattr__(self, "fuzzy_for", _names("fuzzy_for", fuzzy_for))
-        object.__setattr__(
-            self, "fuzzy_for_options", _names("fuzzy_for_options", fuzzy_for_options)
-        )
+        object.__setattr__(self, "fuzzy_for", texts(fuzzy_for, "fuzzy_for"))
+        object.__setattr__(self, "fuzzy_for_options", texts(fuzzy_for_options, "fuzzy_for_options"))
         object.__setattr__(self, "allow_incomplete", bool(allow_incomplete))
 
     @property

@@ -7,10 +7,8 @@ from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
-import numpy as np
-
 from strax_core.chunk_info import ChunkInfo
-from strax_core.chunks import Chunk
+from strax_core.chunks import Chunk, Rows
 from strax_core.computing import Ahead, computed
 from strax_core.dispatching import Dispatcher
 from strax_core.errors import ConfigError, DataNotAvailable, StorageError
@@ -31,7 +29,6 @@ from strax_core.tasks import Budget, Queue
 
 ATTEMPTS = 3  # to plan, while others store what was to be made
 Item = TypeVar("Item")
-Rows = np.ndarray[Any, np.dtype[Any]]
 # A data type that is loaded, a data plugin at work here, or a line of them elsewhere.
 StreamKey = str | type[Plugin] | Line
 
@@ -190,7 +187,7 @@ class Pipeline:
         key = self._key_of(data_type)
 
         def part_of(item: Any) -> Chunk:
-            chunk: Chunk = item if key == data_type else _chunks_of(item)[data_type]
+            chunk: Chunk = item if key == data_type else _chunks_in(item)[data_type]
             return chunk
 
         return self._streams[key].reader(part_of)
@@ -330,7 +327,7 @@ class Pipeline:
         )
 
 
-def _chunks_of(item: Mapping[str, Chunk] | Done) -> Mapping[str, Chunk]:
+def _chunks_in(item: Mapping[str, Chunk] | Done) -> Mapping[str, Chunk]:
     return item.chunks if isinstance(item, Done) else item
 
 

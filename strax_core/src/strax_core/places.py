@@ -19,8 +19,6 @@ from strax_core.matching import STRICT, Match
 from strax_core.runs import select_fields
 from strax_core.suggestions import did_you_mean
 
-__all__ = ["Found", "Places", "Survey"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:

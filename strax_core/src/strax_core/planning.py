@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from strax_core.asking import Found
 from strax_core.errors import ConfigError, DataNotAvailable, RunMetadataNotAvailable
 from strax_core.executors import Workers
 from strax_core.keys import DataKey
 from strax_core.loading import Find
 from strax_core.matching import STRICT, Match
-from strax_core.places import Found, Places
+from strax_core.places import Places
 from strax_core.plugin import Plugin, SaveWhen, dependencies, missing_methods, provided
 from strax_core.provenance import DataPlugins
 from strax_core.reserving import source_hash
@@ -139,6 +140,18 @@ class Plan:
         dtypes = {target: self._dtype_of(target) for target in targets}
         return self.wanted.dtype_of(merged_dtype(dtypes, kind=kinds[targets[0]]))
 
+    @property
+    def span_ns(self) -> tuple[int, int] | None:
+        """From when to when the rows will come; None if it is not known."""
+        if self.wanted.chunk_numbers is not None:
+            return None
+        for found in self.loaded.values():
+            if found.is_complete:
+                first, last = found.metadata.chunks[0], found.metadata.chunks[-1]
+                start_ns, end_ns = self.wanted.time_range or (first.start, last.end)
+                return max(start_ns, first.start), min(end_ns, last.end)
+        return None
+
     def inexact(self, data_plugin: type[Plugin]) -> str | None:
         """Say which input of a data plugin is not exactly what its lineage says; None if all are.
 
@@ -190,30 +203,12 @@ class Plan:
 
     def _check_can_make(self, data_plugin: type[Plugin], needed: set[str]) -> None:
         for data_type in sorted(needed):
-            not_stored = (
-                f"{self.request.key_of(data_type)} is not stored in any place of this context"
-            )
-            if missing := missing_methods(data_plugin):
+            why = obstacle(data_plugin, data_type, self.request.forbidden)
+            if why is not None:
                 raise DataNotAvailable(
-                    f"{not_stored}, and data plugin {data_plugin.__name__} cannot make it: "
-                    f"it has no {missing[0]}"
+                    f"{self.request.key_of(data_type)} is not stored in any place of this "
+                    f"context, and data plugin {data_plugin.__name__} cannot make it: {why}"
                 )
-            if "*" in self.request.forbidden or data_type in self.request.forbidden:
-                raise DataNotAvailable(
-                    f"{not_stored}, and forbid_creation_of says that it is not to be made here"
-                )
-
-    @property
-    def span_ns(self) -> tuple[int, int] | None:
-        """From when to when the rows will come, as far as it is known."""
-        if self.wanted.chunk_numbers is not None:
-            return None
-        for found in self.loaded.values():
-            if found.is_complete:
-                first, last = found.metadata.chunks[0], found.metadata.chunks[-1]
-                start_ns, end_ns = self.wanted.time_range or (first.start, last.end)
-                return max(start_ns, first.start), min(end_ns, last.end)
-        return None
 
     def _resolved(self, wanted: Wanted) -> Wanted:
         return wanted if wanted.seconds_range is None else wanted.with_run_start(self._start_ns())
@@ -255,6 +250,15 @@ class Plan:
                         f"{self.request.key_of(data_type)} is not stored, and only a part of the "
                         "run is asked for: make it first, or ask for the whole run"
                     )
+
+
+def obstacle(data_plugin: type[Plugin], data_type: str, forbidden: Collection[str]) -> str | None:
+    """Say why a data plugin cannot, or may not, make a data type; None if it can."""
+    if missing := missing_methods(data_plugin):
+        return f"it has no {missing[0]}"
+    if "*" in forbidden or data_type in forbidden:
+        return "forbid_creation_of says that it is not to be made here"
+    return None
 
 
 def _is_alike(found: Found, first: Found) -> bool:

@@ -175,7 +175,7 @@ def stated_for(data_plugin: Plugin | type[Plugin], attribute: str, data_type: st
 def provided(data_plugin: type[Plugin]) -> tuple[str, ...]:
     """Return the data types that a class makes."""
     if data_plugin.provides:
-        return as_texts(data_plugin.provides)
+        return _as_texts(data_plugin.provides)
     words = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", data_plugin.__name__)  # strax's two steps
     return (re.sub("([a-z0-9])([A-Z])", r"\1_\2", words).lower(),)
 
@@ -187,10 +187,10 @@ def lineage_name(data_plugin: type[Plugin]) -> str:
 
 def dependencies(data_plugin: type[Plugin]) -> tuple[str, ...]:
     """Return the data types that a class needs, in its order."""
-    return as_texts(data_plugin.depends_on)
+    return _as_texts(data_plugin.depends_on)
 
 
-def as_texts(names: str | Sequence[str]) -> tuple[str, ...]:
+def _as_texts(names: str | Sequence[str]) -> tuple[str, ...]:
     """Return one name, or several, as a tuple."""
     return (names,) if isinstance(names, str) else tuple(names)
 

@@ -62,11 +62,11 @@ def progress(
         title: what stands before the bar.
         span_ns: the start and end of what will come, if known; else there is no percentage.
     """
-    shown = is_watched() if show is None else show
+    shown = _is_watched() if show is None else show
     return _with_bar(chunks, title, span_ns) if shown else chunks
 
 
-def is_watched() -> bool:
+def _is_watched() -> bool:
     """Whether somebody sees what is written to stderr: on a terminal, or in a notebook."""
     # stderr is None where there is no console.
     if sys.stderr is not None and sys.stderr.isatty():

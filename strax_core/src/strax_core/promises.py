@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from strax_core.chunks import Rows
 from strax_core.errors import PluginGaveWrongOutput
 from strax_core.metadata import packed
-
-Rows = np.ndarray[Any, np.dtype[Any]]
 
 
 def promised_rows(given: Any, dtype: np.dtype[Any], *, who: str) -> Rows:

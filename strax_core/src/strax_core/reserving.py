@@ -38,7 +38,7 @@ def open_savers(
         again: replace what is stored, but where the place's `overwrite` is ``never``.
     """
     reasons: list[Exception] = []
-    first_metadata = metadata_before(key, instance)
+    first_metadata = _metadata_before(key, instance)
     for frontend in places:
         default = DEFAULT_FOR_UPSTREAM if frontend.for_upstream else DEFAULT_COMPRESSOR
         compressor = frontend.compressor or instance.compressor_for(key.data_type) or default
@@ -62,7 +62,7 @@ def open_savers(
     return reasons
 
 
-def metadata_before(key: DataKey, instance: Plugin) -> dict[str, Any]:
+def _metadata_before(key: DataKey, instance: Plugin) -> dict[str, Any]:
     """Return what is known of a piece of data before its first chunk, wherever it is kept."""
     import platform
     import socket

@@ -146,9 +146,10 @@ class Search:
             except Exception as error:  # noqa: BLE001 - whatever it is, it hides no other
                 self._report(location, error)
             else:
-                yield from found
+                if found is not None:
+                    yield found
 
-    def _so_far(self, location: Location) -> Iterator[Location]:
+    def _so_far(self, location: Location) -> Location | None:
         backend = backend_named(location.backend, self.backends, place=self.place)
         so_far = find_unfinished(backend, location.backend_key)
         try:
@@ -156,20 +157,16 @@ class Search:
                 # Perhaps the writer committed between our two looks.
                 self.seen.pop(_where(location), None)
                 done = replace(location, state=State.COMPLETE, metadata=None)
-                return iter((self._checked(done, STRICT),))
+                return self._checked(done, STRICT)
             self._check_what(so_far.metadata, STRICT)
         except DataNotAvailable:
-            return iter(())
-        return iter(
-            (
-                replace(
-                    location,
-                    state=State.WRITING,
-                    metadata=so_far.metadata,
-                    folder=so_far.folder,
-                    known=False,
-                ),
-            )
+            return None
+        return replace(
+            location,
+            state=State.WRITING,
+            metadata=so_far.metadata,
+            folder=so_far.folder,
+            known=False,
         )
 
     def _checked(self, location: Location, match: Match) -> Location:
@@ -255,7 +252,7 @@ def _ended(metadata: Metadata) -> float:
     return float(ended) if is_time else -math.inf  # type: ignore[arg-type]  # checked
 
 
-def tell(listener: Callable[[DataKey, Location, Thing], None], key: DataKey, *news: Any) -> None:
+def tell(listener: Callable[..., None], key: DataKey, *news: Any) -> None:
     """Tell a frontend what happened; that it cannot take note of it changes nothing."""
     try:
         listener(key, *news)

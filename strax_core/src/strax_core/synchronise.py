@@ -10,6 +10,7 @@ import numpy as np
 
 from strax_core.chunks import Chunk, check_continuity, concatenate, endtime_of
 from strax_core.errors import ChunkError
+from strax_core.tables import fields_of
 
 
 class Synchroniser:
@@ -150,7 +151,7 @@ class _Input:
                 latest_end = max(latest_end, int(endtime_of(chunk.data[:n_out]).max()))
             if chunk.end >= start:
                 kept = replace(chunk, data=chunk.data[n_out:])
-                self._waiting[-1] = split_before(kept, start)[1]
+                self._waiting[-1] = _split_before(kept, start)[1]
             if chunk.end >= start or not self.fetch():
                 return latest_end
             self._waiting.popleft()
@@ -174,13 +175,13 @@ class _Input:
         taken: list[Chunk] = []
         while self._waiting[0].end < end:
             taken.append(self._waiting.popleft())
-        before, after = split_before(self._waiting.popleft(), end)
+        before, after = _split_before(self._waiting.popleft(), end)
         if after.n or after.end > after.start or not self._waiting:
             self._waiting.appendleft(after)
         return concatenate([*taken, before])
 
 
-def split_before(chunk: Chunk, at_ns: int) -> tuple[Chunk, Chunk]:
+def _split_before(chunk: Chunk, at_ns: int) -> tuple[Chunk, Chunk]:
     """Split so that rows of zero duration on the cut go right, also at the end of the chunk.
 
     Otherwise the same row could go left in one input and right in another, by their borders.
@@ -246,15 +247,9 @@ def merged_dtype(dtypes: Mapping[str, np.dtype[Any]], *, kind: str) -> np.dtype[
     last = {field: dtype for dtype in dtypes.values() for field in dtype.names or ()}
     order = dict.fromkeys(field for name in sorted(dtypes) for field in dtypes[name].names or ())
     try:
-        return np.dtype([_description(last[field], field) for field in order])
+        return np.dtype([each for field in order for each in fields_of(last[field], [field])])
     except ValueError as error:
         raise ChunkError(
             f"{', '.join(dtypes)} are of the kind {kind}, but their columns cannot stand side by "
             f"side: {error}"
         ) from error
-
-
-def _description(dtype: np.dtype[Any], name: str) -> tuple[Any, np.dtype[Any]]:
-    field = dtype.fields[name]  # type: ignore[index]
-    title = tuple(field)[2:]  # numpy gives (dtype, offset) or (dtype, offset, title)
-    return ((*title, name) if title else name, field[0])

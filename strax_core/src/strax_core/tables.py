@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from strax_core.chunks import Rows
-from strax_core.errors import ChunkError, ConfigError
+from strax_core.errors import ConfigError
 
 if TYPE_CHECKING:  # pandas is an extra, and slow to import
     import pandas as pd
@@ -30,18 +30,16 @@ def imported_pandas() -> ModuleType:
         ) from error
 
 
-def data_frame(rows: Rows | Columns) -> "pd.DataFrame":
-    """Return rows, or what `columns_of` returned, as a DataFrame with the same columns.
+def data_frame(columns: Columns) -> "pd.DataFrame":
+    """Return what `columns_of` returned as a DataFrame, which may use those arrays uncopied.
 
     A column that holds several values a row becomes one of Python objects, and a warning is
-    logged, because pandas can do little with it. The frame may use the arrays of `columns_of`
-    without copying them.
+    logged, because pandas can do little with it.
 
     Raises:
         ConfigError: pandas is not installed.
     """
     pd = imported_pandas()
-    columns = rows if isinstance(rows, Mapping) else columns_of([rows])
     nested = [name for name, column in columns.items() if column.ndim > 1 or column.dtype.names]
     if nested:
         logging.getLogger("strax_core").warning(
@@ -58,25 +56,9 @@ def data_frame(rows: Rows | Columns) -> "pd.DataFrame":
     )
 
 
-def columns_of(parts: Iterable[Rows]) -> dict[str, npt.NDArray[Any]]:
-    """Return one contiguous array for each column of these parts, joined; none if no parts.
-
-    A part is not needed any more once the next one is taken. At most one column is held twice.
-
-    Raises:
-        ChunkError: the parts do not have the same columns.
-    """
-    pieces: dict[str, list[npt.NDArray[Any]]] = {}
-    dtype: np.dtype[Any] | None = None
-    for part in parts:
-        if dtype is None:
-            dtype = part.dtype
-            pieces = {name: [] for name in dtype.names or ()}
-        elif part.dtype != dtype:
-            raise ChunkError(f"rows of dtype {part.dtype} do not fit to those before: {dtype}")
-        for name, column in pieces.items():
-            column.append(part[name].copy())
-    return {name: _joined(pieces, name) for name in list(pieces)}
+def columns_of(rows: Rows) -> dict[str, npt.NDArray[Any]]:
+    """Return a contiguous copy of each column."""
+    return {name: rows[name].copy() for name in rows.dtype.names or ()}
 
 
 def with_run_id(rows: Rows, run_id: str, width: int) -> Rows:
@@ -114,12 +96,6 @@ def fields_of(dtype: np.dtype[Any], names: Iterable[str]) -> list[tuple[Any, Any
         of_type, _, *title = dtype.fields[name]
         fields.append(((title[0], name) if title else name, of_type))
     return fields
-
-
-def _joined(pieces: dict[str, list[npt.NDArray[Any]]], name: str) -> npt.NDArray[Any]:
-    column = pieces.pop(name)
-    # Without a dtype, numpy turns numbers to this machine's byte order.
-    return np.concatenate(column, dtype=column[0].dtype) if len(column) > 1 else column[0]
 
 
 def _as_objects(column: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -100,10 +100,9 @@ def _stored(backend: StorageBackend, folder: str, *, is_written: bool) -> Iterat
 
 def _described(backend: StorageBackend, piece: Stored, metadata: Metadata) -> Stored:
     known = replace(piece, codec=metadata.compressor, write_id=metadata.write_id)
-    if metadata.exception is not None:
-        return replace(known, state="failed", reason=_last_line(metadata.exception))
     if not metadata.is_complete:
-        return replace(known, state="unfinished", reason="its writing has not ended")
+        state = "unfinished" if metadata.exception is None else "failed"
+        return replace(known, state=state, reason=metadata.why_incomplete)
     infos = metadata.chunks
     sizes = [info.filesize for info in infos if info.filename is not None]
     filesizes = [size for size in sizes if size is not None]
@@ -119,7 +118,3 @@ def _described(backend: StorageBackend, piece: Stored, metadata: Metadata) -> St
         nbytes=sum(info.nbytes for info in infos),
         stored_bytes=sum(filesizes),
     )
-
-
-def _last_line(text: str | None) -> str:
-    return (text or "").strip().rpartition("\n")[2]
