@@ -80,7 +80,7 @@ class Catalogue:
     # One piece of data
 
     def lineage(self, run_id: str, data_type: str) -> Lineage:
-        """Return where the rows of a data type come from; see `key_for`."""
+        """Return where the rows of a data type come from; errors as `key_for`."""
         return self._data_plugins.lineage(data_type, self._defaults(run_id))
 
     def key_for(self, run_id: str, data_type: str) -> DataKey:
@@ -88,6 +88,7 @@ class Catalogue:
 
         Raises:
             ConfigError: nothing makes this data type, an option has no value, a name is refused.
+            StorageError: with per-run defaults, the run's document could not be read.
         """
         return self._keys(run_id, [data_type])[0]
 
@@ -144,6 +145,7 @@ class Catalogue:
             at: a place, as in `copy`; left out: all.
 
         Raises:
+            ConfigError: there is no such place.
             DataCorrupted: a copy is damaged; the message says which, and which are good.
             DataNotAvailable: there is no copy.
             StorageError: a place could not answer.
@@ -175,6 +177,7 @@ class Catalogue:
             compressor: codec of the copy; left out: the place's own, else as now.
 
         Raises:
+            ConfigError: there is no such place or codec, or no such size.
             DataNotAvailable: something is not stored.
             DataExistsError: something is stored there already; all else was copied.
             ReadOnlyError: that place does not take it.
@@ -214,6 +217,7 @@ class Catalogue:
             from_: the place, as in `copy`.
 
         Raises:
+            ConfigError: there is no such place.
             ReadOnlyError: nothing may be removed there.
             DataNotAvailable: it is not there.
         """
@@ -229,6 +233,7 @@ class Catalogue:
 
         Raises:
             RunMetadataNotAvailable: no place has one.
+            StorageError: a place could not answer, and no other has one.
         """
         return self._places.run_metadata(run_id, fields)
 
@@ -241,7 +246,10 @@ class Catalogue:
         self._places.write_run_metadata(run_id, document)
 
     def scan_runs(self, fields: str | Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-        """Iterate over the documents of all runs, each run once: the nearest place's."""
+        """Iterate over the documents of all runs, each run once: the nearest place's.
+
+        A place that cannot answer is logged, and its runs are missing.
+        """
         for document in self._places.scan_runs():
             yield select_fields(document, fields)
 
@@ -311,6 +319,11 @@ class Catalogue:
             storage: a frontend or its name.
             grace_s: how long a writer must have been silent; left out: the frontend's own time.
             dry_run: only list.
+
+        Raises:
+            ConfigError: there is no such place.
+            ReadOnlyError: nothing may be removed there.
+            StorageError: it could not be read, or something could not be removed.
         """
         frontend = self._places.place(storage)[0] if isinstance(storage, str) else storage
         if frontend.readonly or not any(

@@ -41,7 +41,7 @@ class ShowOptions(TypedDict, total=False):
     progress: bool | None
     """Show how far one run is, on stderr; None, the default: on a terminal or in a notebook."""
     progress_bar: bool | None
-    """strax's name of `progress`."""
+    """Upstream's name of `progress`."""
 
 
 class GetOptions(LoadOptions, ShowOptions, total=False):

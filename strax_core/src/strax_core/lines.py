@@ -121,7 +121,7 @@ class Failed:
 
     error: Exception
     trace: str
-    nbytes = 0
+    nbytes = 0  # as `Done` has it: a queue counts both
 
     def as_error(self) -> Exception:
         """Return the error, caused by what happened elsewhere."""

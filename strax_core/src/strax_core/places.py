@@ -145,9 +145,12 @@ class Places:
         raise RunMetadataNotAvailable(f"no place of this context has a document about run {run_id}")
 
     def run_metadata_or_error(self, run_id: str) -> dict[str, Any]:
-        """Return the document, {} if there is none; raise if a place before cannot answer.
+        """Return the document, {} if there is none.
 
         For values that change results: what cannot be read is an error, not "no values".
+
+        Raises:
+            StorageError: a place that is nearer than any document could not answer.
         """
         for frontend in self._frontends:
             try:
@@ -161,6 +164,7 @@ class Places:
 
         Raises:
             ReadOnlyError: no place does.
+            StorageError: the first place that takes them could not write.
         """
         for frontend in self._frontends:
             try:
@@ -174,7 +178,10 @@ class Places:
         raise ReadOnlyError(f"no place of this context takes a document about run {run_id}")
 
     def scan_runs(self) -> Iterator[dict[str, Any]]:
-        """Iterate over the documents of all runs, each run once: the nearest place's."""
+        """Iterate over the documents of all runs, each run once: the nearest place's.
+
+        A place that cannot answer is logged, and the others go on.
+        """
         seen: set[str] = set()
         for frontend in self._frontends:
             documents = frontend.scan_runs()

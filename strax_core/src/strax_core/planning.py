@@ -39,7 +39,7 @@ class Request:
     data_plugins: DataPlugins
     workers: Workers
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    """Of options, for this run."""
+    """Values of options that this run's document says."""
     match: Match = STRICT
     wanted: Wanted = ALL_ROWS
     save: Collection[str] = ()

@@ -86,7 +86,7 @@ _BY_DATA_TYPE: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "save_when": (lambda when: when in tuple(SaveWhen), "a SaveWhen"),
     "rechunk_on_save": (lambda can: isinstance(can, bool), "True or False"),
     "compressor": (lambda name: name is None or isinstance(name, str), "the name of a codec"),
-    "chunk_target_size_mb": (_is_size, "a number above 0"),
+    "chunk_target_size_mb": (_is_size, f"a number above 0 and below {CHUNK_BYTES_MAX // 10**6}"),
 }
 
 
