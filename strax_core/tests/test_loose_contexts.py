@@ -223,6 +223,20 @@ def _as_soon_as_written(live: Any) -> list[float]:
             return list(values)
 
 
+def test_make_makes_what_another_writer_has_only_begun() -> None:
+    near = place(grace_time_s=2.0)
+    begun = context(near).get_iter("7", "records")
+    next(begun)
+    live = context(near, allow_incomplete=True)
+    while not live.is_stored("7", "records"):
+        pass  # until the journal tells of the chunk, within a second
+    live.make("7", "records")
+    begun.close()
+
+    assert context(near).is_stored("7", "records")
+    assert context(near).get_array("7", "records")["x"].tolist() == RECORDS.tolist()
+
+
 def test_a_loose_match_that_is_complete_comes_before_what_is_being_written() -> None:
     near = place(grace_time_s=2.0)
     context(near, config={"offset": 0.5}).make("7", "records")

@@ -344,6 +344,14 @@ def test_a_bar_knows_where_it_ends_if_the_data_do(
     assert "7 hits: 2.0 s" in capsys.readouterr().err
 
 
+def test_a_bar_is_asked_for_once_and_spelt_right(ctx: Context) -> None:
+    for ask in (ctx.get_iter, ctx.get_array, ctx.make):
+        with pytest.raises(ConfigError, match="the same option"):
+            ask("7", "hits", progress=True, progress_bar=False)
+        with pytest.raises(ConfigError, match="did you mean 'progress'"):
+            ask("7", "hits", progres=True)  # type: ignore[call-arg]
+
+
 def test_rows_are_the_same_with_a_bar(ctx: Context) -> None:
     for options in ({}, {"time_range": RANGES[0]}, {"chunk_numbers": 2}, {"columns": "x"}):
         plain = ctx.get_array("7", "hits", **options)  # type: ignore[arg-type]

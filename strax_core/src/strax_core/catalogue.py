@@ -104,6 +104,8 @@ class Catalogue:
     def is_stored(self, run_id: str, targets: str | Sequence[str]) -> bool:
         """Say whether a copy is found that would be loaded; of several data types, of each.
 
+        So with `allow_incomplete`, what is still being written counts, too.
+
         A place that cannot answer is logged.
 
         Raises:

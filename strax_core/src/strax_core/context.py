@@ -23,6 +23,7 @@ from strax_core.provenance import DataPlugins, data_plugins_in
 from strax_core.saving import BUFFER_BYTES
 from strax_core.selecting import LoadOptions, Wanted, wanted
 from strax_core.several import RUNS_AT_ONCE, for_each_run
+from strax_core.suggestions import did_you_mean
 from strax_core.tables import columns_of, data_frame, imported_pandas, with_run_id
 
 if TYPE_CHECKING:  # pandas is not needed by those who ask for no table
@@ -181,22 +182,21 @@ class Context(Catalogue):
             DataNotAvailable: something cannot, or may not, be made.
             StorageError: no place could keep them.
         """
-        if unknown := set(options) - set(ShowOptions.__annotations__):
-            raise ConfigError(
-                f"make does not take {', '.join(sorted(unknown))}: it makes whole runs"
-            )
+        for option in set(options) & set(LoadOptions.__annotations__):
+            raise ConfigError(f"make does not take {option}: it makes whole runs")
         asked = self._asked(targets, save, options)
 
         def make_one(request: Request) -> None:
+            request = replace(request, again=again, must_keep=True)
             missing = request.targets
             if not again:
                 missing = tuple(
                     target
                     for target in missing
-                    if not self._places.has(request.key_of(target), request.match)
+                    if not self._places.has(request.key_of(target), request.match_for(target))
                 )
             if missing:
-                Pipeline(replace(request, targets=missing, again=again, must_keep=True)).drain()
+                Pipeline(replace(request, targets=missing)).drain()
 
         runs = self._checked_runs(run_id, asked)
         with workers(executor, max_workers) as pool:
@@ -286,13 +286,18 @@ class Context(Catalogue):
 
     def _asked(self, targets: Names, save: Names, options: Mapping[str, Any]) -> "_Asked":
         data_plugins = self._data_plugins  # once: another thread may register more
-        options = dict(options)
-        shown = [options.pop(name, None) for name in ("progress", "progress_bar")]
+        for option in options:
+            if option not in GetOptions.__annotations__:
+                hint = did_you_mean(option, GetOptions.__annotations__)
+                raise ConfigError(f"there is no option {option!r} {hint}")
+        shown = {name: options[name] for name in ShowOptions.__annotations__ if name in options}
+        if len(shown) > 1:
+            raise ConfigError("progress and progress_bar are the same option; give one of them")
         asked = _Asked(
-            progress=next((show for show in shown if show is not None), None),
+            progress=next(iter(shown.values()), None),
             targets=texts(targets, "targets"),
             save=texts(save, "save"),
-            wanted=wanted(options),
+            wanted=wanted({name: options[name] for name in options if name not in shown}),
             data_plugins=data_plugins,
         )
         if not asked.targets or len(set(asked.targets)) < len(asked.targets):

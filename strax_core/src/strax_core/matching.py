@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from strax_core.errors import DataCorrupted
+from strax_core.errors import ConfigError, DataCorrupted
 from strax_core.keys import Lineage
 from strax_core.names import texts
 
@@ -38,7 +38,10 @@ class Match:
     ) -> None:
         object.__setattr__(self, "fuzzy_for", texts(fuzzy_for, "fuzzy_for"))
         object.__setattr__(self, "fuzzy_for_options", texts(fuzzy_for_options, "fuzzy_for_options"))
-        object.__setattr__(self, "allow_incomplete", bool(allow_incomplete))
+        given: object = allow_incomplete
+        if not isinstance(given, bool):
+            raise ConfigError(f"allow_incomplete is {given!r}; give True or False")
+        object.__setattr__(self, "allow_incomplete", given)
 
     @property
     def is_fuzzy(self) -> bool:

@@ -3,7 +3,7 @@
 import logging
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from threading import Event
@@ -54,6 +54,12 @@ class Request:
     """Whether to show how far it is; None: if somebody watches."""
     stop: Event | None = None
     """Set by another thread that needs the answer no more."""
+
+    def match_for(self, data_type: str) -> Match:
+        """Return how loosely a data type may match; what must be kept must be complete."""
+        if self.must_keep and data_type in self.targets:
+            return replace(self.match, allow_incomplete=False)
+        return self.match
 
     def key_of(self, data_type: str) -> DataKey:
         """Return the key of a data type of this run."""
@@ -106,7 +112,9 @@ class Plan:
             copies = (
                 known.pop()
                 if known
-                else request.places.find_all(request.key_of(data_type), request.match)
+                else request.places.find_all(
+                    request.key_of(data_type), request.match_for(data_type)
+                )
             )
             return (found for found in copies if _is_alike(found, first))
 
@@ -191,7 +199,7 @@ class Plan:
 
     def _is_found(self, data_type: str) -> bool:
         request = self.request
-        copies = request.places.find_all(request.key_of(data_type), request.match)
+        copies = request.places.find_all(request.key_of(data_type), request.match_for(data_type))
         try:
             first = next(copies)
         except DataNotAvailable as error:

@@ -54,8 +54,6 @@ class LoadOptions(TypedDict, total=False):
     """Upstream's name of `columns`."""
     chunk_number: int | Iterable[int] | None
     """Upstream's name of `chunk_numbers`."""
-    progress_bar: bool | None
-    """Upstream's name of `progress`; selects nothing."""
 
 
 def wanted(options: Mapping[str, Any]) -> "Wanted":
