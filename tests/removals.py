@@ -302,15 +302,16 @@ REMOVALS = [
         "W23",
         "a stream is tried from no other copy",
         CORE + "loading.py",
-        "                        failed_now.append(_typed(error, found))\n                        break\n",
+        "                        failed_now.append(_typed(error, found))\n"
+        "                        break\n",
         "                        raise\n",
     ),
     removal(
         "W23",
         "the next copy begins anew",
         CORE + "loading.py",
-        "            end_ns = done.end_ns\n",
-        "            end_ns = None\n",
+        "            parts = done.parts_of(",
+        "            parts = _HandedOut().parts_of(",
     ),
     removal(
         "W23",
