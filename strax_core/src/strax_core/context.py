@@ -190,15 +190,16 @@ class Context(Catalogue):
         asked = self._asked(targets, save, options)
 
         def make_one(request: Request) -> None:
+            request = replace(request, again=again, must_keep=True)
             missing = request.targets
             if not again:
                 missing = tuple(
                     target
                     for target in missing
-                    if not self._places.has(request.key_of(target), request.match)
+                    if not self._places.has(request.key_of(target), request.match_of(target))
                 )
             if missing:
-                Pipeline(replace(request, targets=missing, again=again, must_keep=True)).drain()
+                Pipeline(replace(request, targets=missing)).drain()
 
         runs = self._checked_runs(run_id, asked)
         with workers(executor, max_workers) as pool:

@@ -3,7 +3,7 @@
 import logging
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from threading import Event
@@ -59,6 +59,12 @@ class Request:
         lineage = self.data_plugins.lineage(data_type, self.defaults)
         return DataKey(self.run_id, data_type, lineage)
 
+    def match_of(self, data_type: str) -> Match:
+        """Return what may serve for a data type; of what is to be kept, only complete data."""
+        if self.must_keep and data_type in self.targets:
+            return replace(self.match, allow_incomplete=False)
+        return self.match
+
 
 class Plan:
     """The answer of all places, for the targets and whatever is needed to make them.
@@ -105,7 +111,7 @@ class Plan:
             copies = (
                 known.pop()
                 if known
-                else request.places.find_all(request.key_of(data_type), request.match)
+                else request.places.find_all(request.key_of(data_type), request.match_of(data_type))
             )
             return (found for found in copies if _is_alike(found, first))
 
@@ -178,7 +184,7 @@ class Plan:
 
     def _is_found(self, data_type: str) -> bool:
         request = self.request
-        copies = request.places.find_all(request.key_of(data_type), request.match)
+        copies = request.places.find_all(request.key_of(data_type), request.match_of(data_type))
         try:
             first = next(copies)
         except DataNotAvailable as error:
