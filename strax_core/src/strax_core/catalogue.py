@@ -372,4 +372,8 @@ def texts(names: str | Iterable[str], argument: str) -> tuple[str, ...]:
         return (given,)
     if not isinstance(given, Iterable):
         raise ConfigError(f"{argument} is {given!r}; give a text, or several")
-    return tuple(given)
+    several = tuple(given)
+    for each in several:
+        if not isinstance(each, str):
+            raise ConfigError(f"{argument} has {each!r}; give texts")
+    return several

@@ -59,6 +59,10 @@ class Request:
         lineage = self.data_plugins.lineage(data_type, self.defaults)
         return DataKey(self.run_id, data_type, lineage)
 
+    def is_forbidden(self, data_type: str) -> bool:
+        """Say whether a data type is not to be made."""
+        return "*" in self.forbidden or data_type in self.forbidden
+
     def match_of(self, data_type: str) -> Match:
         """Return what may serve for a data type; of what is to be kept, only complete data."""
         if self.must_keep and data_type in self.targets:
@@ -204,7 +208,7 @@ class Plan:
                     f"{not_stored}, and data plugin {data_plugin.__name__} cannot make it: "
                     f"it has no {missing[0]}"
                 )
-            if "*" in self.request.forbidden or data_type in self.request.forbidden:
+            if self.request.is_forbidden(data_type):
                 raise DataNotAvailable(
                     f"{not_stored}, and forbid_creation_of says that it is not to be made here"
                 )

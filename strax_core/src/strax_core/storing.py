@@ -86,6 +86,8 @@ def _opened_somewhere(
 
 
 def _is_kept(plan: Plan, data_plugin: type[Plugin], data_type: str) -> bool:
+    if plan.request.is_forbidden(data_type):
+        return False  # it comes along with another output of the same data plugin
     save_when = plan.instances[data_plugin].save_when_for(data_type)
     if save_when == SaveWhen.TARGET and data_type in plan.request.targets:
         return True
