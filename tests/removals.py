@@ -310,8 +310,8 @@ REMOVALS = [
         "W23",
         "the next copy begins anew",
         CORE + "loading.py",
-        "            end_ns = done.end_ns\n",
-        "            end_ns = None\n",
+        "            parts = done.parts_of(",
+        "            parts = _HandedOut().parts_of(",
     ),
     removal(
         "W23",

@@ -56,6 +56,20 @@ def store(
     rows["time"] = STEP * np.arange(N)
     rows["endtime"] = rows["time"] + STEP
     rows["x"] = np.arange(N) + offset
+    pieces = [(STEP * begin, STEP * end, begin, end) for begin, end in pairwise(borders)]
+    store_chunks(frontend, rows, pieces, data_id=data_id, key=key, **options)
+
+
+def store_chunks(
+    frontend: StorageFrontend,
+    rows: np.ndarray[Any, Any],
+    pieces: Sequence[tuple[int, ...]],
+    *,
+    data_id: str | None = "made once",
+    key: DataKey = KEY,
+    **options: Any,
+) -> None:
+    """Store these rows, cut in pieces of (start, end, first row, row after the last)."""
     document = {
         "run_id": key.run_id,
         "data_type": key.data_type,
@@ -67,8 +81,8 @@ def store(
         "data_id": data_id,
     }
     frontend.saver(key, document, **options).save_from(
-        Chunk(STEP * begin, STEP * end, rows[begin:end], key.run_id, key.data_type)
-        for begin, end in pairwise(borders)
+        Chunk(start, end, rows[begin:stop], key.run_id, key.data_type)
+        for start, end, begin, stop in pieces
     )
 
 
@@ -100,6 +114,28 @@ def failing_at(*chunk_numbers: int) -> list[DirectoryFrontend]:
 def test_a_load_goes_on_in_the_next_copy_where_the_first_one_fails() -> None:
     for numbers in ((2, -1), (0, -1), (3, -1), (1, 0, 3), (1, 2, -1), (2, 1, -1), (3, 2, 0)):
         assert taken(reader(*failing_at(*numbers))) == (VALUES, None)
+
+
+def test_rows_of_zero_duration_on_borders_come_once_whichever_copy_goes_on() -> None:
+    # On a border such a row may stand before or after it; and the last chunk may last no time.
+    spans = [(0, 0), (0, 10), (10, 10), (10, 10), (15, 20), (20, 20), (20, 20)]
+    rows = np.zeros(len(spans), ROW)
+    rows["time"], rows["endtime"] = np.transpose(spans)
+    rows["x"] = np.arange(len(spans))
+    pieces = [(0, 0, 0, 1), (0, 10, 1, 3), (10, 20, 3, 5), (20, 20, 5, 7)]
+    for n_joined in (1, 2, 3, 4):
+        joined = [pieces[i : i + n_joined] for i in range(0, len(pieces), n_joined)]
+        for bad in range(len(pieces)):
+            near, far = place("near"), place("far")
+            store_chunks(near, rows, pieces)
+            store_chunks(
+                far, rows, [(each[0][0], each[-1][1], each[0][2], each[-1][3]) for each in joined]
+            )
+            flip(near, "records", bad)
+
+            values, error = taken(reader(near, far))
+
+            assert (values, error) == (rows["x"].tolist(), None), (n_joined, bad)
 
 
 def test_a_whole_array_comes_from_the_first_copy_that_is_good() -> None:

@@ -248,3 +248,21 @@ def test_a_loose_match_that_is_complete_comes_before_what_is_being_written() -> 
     assert ctx.find("7", "records").is_complete
     assert not ctx.find("7", "records").is_exact
     chunks.close()
+
+
+def test_make_makes_what_another_writer_left_half_done() -> None:
+    near = place("near")
+    ctx = context(near, allow_incomplete=True)
+    ctx.make("7", "records")
+    document = dict(ctx.get_metadata("7", "records"))
+    first = next(ctx.get_iter("7", "records"))
+    dead = near.saver(ctx.key_for("7", "records"), document, overwrite="always")
+    dead.save(first, 0)
+    dead._journal._write_segment()
+    ctx.remove("7", "records", from_="near")
+
+    assert len(ctx.get_array("7", "records")) == first.n
+    ctx.make("7", "records")
+    assert ctx.find("7", "records").is_complete
+    assert ctx.get_array("7", "records")["x"].tolist() == RECORDS.tolist()
+    dead.abort()

@@ -1,7 +1,9 @@
 import importlib
 import itertools
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -515,3 +517,48 @@ def test_a_class_that_is_edited_and_run_again_is_not_told_of(
 
     assert source_hash(edited) != source_hash(first)
     assert len(context(here, Raw, edited).get_array("7", "peaks")) == 8
+
+
+class Pair(Plugin):
+    provides = ("heights", "areas")
+    depends_on = "raw"
+    dtype: Any = MappingProxyType({"heights": Y, "areas": Z})
+    data_kind: Any = MappingProxyType({"heights": "heights", "areas": "areas"})
+
+    def compute(self, raw: np.ndarray) -> dict[str, np.ndarray]:
+        return {
+            "heights": column_of(raw, Y, "y", raw["x"] / 2),
+            "areas": column_of(raw, Z, "z", raw["x"]),
+        }
+
+
+def test_what_is_forbidden_is_not_kept_when_it_comes_along_with_what_is_wanted() -> None:
+    here = place()
+    ctx = context(here, Raw, Pair, forbid_creation_of="areas")
+
+    ctx.make("7", "heights")
+
+    assert kept(here) == {"7-raw", "7-heights"}
+
+
+@pytest.mark.parametrize("name", [["raw"], 5, None])
+def test_a_name_that_is_no_text_is_refused(name: Any) -> None:
+    ctx = context(place(), Raw)
+    for ask in (ctx.get_array, ctx.make, ctx.is_stored):
+        with pytest.raises(ConfigError, match="targets has"):
+            ask("7", [name])
+    with pytest.raises(ConfigError, match="save has"):
+        ctx.make("7", "raw", save=[name])
+
+
+def test_threads_that_were_shut_down_are_refused_before_any_work() -> None:
+    here = place()
+    threads = ThreadPoolExecutor(1)
+    threads.shutdown()
+
+    for _ in ("to be made", "to be loaded"):
+        with pytest.raises(ConfigError, match="takes no tasks"):
+            context(here, Raw).get_array("7", "raw", executor=threads)
+        assert RAN == []
+        context(here, Raw).make("7", "raw")
+        RAN.clear()

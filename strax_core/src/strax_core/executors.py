@@ -44,18 +44,23 @@ def workers(executor: Executor | None, max_workers: int | None) -> Iterator[Work
     given: object = executor
     if given is not None and not isinstance(given, Executor):
         raise ConfigError(f"executor is a {type(given).__name__}; give a concurrent.futures one")
+    if executor is not None:
+        _begin(executor)
     if isinstance(executor, ThreadPoolExecutor):
         yield Workers(executor)
         return
     n_threads = _checked(max_workers)
-    if executor is not None:
-        _begin(executor)
     with ThreadPoolExecutor(n_threads, thread_name_prefix="strax") as own:
         yield Workers(own, executor)
 
 
 def _begin(executor: Executor) -> None:
-    """Have processes forked now: later, a thread of ours could hold a lock, for ever in a fork."""
+    """See that it takes tasks.
+
+    Processes are forked now: later, a thread of ours could hold a lock, for ever in a fork.
+    """
+    from concurrent.futures import BrokenExecutor
+
     try:
         executor.submit(_nothing)
     except BrokenExecutor as error:

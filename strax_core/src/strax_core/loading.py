@@ -3,7 +3,8 @@
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,27 @@ class Reading:
     """Chunks are wanted by their numbers, so only a copy cut alike can go on."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A chunk of a copy, of which the beginning may have been handed out already."""
+
+    info: ChunkInfo
+    n_until_its_end: int
+    """How many rows all chunks of the copy have, up to the end of this one."""
+    n_given: int
+    """How many rows of this chunk were handed out; only by number is a row of zero duration on a
+    border told from one that was not."""
+    from_ns: int | None
+    """Up to when others were handed out; None: nothing was."""
+
+    def rest_of(self, chunk: Chunk) -> Chunk:
+        """Return what of this chunk is still to be handed out."""
+        if self.from_ns is None or (chunk.start >= self.from_ns and not self.n_given):
+            return chunk
+        rest = chunk.split(max(self.from_ns, chunk.start))[1]
+        return replace(rest, data=chunk.data[self.n_given :])
+
+
 @dataclass(kw_only=True)
 class _HandedOut:
     """How far a load has come."""
@@ -60,6 +82,8 @@ class _HandedOut:
     begun: Metadata | None = None
     """Of the copy that was read last; None: nothing was handed out."""
     end_ns: int | None = None
+    n_rows: int = 0
+    """How many rows all data have up to there, also those that nobody wanted."""
 
     def going_on(self, find: Find, reading: Reading) -> Iterator[Found]:
         """Iterate over the copies that may go on, as far as it is when each is asked for."""
@@ -73,12 +97,29 @@ class _HandedOut:
             if self.begun is None:
                 raise  # else the failure that made us look for others says more
 
+    def parts_of(self, metadata: Metadata, wanted: Sequence[ChunkInfo]) -> list[_Part]:
+        """Return what a copy has still to give, of the chunks wanted."""
+        counts = accumulate(info.n for info in metadata.chunks)
+        until_end = {
+            info.chunk_i: count for info, count in zip(metadata.chunks, counts, strict=True)
+        }
+        return [
+            _Part(info, n_rows, max(0, self.n_rows - (n_rows - info.n)), self.end_ns)
+            for info in wanted
+            for n_rows in [until_end[info.chunk_i]]
+            if self.end_ns is None or info.end > self.end_ns or n_rows > self.n_rows
+        ]
+
+    def note(self, metadata: Metadata, part: _Part, chunk: Chunk) -> None:
+        """Take note of a chunk that is about to be handed out."""
+        self.begun, self.end_ns, self.n_rows = metadata, chunk.end, part.n_until_its_end
+
 
 def load_chunks(find: Find, reading: Reading) -> Generator[Chunk, None, None]:
     """Iterate over the chunks of the nearest copy; if it fails, the next one goes on.
 
     It goes on by time, at the end of the last chunk handed out, and only with a copy of the same
-    making: rows made twice may differ. Nothing is handed out twice.
+    making: rows made twice may differ. Nothing is handed out twice, and nothing is left out.
 
     Raises:
         StorageError: no copy could be read to the end; or nothing is stored.
@@ -88,39 +129,31 @@ def load_chunks(find: Find, reading: Reading) -> Generator[Chunk, None, None]:
     for _ in range(ATTEMPTS):
         failed_now: list[Exception] = []
         for found in done.going_on(find, reading):
-            end_ns = done.end_ns
-            infos = reading.chunks_of(found.metadata)
-            with closing(_given(found, infos, reading, end_ns)) as given:
-                while True:
+            parts = done.parts_of(found.metadata, reading.chunks_of(found.metadata))
+            with closing(_given(found, parts, reading)) as given:
+                for part in parts:
                     try:
-                        chunk = [_from(next(given), end_ns)]
-                    except StopIteration:
-                        return
+                        chunk = [part.rest_of(next(given))]
                     except Exception as error:  # noqa: BLE001 - another place may serve it
                         found.report_failure(error)
                         failed_now.append(_typed(error, found))
                         break
-                    done.begun, done.end_ns = found.metadata, chunk[0].end
+                    done.note(found.metadata, part, chunk[0])
                     yield chunk.pop()  # not by way of a variable, which would keep the rows
+                else:
+                    return
         failures = failed_now or failures
         if not _has_changed(failed_now):
             break
     raise all_told(failures)
 
 
-def _given(
-    found: Found, infos: Sequence[ChunkInfo], reading: Reading, end_ns: int | None
-) -> Generator[Chunk, None, None]:
+def _given(found: Found, parts: Sequence[_Part], reading: Reading) -> Generator[Chunk, None, None]:
     yield from found.loader().chunks(
-        infos if end_ns is None else [info for info in infos if info.end > end_ns],
+        [part.info for part in parts],
         executor=reading.executor,
         read_ahead_bytes=reading.read_ahead_bytes,
     )
-
-
-def _from(chunk: Chunk, end_ns: int | None) -> Chunk:
-    """Cut off what another copy, with other borders, has given already."""
-    return chunk if end_ns is None or chunk.start >= end_ns else chunk.split(end_ns)[1]
 
 
 def is_same_making(begun: Metadata, other: Metadata, *, cut_alike: bool) -> bool:

@@ -264,9 +264,14 @@ def obstacle(data_plugin: type[Plugin], data_type: str, forbidden: Collection[st
     """Say why a data plugin cannot, or may not, make a data type; None if it can."""
     if missing := missing_methods(data_plugin):
         return f"it has no {missing[0]}"
-    if "*" in forbidden or data_type in forbidden:
+    if is_forbidden(data_type, forbidden):
         return "forbid_creation_of says that it is not to be made here"
     return None
+
+
+def is_forbidden(data_type: str, forbidden: Collection[str]) -> bool:
+    """Say whether a data type is not to be made."""
+    return "*" in forbidden or data_type in forbidden
 
 
 def _is_alike(found: Found, first: Found) -> bool:

@@ -3,7 +3,7 @@
 import warnings
 
 from strax_core.errors import ConfigError, DataExistsError, ReadOnlyError
-from strax_core.planning import Plan
+from strax_core.planning import Plan, is_forbidden
 from strax_core.plugin import Plugin, SaveWhen, provided
 from strax_core.reserving import REFUSALS, open_savers
 from strax_core.saver import Saver
@@ -86,6 +86,8 @@ def _opened_somewhere(
 
 
 def _is_kept(plan: Plan, data_plugin: type[Plugin], data_type: str) -> bool:
+    if is_forbidden(data_type, plan.request.forbidden):
+        return False  # it comes along with another output of the same data plugin
     save_when = plan.instances[data_plugin].save_when_for(data_type)
     if save_when == SaveWhen.TARGET and data_type in plan.request.targets:
         return True
