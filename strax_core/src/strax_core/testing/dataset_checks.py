@@ -19,7 +19,7 @@ from strax_core.errors import (
     StorageError,
 )
 from strax_core.saver import Saver
-from strax_core.testing.base import ContractBase
+from strax_core.testing.base import BackendBase
 from strax_core.testing.faults import FaultyBackend
 from strax_core.testing.race_checks import RACERS, race, the_winner
 from strax_core.testing.raw import RawAccess, everything
@@ -59,7 +59,7 @@ def named_paths(raw: RawAccess) -> set[str]:
     return {METADATA, *(f"{KEY.name}/{c['filename']}" for c in chunks if "filename" in c)}
 
 
-class DatasetChecks(ContractBase):
+class DatasetChecks(BackendBase):
     """`saver`, `loader`, `get_metadata`, `verify`, `remove`."""
 
     @pytest.mark.parametrize("dtype_name", DTYPES)

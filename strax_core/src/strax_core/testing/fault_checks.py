@@ -15,7 +15,7 @@ from strax_core.errors import (
     StorageFull,
     StorageUnavailable,
 )
-from strax_core.testing.base import ContractBase
+from strax_core.testing.base import BackendBase
 from strax_core.testing.dataset_checks import KEY, METADATA, named_paths, sample_bytes, stored_bytes
 from strax_core.testing.faults import Call, Fault, FaultyBackend, Moment
 from strax_core.testing.raw import RawAccess, everything
@@ -68,7 +68,7 @@ def failing_saves(
         call += 1
 
 
-class FaultChecks(ContractBase):
+class FaultChecks(BackendBase):
     """Each call of a save fails once; answers get lost, for a while or for good."""
 
     @pytest.mark.parametrize(("moment", "error"), FAULTS)

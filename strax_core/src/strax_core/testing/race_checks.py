@@ -7,7 +7,7 @@ import pytest
 
 from strax_core.backend import StorageBackend
 from strax_core.errors import ObjectExists, ObjectMissing, StorageError
-from strax_core.testing.base import ContractBase, renames
+from strax_core.testing.base import BackendBase, renames
 from strax_core.testing.faults import FaultyBackend
 from strax_core.testing.raw import RawAccess, everything
 from strax_core.testing.samples import sample_key, save_sample
@@ -45,7 +45,7 @@ def the_winner(outcomes: Sequence[BaseException | None], error: type[StorageErro
     return winners[0]
 
 
-class RaceChecks(ContractBase):
+class RaceChecks(BackendBase):
     """`write(create_only=True)` and `rename` are exclusive and atomic."""
 
     @pytest.mark.parametrize("round_", range(ROUNDS))
