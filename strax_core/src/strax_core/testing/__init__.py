@@ -5,8 +5,12 @@ Needs pytest. A storage plugin's test is a subclass of `BackendContract` with tw
 
 import pytest
 
-for part in ("byte", "race", "dataset", "damage", "cleaning", "fault"):
-    pytest.register_assert_rewrite(f"strax_core.testing.{part}_checks")
+PARTS = (
+    *("byte", "name", "race", "dataset", "saving", "damage", "cleaning", "fault", "death"),
+    *("secret", "machine"),
+)
+for module in ("machines", *(f"{part}_checks" for part in PARTS)):
+    pytest.register_assert_rewrite(f"strax_core.testing.{module}")
 
 from strax_core.cleaning import clean  # noqa: E402
 from strax_core.testing.byte_checks import ByteChecks  # noqa: E402 - after the registration

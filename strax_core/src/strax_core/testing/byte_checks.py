@@ -16,6 +16,7 @@ from strax_core.medium import Entry
 from strax_core.testing.base import BackendBase
 from strax_core.testing.levels import at_level
 from strax_core.testing.raw import RawAccess, everything
+
 SIZES = at_level(
     quick=(0, 1, 32_767, 32_768, 32_769),
     full=(0, 1, 32_767, 32_768, 32_769, *((5 << 20) + i for i in (-1, 0, 1)), (10 << 20) + 1),
@@ -124,7 +125,9 @@ class ByteChecks(BackendBase):
         assert backend.read_ranges("file", [(0, 70_000)]) == [data]
         assert backend.read_ranges("file", []) == []
 
-    def test_any_range_is_a_part_of_the_whole(self, backend: StorageBackend, raw: RawAccess) -> None:
+    def test_any_range_is_a_part_of_the_whole(
+        self, backend: StorageBackend, raw: RawAccess
+    ) -> None:
         data = contents(100_000)
         raw.write("file", data)
         cuts = np.random.default_rng(7).integers(0, len(data) + 1, (50, 2))

@@ -8,6 +8,7 @@ import pytest
 from strax_core.backend import StorageBackend
 from strax_core.cleaning import clean
 from strax_core.errors import (
+    AccessDenied,
     DataCorrupted,
     DataExistsError,
     DataNotAvailable,
@@ -39,10 +40,22 @@ def watched_save(backend: StorageBackend, *, replacing: bool = False) -> list[Ca
     return watched.calls
 
 
+def watched_load(backend: StorageBackend) -> list[Call]:
+    """Load the sample without faults and return the calls."""
+    watched = FaultyBackend(backend)
+    assert stored_bytes(watched) == sample_bytes()
+    return watched.calls
+
+
 def committing_call(calls: list[Call]) -> int:
     """Return the call that makes data visible: the last to put something at the final name."""
     final = (KEY.name, METADATA)
     return max(i for i, call in enumerate(calls) if _writes(call) and call.path in final)
+
+
+def is_chunk_write(call: Call) -> bool:
+    """Say whether a call writes a chunk's file."""
+    return call.verb == "write" and "/peaks-" in call.path and "metadata" not in call.path
 
 
 def _writes(call: Call) -> bool:
@@ -183,11 +196,7 @@ class FaultChecks(BackendBase):
         self, backend: StorageBackend, raw: RawAccess
     ) -> None:
         calls = watched_save(backend)
-        short = [
-            i
-            for i, call in enumerate(calls)
-            if call.verb == "write" and "/peaks-" in call.path and "metadata" not in call.path
-        ]
+        short = [i for i, call in enumerate(calls) if is_chunk_write(call)]
         for call in short:
             faulty = FaultyBackend(backend, Fault(call=call, moment=Moment.SHORT))
             with pytest.raises(DataCorrupted, match="chunk"):
@@ -199,17 +208,42 @@ class FaultChecks(BackendBase):
         assert len(short) == 2
         assert everything(raw) == set()
 
+    def test_a_chunk_written_in_part_is_discarded_with_the_rest(
+        self, backend: StorageBackend, raw: RawAccess
+    ) -> None:
+        calls = watched_save(backend)
+        for call in [i for i, each in enumerate(calls) if is_chunk_write(each)]:
+            fault = Fault(call=call, moment=Moment.TORN, error=StorageFull)
+            with pytest.raises(StorageFull):
+                save_sample(FaultyBackend(backend, fault), KEY)
+            with pytest.raises(DataNotAvailable):
+                backend.get_metadata(KEY.name)
+            clean(backend, grace_s=0, dry_run=False)
+            assert everything(raw) == set()
+
+    @pytest.mark.parametrize("error", [StorageUnavailable, AccessDenied])
     def test_whichever_call_of_a_load_fails_the_error_is_typed(
-        self, backend: StorageBackend
+        self, backend: StorageBackend, error: type[StorageError]
     ) -> None:
         save_sample(backend, KEY)
-        call = 0
-        while True:
-            faulty = FaultyBackend(backend, Fault(call=call))
-            with suppress(StorageUnavailable):
-                assert stored_bytes(faulty) == sample_bytes()
-            if not faulty.has_failed:
-                break
-            call += 1
+        n_calls = len(watched_load(backend))
+        for call in range(n_calls):
+            faulty = FaultyBackend(backend, Fault(call=call, error=error))
+            with pytest.raises(error):
+                stored_bytes(faulty)
 
-        assert call == 3  # metadata, and two chunks that have rows
+        assert n_calls >= 3  # metadata, and two chunks that have rows
+
+    @pytest.mark.parametrize("times", [1, None])
+    def test_a_short_read_is_healed_or_found_out(
+        self, backend: StorageBackend, times: int | None
+    ) -> None:
+        save_sample(backend, KEY)
+        for call in range(len(watched_load(backend))):
+            faulty = FaultyBackend(backend, Fault(call=call, moment=Moment.SHORT, times=times))
+            loaded: bytes | None = None
+            with suppress(DataCorrupted):
+                loaded = stored_bytes(faulty)
+
+            assert faulty.has_failed
+            assert loaded in ({None} if times is None else {None, sample_bytes()})

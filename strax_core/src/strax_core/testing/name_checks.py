@@ -38,9 +38,7 @@ class NameChecks(BackendBase):
         backend.delete(f"{name}/{name}")
         assert listed(backend, name) == {}
 
-    def test_a_long_path_goes_there_and_back(
-        self, backend: StorageBackend, raw: RawAccess
-    ) -> None:
+    def test_a_long_path_goes_there_and_back(self, backend: StorageBackend, raw: RawAccess) -> None:
         backend.write(f"{DEEP}/file", [b"x"])
 
         assert everything(raw) == {f"{DEEP}/file"}
