@@ -20,6 +20,7 @@ from strax_core import (
     RenamingSaver,
     SecretReference,
     StorageError,
+    checked_path,
     metadata_path,
 )
 from strax_core.medium import Buffer
@@ -136,7 +137,7 @@ class DeletesSiblings(Honest):
     """To delete a folder takes those along whose names begin like its own."""
 
     def delete(self, path: str) -> None:
-        above, slash, _ = path.rpartition("/")
+        above, slash, _ = checked_path(path).rpartition("/")
         for entry in list(super().list(above)):
             name = f"{above}{slash}{entry.name}"
             if entry.is_folder and name.startswith(path):

@@ -223,14 +223,15 @@ class ByteChecks(BackendBase):
         self, backend: StorageBackend, raw: RawAccess
     ) -> None:
         for folder in ("run_1", "run_10", "run_1x", "run_1/run_1"):
-            raw.write(f"{folder}/file", b"x")
+            raw.write(f"{folder}/of_{folder.replace('/', '_')}", b"x")
 
-        assert set(listed(backend, "run_1")) == {"file", "run_1"}
+        assert set(listed(backend, "run_1")) == {"of_run_1", "run_1"}
+        assert set(listed(backend, "run_1", "of_")) == {"of_run_1"}
         assert set(listed(backend, "run")) == set()
         backend.delete("run_1")
-        assert everything(raw) == {"run_10/file", "run_1x/file"}
+        assert everything(raw) == {"run_10/of_run_10", "run_1x/of_run_1x"}
         backend.delete("run")
-        assert everything(raw) == {"run_10/file", "run_1x/file"}
+        assert everything(raw) == {"run_10/of_run_10", "run_1x/of_run_1x"}
 
     def test_writing_replaces(self, backend: StorageBackend, raw: RawAccess) -> None:
         backend.write("file", [b"a long old one"])

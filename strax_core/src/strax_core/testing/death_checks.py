@@ -11,12 +11,17 @@ import pytest
 
 from strax_core.backend import StorageBackend
 from strax_core.cleaning import clean
-from strax_core.errors import DataNotAvailable
 from strax_core.memory import MemoryBackend
 from strax_core.saver import Saver
 from strax_core.testing.base import BackendBase
 from strax_core.testing.cleaning_checks import kill
-from strax_core.testing.dataset_checks import KEY, named_paths, sample_bytes, stored_bytes
+from strax_core.testing.dataset_checks import (
+    KEY,
+    named_paths,
+    sample_bytes,
+    stored_bytes,
+    whole_bytes,
+)
 from strax_core.testing.fault_checks import watched_save
 from strax_core.testing.faults import Fault, FaultyBackend
 from strax_core.testing.raw import RawAccess, everything
@@ -101,10 +106,7 @@ def _saver(backend: StorageBackend) -> Saver:
 
 def check_what_is_left(backend: StorageBackend, raw: RawAccess, *, replacing: bool) -> None:
     """Old or new data are there, or none if there were none; `clean` tidies up; then all goes."""
-    try:
-        whole = stored_bytes(backend)
-    except DataNotAvailable:
-        whole = None
+    whole = whole_bytes(backend)
     assert whole in {sample_bytes(1) if replacing else None, sample_bytes(2)}
     clean(backend, grace_s=0, dry_run=False)
     assert everything(raw) == (set() if whole is None else named_paths(raw))

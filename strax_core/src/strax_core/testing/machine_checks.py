@@ -17,4 +17,4 @@ class MachineChecks(BackendBase):
     def test_any_order_of_saving_removing_and_cleaning_does_what_a_model_does(
         self, backend: StorageBackend, second: StorageBackend, raw: RawAccess
     ) -> None:
-        run_machine(data_machine(backend, second, raw), examples=8, steps=12)
+        run_machine(data_machine(backend, second, raw), examples=5, steps=10)

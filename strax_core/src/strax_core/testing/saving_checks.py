@@ -1,6 +1,5 @@
 """The contract of saving: in executors, rechunked, broken off, and in the right order."""
 
-import gc
 import json
 import os
 import threading
@@ -160,6 +159,5 @@ def _stored(raw: RawAccess) -> list[bytes]:
 
 def _open_things() -> tuple[int, int]:
     """Count threads and, where the system tells, open files."""
-    gc.collect()
     n_files = len(os.listdir(DESCRIPTORS)) if DESCRIPTORS.is_dir() else 0  # noqa: PTH208 - a count
     return threading.active_count(), n_files
