@@ -7,7 +7,7 @@ import pytest
 
 PARTS = (
     *("byte", "name", "race", "dataset", "saving", "damage", "cleaning", "fault", "death"),
-    *("secret", "machine"),
+    *("secret", "machine", "finding", "document"),
 )
 for module in ("machines", *(f"{part}_checks" for part in PARTS)):
     pytest.register_assert_rewrite(f"strax_core.testing.{module}")
@@ -15,7 +15,7 @@ for module in ("machines", *(f"{part}_checks" for part in PARTS)):
 from strax_core.cleaning import clean  # noqa: E402
 from strax_core.testing.byte_checks import ByteChecks  # noqa: E402 - after the registration
 from strax_core.testing.cleaning_checks import CleaningChecks  # noqa: E402
-from strax_core.testing.contract import BackendContract  # noqa: E402
+from strax_core.testing.contract import BackendContract, FrontendContract  # noqa: E402
 from strax_core.testing.damage_checks import DamageChecks  # noqa: E402
 from strax_core.testing.dataset_checks import DatasetChecks  # noqa: E402
 from strax_core.testing.fault_checks import FaultChecks  # noqa: E402
@@ -33,6 +33,7 @@ __all__ = [
     "Fault",
     "FaultChecks",
     "FaultyBackend",
+    "FrontendContract",
     "Moment",
     "RaceChecks",
     "RawAccess",

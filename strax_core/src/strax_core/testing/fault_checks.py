@@ -26,6 +26,7 @@ from strax_core.testing.dataset_checks import (
     whole_bytes,
 )
 from strax_core.testing.faults import Call, Fault, FaultyBackend, Moment
+from strax_core.testing.levels import at_level
 from strax_core.testing.raw import RawAccess, everything
 from strax_core.testing.samples import sample_chunks, save_sample
 
@@ -120,7 +121,7 @@ class FaultChecks(BackendBase):
 
         assert n_failed >= 3  # the ticket and the two chunks, at least
 
-    @pytest.mark.parametrize(("moment", "error"), FAULTS)
+    @pytest.mark.parametrize(("moment", "error"), at_level(quick=FAULTS[::2], full=FAULTS))
     def test_whichever_call_of_a_replacement_fails_old_or_new_data_are_there(
         self,
         backend: StorageBackend,
