@@ -72,7 +72,9 @@ def scorecards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         assert run.returncode == pytest.ExitCode.TESTS_FAILED, output
     cards = [json.loads((folder / f"{i}.json").read_text()) for i in range(2)]
     assert {card["level"] for card in cards} == {"quick"}
-    return {entry["test"].rpartition("::")[2]: entry for card in cards for entry in card["contracts"]}
+    return {
+        entry["test"].rpartition("::")[2]: entry for card in cards for entry in card["contracts"]
+    }
 
 
 def run_kit(names: Collection[str], scorecard: Path) -> subprocess.Popen[str]:

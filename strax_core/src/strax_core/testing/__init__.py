@@ -9,12 +9,13 @@ PARTS = (
     *("byte", "name", "race", "dataset", "saving", "damage", "cleaning", "fault", "death"),
     *("secret", "machine", "finding", "document"),
 )
-for module in ("machines", *(f"{part}_checks" for part in PARTS)):
+for module in ("machines", "codec_contract", *(f"{part}_checks" for part in PARTS)):
     pytest.register_assert_rewrite(f"strax_core.testing.{module}")
 
 from strax_core.cleaning import clean  # noqa: E402
 from strax_core.testing.byte_checks import ByteChecks  # noqa: E402 - after the registration
 from strax_core.testing.cleaning_checks import CleaningChecks  # noqa: E402
+from strax_core.testing.codec_contract import CodecContract  # noqa: E402
 from strax_core.testing.contract import BackendContract, FrontendContract  # noqa: E402
 from strax_core.testing.damage_checks import DamageChecks  # noqa: E402
 from strax_core.testing.dataset_checks import DatasetChecks  # noqa: E402
@@ -28,6 +29,7 @@ __all__ = [
     "ByteChecks",
     "Call",
     "CleaningChecks",
+    "CodecContract",
     "DamageChecks",
     "DatasetChecks",
     "Fault",

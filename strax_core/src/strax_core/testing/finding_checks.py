@@ -34,7 +34,13 @@ MATCHES = (
     Match(allow_incomplete=True),
     Match(fuzzy_for=("peaks",), fuzzy_for_options=("gain", "unknown"), allow_incomplete=True),
 )
-JUNK = ("README.md", "my-notes/file", "run_1-peaks-/x", "run_1-peaks-notes/x-metadata.json", "x-y-z")
+JUNK = (
+    "README.md",
+    "my-notes/file",
+    "run_1-peaks-/x",
+    "run_1-peaks-notes/x-metadata.json",
+    "x-y-z",
+)
 
 
 class FrontendBase(ContractBase):
@@ -202,7 +208,9 @@ class FindingChecks(FrontendBase):
             closed.saver(made_with(1.0), sample_metadata(made_with(1.0)))
         assert is_found(open_frontend(take_only=["peaks"]), KEY)
 
-    @pytest.mark.parametrize("error", [StorageUnavailable, AccessDenied, DataCorrupted, TimeoutError])
+    @pytest.mark.parametrize(
+        "error", [StorageUnavailable, AccessDenied, DataCorrupted, TimeoutError]
+    )
     def test_a_backend_that_raises_is_never_taken_for_one_without_data(
         self, frontend: StorageFrontend, put: Put, error: type[Exception]
     ) -> None:
