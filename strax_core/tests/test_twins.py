@@ -63,7 +63,7 @@ ASSERTIONS = ("AssertionError: ", "Failed: DID NOT RAISE ")
 
 @pytest.fixture(scope="module")
 def scorecards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the kit says of each twin, at the level quick; in two processes, for it takes a while."""
+    """What the kit says of each twin; in two processes, to take less time."""
     names = ["TestHonest", *BROKEN]
     folder = tmp_path_factory.mktemp("twins")
     runs = [run_kit(names[i::2], folder / f"{i}.json") for i in range(2)]

@@ -10,7 +10,7 @@ PARTS = (
     *("secret", "machine", "finding", "document"),
 )
 CONTRACTS = ("codec_contract", "distribution_contract", "reading_contract")
-for module in ("machines", *CONTRACTS, *(f"{part}_checks" for part in PARTS)):
+for module in ("models", *CONTRACTS, *(f"{part}_checks" for part in PARTS)):
     pytest.register_assert_rewrite(f"strax_core.testing.{module}")
 
 from strax_core.cleaning import clean  # noqa: E402

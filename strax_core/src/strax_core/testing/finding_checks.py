@@ -155,7 +155,9 @@ class FindingChecks(FrontendBase):
         put(KEY, 1)
 
         assert where(frontend.find(KEY, match)) == where(frontend.find(KEY))
-        answers = [frontend.find_several([KEY, made_with(1.0)], match, check=c) for c in (0, 1)]
+        answers = [
+            frontend.find_several([KEY, made_with(1.0)], match, check=c) for c in (False, True)
+        ]
         for exact, loose in answers:
             assert where(exact) == where(frontend.find(KEY))
             assert loose is None or match.is_fuzzy
