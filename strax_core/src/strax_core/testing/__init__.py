@@ -1,9 +1,15 @@
 """The contract kit: checks that every storage plugin passes, and what they are made of.
 
-Needs pytest. A storage plugin's test is a subclass of `BackendContract` with two fixtures.
+A storage plugin's test is a subclass of a contract with one or two fixtures; docs/contract-kit.md
+shows each. ``pip install 'strax-core[testing]'`` brings what the kit needs.
 """
 
-import pytest
+try:
+    import pytest
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "strax_core.testing needs pytest: pip install 'strax-core[testing]'"
+    ) from error
 
 PARTS = (
     *("byte", "name", "race", "dataset", "saving", "damage", "cleaning", "fault", "death"),

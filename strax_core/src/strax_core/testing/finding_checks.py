@@ -154,6 +154,7 @@ class FindingChecks(FrontendBase):
             assert frontend.others(wanted) == []
         put(KEY, 1)
 
+        assert is_found(frontend, KEY)
         assert where(frontend.find(KEY, match)) == where(frontend.find(KEY))
         answers = [
             frontend.find_several([KEY, made_with(1.0)], match, check=c) for c in (False, True)
@@ -330,6 +331,7 @@ class KeepingChecks(FrontendBase):
             savers[1].save_from(sample_chunks(KEY, mark=2))
 
         for each in (frontend, other):
+            assert is_found(each, KEY)
             assert rows_of(each, KEY) == sample_rows_of(KEY, 1)
             with pytest.raises(DataExistsError):
                 each.saver(KEY, sample_metadata(KEY))
@@ -344,6 +346,7 @@ class KeepingChecks(FrontendBase):
         others = [sample_key("run_10"), sample_key("run_1", "peaks_more"), made_with(1.0)]
         for key in (KEY, *others):
             save_through(frontend, key)
+            assert is_found(frontend, key)
         frontend.remove(KEY)
 
         assert [is_found(open_frontend(), key) for key in (KEY, *others)] == [False, *[True] * 3]

@@ -3,7 +3,6 @@
 Hypothesis is imported when a machine runs, so that the rest of the kit does without it.
 """
 
-from importlib.util import find_spec
 from typing import Any
 
 from strax_core.backend import StorageBackend
@@ -24,8 +23,12 @@ def need_hypothesis() -> None:
     Raises:
         ConfigError: it is.
     """
-    if find_spec("hypothesis") is None:
-        raise ConfigError("the kit's machines need hypothesis: pip install 'strax-core[testing]'")
+    try:
+        import hypothesis  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "the kit's machines need hypothesis: pip install 'strax-core[testing]'"
+        ) from error
 
 
 def run_machine(machine: type[Any], *, examples: int, steps: int) -> None:
@@ -96,9 +99,7 @@ def verbs_machine(backend: StorageBackend, raw: RawAccess) -> type[Any]:
     return Verbs
 
 
-def data_machine(
-    backend: StorageBackend, reader: StorageBackend, raw: RawAccess
-) -> type[Any]:
+def data_machine(backend: StorageBackend, reader: StorageBackend, raw: RawAccess) -> type[Any]:
     """Return a state machine of savers, loaders, `remove` and `clean`."""
     need_hypothesis()
     from hypothesis import stateful
