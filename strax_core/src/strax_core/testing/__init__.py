@@ -29,6 +29,7 @@ from strax_core.testing.dataset_checks import DatasetChecks  # noqa: E402
 from strax_core.testing.distribution_contract import DistributionContract  # noqa: E402
 from strax_core.testing.fault_checks import FaultChecks  # noqa: E402
 from strax_core.testing.faults import Call, Fault, FaultyBackend, Moment  # noqa: E402
+from strax_core.testing.levels import KIT_VERSION  # noqa: E402
 from strax_core.testing.race_checks import RaceChecks  # noqa: E402
 from strax_core.testing.raw import RawAccess, RawFolder, RawMemory, everything  # noqa: E402
 from strax_core.testing.reading_contract import ReadingContract  # noqa: E402
@@ -40,6 +41,7 @@ from strax_core.testing.samples import (  # noqa: E402
 )
 
 __all__ = [
+    "KIT_VERSION",
     "BackendContract",
     "ByteChecks",
     "Call",
