@@ -13,10 +13,10 @@ except ModuleNotFoundError as error:
 
 PARTS = (
     *("byte", "name", "race", "dataset", "saving", "damage", "cleaning", "fault", "death"),
-    *("secret", "machine", "finding", "document"),
+    *("secret", "machine", "finding", "keeping", "document"),
 )
 CONTRACTS = ("codec_contract", "distribution_contract", "reading_contract")
-for module in ("models", *CONTRACTS, *(f"{part}_checks" for part in PARTS)):
+for module in ("models", "frontend_base", *CONTRACTS, *(f"{part}_checks" for part in PARTS)):
     pytest.register_assert_rewrite(f"strax_core.testing.{module}")
 
 from strax_core.cleaning import clean  # noqa: E402
