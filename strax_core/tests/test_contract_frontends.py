@@ -42,6 +42,14 @@ class TestDirectoryFrontend(FrontendContract):
         return lambda: len(watched.calls)
 
 
+class TestDirectoryFrontendOfAnObjectStore(TestDirectoryFrontend):
+    """Where the chunks of a writer lie in the final folder before it commits."""
+
+    @pytest.fixture
+    def memory(self) -> MemoryBackend:
+        return ConditionalMemoryBackend()
+
+
 class TestTwoPlaceFrontend(FrontendContract):
     keeps_run_documents = False
 
