@@ -14,9 +14,9 @@ from strax_core.testing.levels import LEVEL
 
 HERE = Path(__file__).parent
 HONEST = {
-    "TestHonest": "twins.py",
-    "TestHonestFrontend": "twins_of_others.py",
-    "TestHonestCodec": "twins_of_others.py",
+    "TestHonest": "kit_twins.py",
+    "TestHonestFrontend": "kit_twins_of_others.py",
+    "TestHonestCodec": "kit_twins_of_others.py",
 }
 BROKEN = {
     # What the twin does wrong: the checks that are about it, and those that rely on the same.
@@ -114,8 +114,8 @@ ASSERTIONS = ("AssertionError: ", "Failed: DID NOT RAISE ")
 def scorecards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the kit says of each twin; in two processes, to take less time."""
     nodes = [f"{HERE / file}::{name}" for name, file in HONEST.items()]
-    nodes += [f"{HERE / 'twins.py'}::{name}" for name in BROKEN]
-    nodes += [f"{HERE / 'twins_of_others.py'}::{name}" for name in BROKEN_OTHERS]
+    nodes += [f"{HERE / 'kit_twins.py'}::{name}" for name in BROKEN]
+    nodes += [f"{HERE / 'kit_twins_of_others.py'}::{name}" for name in BROKEN_OTHERS]
     folder = tmp_path_factory.mktemp("twins")
     runs = [run_kit(nodes[i::2], folder / f"{i}.json") for i in range(2)]
     for run in runs:
