@@ -16,13 +16,11 @@ SHARED = ROOT / ".nox" / "shared"
 STAMP = SHARED / "stamp"
 PYTHONS = ((3, 11), (3, 12))
 PACKAGES = [ROOT / "strax_core", *sorted(p.parent for p in ROOT.glob("plugins/*/pyproject.toml"))]
-EXTRAS = {"strax_core": ["pandas", "upstream"]}  # of each package, what the tests need
+EXTRAS = {"strax_core": ["pandas", "testing", "upstream"]}  # of each package, what the tests need
 TOOLS = [
-    "hypothesis",
     "import-linter",
     "mypy",
     "nox",  # mypy reads this file too
-    "pytest",
     "ruff==0.17.6",  # exactly: every rule is selected, and a new release adds rules
     "strax==2.2.3",  # the real peer in tests and demo; it needs Python below 3.13
 ]
