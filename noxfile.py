@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parent
 SHARED = ROOT / ".nox" / "shared"
 STAMP = SHARED / "stamp"
 PYTHONS = ((3, 11), (3, 12))
-PACKAGES = [ROOT / "strax_core", *sorted(p.parent for p in ROOT.glob("plugins/*/pyproject.toml"))]
+STORAGE_PLUGINS = [*ROOT.glob("plugins/*/pyproject.toml"), *ROOT.glob("examples/*/pyproject.toml")]
+PACKAGES = [ROOT / "strax_core", *sorted(project.parent for project in STORAGE_PLUGINS)]
 EXTRAS = {"strax_core": ["pandas", "upstream"]}  # of each package, what the tests need
 TOOLS = [
     "hypothesis",
