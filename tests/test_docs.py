@@ -23,9 +23,11 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = (
     "docs/context.md",
     "docs/storage.md",
+    "docs/write-a-storage-plugin.md",
     "docs/coming-from-strax.md",
     "strax_core/README.md",
     "plugins/strax_local/README.md",
+    "examples/strax_zip/README.md",
 )
 FILE = re.compile(
     r"<!-- file: (?P<name>\S+) -->\s*```\w+\n(?P<text>.*?)^```", re.DOTALL | re.MULTILINE
@@ -103,8 +105,8 @@ def test_every_marked_block_is_one_that_is_run(document: str) -> None:
     )
 
 
-def test_the_storage_plugin_of_the_document_passes_the_contract(tmp_path: Path) -> None:
-    write_files("docs/storage.md", tmp_path)
+def test_the_storage_plugins_of_the_document_pass_the_contract(tmp_path: Path) -> None:
+    write_files("docs/write-a-storage-plugin.md", tmp_path)
     pytest_here = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     # In memory where there is such a folder: thousands of writes wait for the disk otherwise.
     in_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - not a fixed name in it

@@ -165,7 +165,10 @@ def write_wheel(folder: Path, name: str, hooks: str, *requires: str) -> Path:
     return wheel
 
 
-def hooks(name: str, *, hook: str = "strax_backends", target: str = "m:C") -> str:
+SDK = "xmlrpc.server"  # plays one: it is there, and nothing else imports it
+
+
+def hooks(name: str, *, hook: str = "strax_backends", target: str = f"{SDK}:C") -> str:
     """Return a hooks module that offers one backend."""
     return (
         "from strax_core import Provided, hookimpl\n"

@@ -4,7 +4,10 @@
 """
 
 import email
+import os
 import re
+import subprocess
+import sys
 import tarfile
 import zipfile
 from dataclasses import dataclass
@@ -18,6 +21,7 @@ from installing import (
     PACKAGES,
     ROOT,
     SAVE_AND_LOAD,
+    SDK,
     ZIP_AND_LOAD,
     Answer,
     Environment,
@@ -227,12 +231,50 @@ def test_a_bad_one_is_refused_when_it_is_asked_for(stages: Stages, name: str, re
     assert re.search(reason, stages.environment.python(OPEN, name).out)
 
 
-def test_listing_imports_no_sdk_and_nothing_of_what_is_not_used(stages: Stages) -> None:
+def test_listing_imports_no_sdk_and_nothing_that_is_refused(stages: Stages) -> None:
     for stage in (stages.core, stages.local, stages.zip, stages.mixed):
         assert stage.modules & HEAVY == set()
-        assert not {name for name in stage.modules if name.endswith(".backend")} & {
-            "strax_local.backend",
-            "strax_zip.backend",
-        }
     assert "acme_tape" in stages.mixed.modules
+    assert SDK not in stages.mixed.modules
     assert "acme_future" not in stages.mixed.modules
+
+
+BLOCK = re.compile(
+    r"(?:^<!-- (?:file: (?P<file>\S+)|(?P<example>example)) -->\n)?"
+    r"^```(?P<language>\w+)\n(?P<text>.*?)^```\n(?:\n```text\n(?P<output>.*?)^```)?",
+    re.DOTALL | re.MULTILINE,
+)
+
+
+def test_who_follows_the_page_to_the_letter_has_a_tested_storage_plugin(
+    dist: Path, tmp_path: Path
+) -> None:
+    page = (ROOT / "docs" / "write-a-storage-plugin.md").read_text(encoding="utf-8")
+    here = tmp_path
+    links = [str(dist), *os.environ.get("PIP_FIND_LINKS", "").split()]
+    removed = {"PYTHONPATH", "PYTHONHOME", "STRAX_CONFIG", "STRAX_TRACE", "VIRTUAL_ENV"}
+    variables = {name: value for name, value in os.environ.items() if name not in removed}
+    variables["PIP_FIND_LINKS"] = " ".join(links)  # as if our packages were published
+    variables["PIP_NO_COMPILE"] = "1"
+    programs = [".venv/bin", str(Path(sys.executable).parent), variables["PATH"]]
+    variables["PATH"] = os.pathsep.join(programs)
+    n_tests = []
+    for block in BLOCK.finditer(page):
+        if block["file"]:
+            (here / block["file"]).write_text(block["text"], encoding="utf-8")
+            continue
+        program = ["python"] if block["language"] == "python" else ["bash", "-e"]
+        done = subprocess.run(
+            [*program, "-c", block["text"]],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=here,
+            env=variables,
+        )
+        assert done.returncode == 0, block["text"] + done.stdout[-3000:] + done.stderr[-3000:]
+        if block["example"]:
+            assert done.stdout == block["output"], block["text"]
+        n_tests += re.findall(r"^(\d+) passed in", done.stdout, re.MULTILINE)
+        here = tmp_path / "strax-sqlite"
+    assert len(n_tests) == page.count("pytest -q")
