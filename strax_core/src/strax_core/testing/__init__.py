@@ -5,13 +5,18 @@ Needs pytest. A storage plugin's test is a subclass of `BackendContract` with tw
 
 import pytest
 
-for part in ("byte", "race", "dataset", "damage", "cleaning", "fault"):
-    pytest.register_assert_rewrite(f"strax_core.testing.{part}_checks")
+PARTS = (
+    *("byte", "name", "race", "dataset", "saving", "damage", "cleaning", "fault", "death"),
+    *("secret", "machine", "finding", "document"),
+)
+for module in ("machines", "codec_contract", *(f"{part}_checks" for part in PARTS)):
+    pytest.register_assert_rewrite(f"strax_core.testing.{module}")
 
 from strax_core.cleaning import clean  # noqa: E402
 from strax_core.testing.byte_checks import ByteChecks  # noqa: E402 - after the registration
 from strax_core.testing.cleaning_checks import CleaningChecks  # noqa: E402
-from strax_core.testing.contract import BackendContract  # noqa: E402
+from strax_core.testing.codec_contract import CodecContract  # noqa: E402
+from strax_core.testing.contract import BackendContract, FrontendContract  # noqa: E402
 from strax_core.testing.damage_checks import DamageChecks  # noqa: E402
 from strax_core.testing.dataset_checks import DatasetChecks  # noqa: E402
 from strax_core.testing.fault_checks import FaultChecks  # noqa: E402
@@ -24,11 +29,13 @@ __all__ = [
     "ByteChecks",
     "Call",
     "CleaningChecks",
+    "CodecContract",
     "DamageChecks",
     "DatasetChecks",
     "Fault",
     "FaultChecks",
     "FaultyBackend",
+    "FrontendContract",
     "Moment",
     "RaceChecks",
     "RawAccess",

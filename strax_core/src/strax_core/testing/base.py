@@ -1,4 +1,4 @@
-"""What all parts of the contract stand on: the fixtures that a storage plugin's author gives."""
+"""What all contracts stand on: the fixtures that a storage plugin's author gives."""
 
 import pickle
 
@@ -7,17 +7,29 @@ import pytest
 from strax_core.backend import StorageBackend
 from strax_core.renaming_saver import RenamingSaver
 from strax_core.testing.raw import RawAccess
+from strax_core.testing.scorecard import keep_scorecard
 
 
 class ContractBase:
+    """Keeps the scorecard."""
+
+    @pytest.fixture(autouse=True)
+    def _scorecard(self, request: pytest.FixtureRequest) -> None:
+        keep_scorecard(request.config)
+
+
+class BackendBase(ContractBase):
     """Fixtures and known deviations. A deviation is an attribute here, never a skipped check."""
 
     pickles = True
-    """Whether it can go to another process; if not, pickling must end in a typed error."""
+    """Whether it can go to another process and is the same place there; if not, pickling must end
+    in a typed error."""
     clock_tolerance_s = 3600.0
     """How far the place's clock may be from ours."""
+    is_case_blind = False
+    """Whether it takes `a` and `A` for one name, as the usual disks of macOS do."""
     large_bytes = 3_300_000
-    """Size of the largest object of the round trips."""
+    """Size of the largest object of the round trips; 64 MB at the level `full`."""
 
     @pytest.fixture
     def backend(self) -> StorageBackend:
@@ -34,6 +46,11 @@ class ContractBase:
         """Another object on the same place; by default a pickled copy."""
         copy: StorageBackend = pickle.loads(pickle.dumps(backend))
         return copy
+
+    @pytest.fixture
+    def secret(self) -> str | None:
+        """The secret that `backend` uses, a text found nowhere else; None if it takes none."""
+        return None
 
 
 def renames(backend: StorageBackend) -> bool:

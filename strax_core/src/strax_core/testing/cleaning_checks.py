@@ -6,7 +6,7 @@ from strax_core.backend import StorageBackend
 from strax_core.cleaning import clean
 from strax_core.errors import DataNotAvailable
 from strax_core.saver import Saver
-from strax_core.testing.base import ContractBase
+from strax_core.testing.base import BackendBase
 from strax_core.testing.dataset_checks import (
     KEY,
     named_paths,
@@ -28,7 +28,7 @@ def snapshot(raw: RawAccess) -> dict[str, bytes]:
     return {path: raw.read(path) for path in everything(raw)}
 
 
-class CleaningChecks(ContractBase):
+class CleaningChecks(BackendBase):
     """`strax_core.cleaning.clean` on this backend."""
 
     def test_cleaning_an_empty_place_leaves_it_empty(

@@ -8,7 +8,7 @@ import pytest
 
 from strax_core.backend import StorageBackend
 from strax_core.errors import DataCorrupted
-from strax_core.testing.base import ContractBase
+from strax_core.testing.base import BackendBase
 from strax_core.testing.dataset_checks import KEY, METADATA
 from strax_core.testing.raw import RawAccess
 from strax_core.testing.samples import sample_chunks, sample_metadata, save_sample
@@ -60,7 +60,7 @@ def check_chunk_is_refused(backend: StorageBackend, chunk_i: int) -> None:
             assert word in str(caught.value)
 
 
-class DamageChecks(ContractBase):
+class DamageChecks(BackendBase):
     """What others did to the stored bytes is found."""
 
     @pytest.mark.parametrize("compressor", ["zstd", "none"])

@@ -8,6 +8,7 @@ import pytest
 from strax_core.backend import StorageBackend
 from strax_core.cleaning import clean
 from strax_core.errors import (
+    AccessDenied,
     DataCorrupted,
     DataExistsError,
     DataNotAvailable,
@@ -15,9 +16,17 @@ from strax_core.errors import (
     StorageFull,
     StorageUnavailable,
 )
-from strax_core.testing.base import ContractBase
-from strax_core.testing.dataset_checks import KEY, METADATA, named_paths, sample_bytes, stored_bytes
+from strax_core.testing.base import BackendBase
+from strax_core.testing.dataset_checks import (
+    KEY,
+    METADATA,
+    named_paths,
+    sample_bytes,
+    stored_bytes,
+    whole_bytes,
+)
 from strax_core.testing.faults import Call, Fault, FaultyBackend, Moment
+from strax_core.testing.levels import at_level
 from strax_core.testing.raw import RawAccess, everything
 from strax_core.testing.samples import sample_chunks, save_sample
 
@@ -39,10 +48,22 @@ def watched_save(backend: StorageBackend, *, replacing: bool = False) -> list[Ca
     return watched.calls
 
 
+def watched_load(backend: StorageBackend) -> list[Call]:
+    """Load the sample without faults and return the calls."""
+    watched = FaultyBackend(backend)
+    assert stored_bytes(watched) == sample_bytes()
+    return watched.calls
+
+
 def committing_call(calls: list[Call]) -> int:
     """Return the call that makes data visible: the last to put something at the final name."""
     final = (KEY.name, METADATA)
     return max(i for i, call in enumerate(calls) if _writes(call) and call.path in final)
+
+
+def is_chunk_write(call: Call) -> bool:
+    """Say whether a call writes a chunk's file."""
+    return call.verb == "write" and "/peaks-" in call.path and "metadata" not in call.path
 
 
 def _writes(call: Call) -> bool:
@@ -68,7 +89,7 @@ def failing_saves(
         call += 1
 
 
-class FaultChecks(ContractBase):
+class FaultChecks(BackendBase):
     """Each call of a save fails once; answers get lost, for a while or for good."""
 
     @pytest.mark.parametrize(("moment", "error"), FAULTS)
@@ -81,25 +102,26 @@ class FaultChecks(ContractBase):
     ) -> None:
         n_failed = 0
         for outcome in failing_saves(backend, moment, error, "if_broken"):
+            whole = whole_bytes(backend)
             if outcome is None:
-                assert stored_bytes(backend) == sample_bytes(mark=2)
+                assert whole == sample_bytes(mark=2)
             else:
                 assert isinstance(outcome, error)
+                assert whole in {None, sample_bytes(mark=2)}
                 n_failed += 1
-            try:
-                assert stored_bytes(backend) == sample_bytes(mark=2)
-                with pytest.raises(DataExistsError):
-                    save_sample(backend, KEY)
-            except DataNotAvailable:
+            if whole is None:
                 save_sample(backend, KEY)
                 assert stored_bytes(backend) == sample_bytes(mark=1)
+            else:
+                with pytest.raises(DataExistsError):
+                    save_sample(backend, KEY)
             backend.remove(KEY.name)
             clean(backend, grace_s=0, dry_run=False)
             assert everything(raw) == set()
 
         assert n_failed >= 3  # the ticket and the two chunks, at least
 
-    @pytest.mark.parametrize(("moment", "error"), FAULTS)
+    @pytest.mark.parametrize(("moment", "error"), at_level(quick=FAULTS[::2], full=FAULTS))
     def test_whichever_call_of_a_replacement_fails_old_or_new_data_are_there(
         self,
         backend: StorageBackend,
@@ -113,7 +135,7 @@ class FaultChecks(ContractBase):
                 assert stored_bytes(backend) == sample_bytes(mark=2)
             else:
                 assert isinstance(outcome, error)
-                assert stored_bytes(backend) in {sample_bytes(mark=1), sample_bytes(mark=2)}
+                assert whole_bytes(backend) in {sample_bytes(mark=1), sample_bytes(mark=2)}
             clean(backend, grace_s=0, dry_run=False)
             assert everything(raw) == named_paths(raw)
             save_sample(backend, KEY, overwrite="always")
@@ -171,7 +193,7 @@ class FaultChecks(ContractBase):
 
         assert len([path for path in left if path.rpartition("/")[2].startswith("peaks-")]) >= 2
         if moment is Moment.AFTER:
-            assert stored_bytes(backend) == sample_bytes()
+            assert whole_bytes(backend) == sample_bytes()
         clean(backend, grace_s=0, dry_run=False)
         if moment is Moment.AFTER:
             assert stored_bytes(backend) == sample_bytes()
@@ -183,11 +205,7 @@ class FaultChecks(ContractBase):
         self, backend: StorageBackend, raw: RawAccess
     ) -> None:
         calls = watched_save(backend)
-        short = [
-            i
-            for i, call in enumerate(calls)
-            if call.verb == "write" and "/peaks-" in call.path and "metadata" not in call.path
-        ]
+        short = [i for i, call in enumerate(calls) if is_chunk_write(call)]
         for call in short:
             faulty = FaultyBackend(backend, Fault(call=call, moment=Moment.SHORT))
             with pytest.raises(DataCorrupted, match="chunk"):
@@ -199,17 +217,42 @@ class FaultChecks(ContractBase):
         assert len(short) == 2
         assert everything(raw) == set()
 
+    def test_a_chunk_written_in_part_is_discarded_with_the_rest(
+        self, backend: StorageBackend, raw: RawAccess
+    ) -> None:
+        calls = watched_save(backend)
+        for call in [i for i, each in enumerate(calls) if is_chunk_write(each)]:
+            fault = Fault(call=call, moment=Moment.TORN, error=StorageFull)
+            with pytest.raises(StorageFull):
+                save_sample(FaultyBackend(backend, fault), KEY)
+            with pytest.raises(DataNotAvailable):
+                backend.get_metadata(KEY.name)
+            clean(backend, grace_s=0, dry_run=False)
+            assert everything(raw) == set()
+
+    @pytest.mark.parametrize("error", [StorageUnavailable, AccessDenied])
     def test_whichever_call_of_a_load_fails_the_error_is_typed(
-        self, backend: StorageBackend
+        self, backend: StorageBackend, error: type[StorageError]
     ) -> None:
         save_sample(backend, KEY)
-        call = 0
-        while True:
-            faulty = FaultyBackend(backend, Fault(call=call))
-            with suppress(StorageUnavailable):
-                assert stored_bytes(faulty) == sample_bytes()
-            if not faulty.has_failed:
-                break
-            call += 1
+        n_calls = len(watched_load(backend))
+        for call in range(n_calls):
+            faulty = FaultyBackend(backend, Fault(call=call, error=error))
+            with pytest.raises(error):
+                stored_bytes(faulty)
 
-        assert call == 3  # metadata, and two chunks that have rows
+        assert n_calls >= 3  # metadata, and two chunks that have rows
+
+    @pytest.mark.parametrize("times", [1, None])
+    def test_a_short_read_is_healed_or_found_out(
+        self, backend: StorageBackend, times: int | None
+    ) -> None:
+        save_sample(backend, KEY)
+        for call in range(len(watched_load(backend))):
+            faulty = FaultyBackend(backend, Fault(call=call, moment=Moment.SHORT, times=times))
+            loaded: bytes | None = None
+            with suppress(DataCorrupted):
+                loaded = stored_bytes(faulty)
+
+            assert faulty.has_failed
+            assert loaded in ({None} if times is None else {None, sample_bytes()})

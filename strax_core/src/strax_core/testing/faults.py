@@ -21,7 +21,8 @@ class Moment(Enum):
 
     BEFORE = "nothing was done"
     AFTER = "it was done, but the answer was lost"
-    SHORT = "half of a write was done, and success claimed"
+    SHORT = "half of a write or a read was done, and success claimed"
+    TORN = "half of a write was done, and an error raised"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,7 @@ class Fault:
     call: int
     """The first call that fails, counted from 0."""
     moment: Moment = Moment.BEFORE
-    error: type[StorageError] = StorageUnavailable
+    error: type[BaseException] = StorageUnavailable
     times: int | None = 1
     """How many calls in a row fail; None: all from there on."""
 
@@ -76,10 +77,19 @@ class FaultyBackend(StorageBackend):
         return self._fault is not None and len(self.calls) > self._fault.call
 
     def read(self, path: str) -> bytes:
-        return self._do(Call("read", path), lambda: self._backend.read(path))
+        def read_half() -> bytes:
+            whole = self._backend.read(path)
+            return whole[: len(whole) // 2]
+
+        return self._do(Call("read", path), lambda: self._backend.read(path), short=read_half)
 
     def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> "ListOfBytes":
-        return self._do(Call("read", path), lambda: self._backend.read_ranges(path, ranges))
+        def read_half() -> ListOfBytes:
+            return [part[: len(part) // 2] for part in self._backend.read_ranges(path, ranges)]
+
+        return self._do(
+            Call("read", path), lambda: self._backend.read_ranges(path, ranges), short=read_half
+        )
 
     def list(self, folder: str, *, starts_with: str = "") -> Iterator[Entry]:
         def whole_list() -> Sequence[Entry]:
@@ -116,6 +126,8 @@ class FaultyBackend(StorageBackend):
             return action() if short is None else short()
         if fault.moment is Moment.AFTER:
             _do_unheard(action)
+        if fault.moment is Moment.TORN and short is not None:
+            _do_unheard(short)
         raise fault.error(f"injected fault: call {number}, {call.verb} {call.path}")
 
 

@@ -1,19 +1,29 @@
 """The claim check of `saver_class`: what the commit needs must hold in a race, across instances."""
 
+import multiprocessing
+import sys
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from strax_core.backend import StorageBackend
 from strax_core.errors import ObjectExists, ObjectMissing, StorageError
-from strax_core.testing.base import ContractBase, renames
+from strax_core.testing.base import BackendBase, renames
 from strax_core.testing.faults import FaultyBackend
+from strax_core.testing.levels import at_level
 from strax_core.testing.raw import RawAccess, everything
 from strax_core.testing.samples import sample_key, save_sample
 
-RACERS = 8
-ROUNDS = 5
+RACERS = at_level(quick=8, full=32)
+ROUNDS = at_level(quick=5, full=20)
+PROCESSES = 4
+_START: list[Any] = []
+SWITCHES_S = 1e-6
+"""Threads take turns this often during a race; Python's 5 ms would hide most races."""
 
 
 def race(actions: Sequence[Callable[[], object]]) -> list[BaseException | None]:
@@ -29,11 +39,45 @@ def race(actions: Sequence[Callable[[], object]]) -> list[BaseException | None]:
             outcomes[number] = error
 
     threads = [threading.Thread(target=run, args=(i,)) for i in range(len(actions))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCHES_S)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
     return outcomes
+
+
+def meet_at(barrier: Any) -> None:
+    """Remember where the processes of a pool wait for each other."""
+    _START[:] = [barrier]
+
+
+def create_files(backend: StorageBackend, number: int, n_files: int) -> list[int]:
+    """Try to create each of some files before others do; return which succeeded."""
+    won = []
+    _START[0].wait()
+    for i in range(n_files):
+        with suppress(ObjectExists):
+            backend.write(f"race/file-{i}", [bytes([number]) * 5000], create_only=True)
+            won.append(i)
+    return won
+
+
+def work_alone(backend: StorageBackend, number: int) -> None:
+    """Use every verb, in a folder of one's own."""
+    for i in range(10):
+        folder = f"own-{number}"
+        data = bytes([number, i]) * 1000
+        backend.write(f"{folder}/file-{i}", [data])
+        assert backend.read(f"{folder}/file-{i}") == data
+        assert backend.read_ranges(f"{folder}/file-{i}", [(1, 3)]) == [data[1:4]]
+        assert {entry.name for entry in backend.list(folder)} == {f"file-{i}"}
+        assert f"{folder}" in {entry.name for entry in backend.list("")}
+        backend.delete(f"{folder}/file-{i}")
 
 
 def the_winner(outcomes: Sequence[BaseException | None], error: type[StorageError]) -> int:
@@ -45,7 +89,7 @@ def the_winner(outcomes: Sequence[BaseException | None], error: type[StorageErro
     return winners[0]
 
 
-class RaceChecks(ContractBase):
+class RaceChecks(BackendBase):
     """`write(create_only=True)` and `rename` are exclusive and atomic."""
 
     @pytest.mark.parametrize("round_", range(ROUNDS))
@@ -61,6 +105,57 @@ class RaceChecks(ContractBase):
 
         assert raw.read(f"{round_}/file") == bytes([winner]) * 50_000
         assert everything(raw) == {f"{round_}/file"}
+
+    def test_of_many_processes_exactly_one_creates_each_file(
+        self, backend: StorageBackend, raw: RawAccess
+    ) -> None:
+        if not self.pickles:
+            return
+        n_files = 200
+        with ProcessPoolExecutor(
+            PROCESSES, mp_context=multiprocessing.get_context("spawn")
+        ) as pool:
+            tasks = [pool.submit(create_files, backend, i, n_files) for i in range(PROCESSES)]
+            won = [task.result() for task in tasks]
+
+        assert sorted(number for each in won for number in each) == list(range(n_files))
+        for number, each in enumerate(won):
+            for i in each:
+                assert raw.read(f"race/file-{i}") == bytes([number]) * 5000
+        assert len(everything(raw)) == n_files
+
+    def test_threads_that_do_all_at_once_do_not_disturb_each_other(
+        self, backend: StorageBackend, second: StorageBackend, raw: RawAccess
+    ) -> None:
+        outcomes = race(
+            [lambda i=i: work_alone((backend, second)[i % 2], i) for i in range(RACERS)]  # type: ignore[misc]
+        )
+
+        assert [outcome for outcome in outcomes if outcome is not None] == []
+        assert not [path for path in everything(raw) if "/" in path]
+
+    def test_a_listing_while_others_write_and_delete_is_whole(
+        self, backend: StorageBackend, second: StorageBackend, raw: RawAccess
+    ) -> None:
+        stay = {f"stays-{i:03d}" for i in range(100)}
+        for name in stay:
+            raw.write(f"folder/{name}", b"x")
+        stop = threading.Event()
+
+        def disturb() -> None:
+            for i in range(60):
+                second.write(f"folder/comes-{i % 20}", [b"x"])
+                second.delete(f"folder/comes-{i % 20}")
+            stop.set()
+
+        def keep_listing() -> None:
+            while not stop.is_set():
+                names = [entry.name for entry in backend.list("folder")]
+                assert len(names) == len(set(names))
+                assert set(names) >= stay
+                assert all(name.startswith(("stays-", "comes-")) for name in names)
+
+        assert race([disturb, keep_listing, keep_listing]) == [None, None, None]
 
     def test_a_saver_that_does_not_rename_needs_no_rename(self, backend: StorageBackend) -> None:
         watched = FaultyBackend(backend)

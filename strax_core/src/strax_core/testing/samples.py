@@ -26,6 +26,11 @@ DTYPES = {
     "big_endian": np.dtype([("time", ">i8"), ("endtime", ">i8"), ("area", ">f4")]),
     "texts": np.dtype([*PEAKS.descr, ("name", "<U5"), ("raw", "S3"), ("good", "?")]),
     "nested": np.dtype([*PEAKS.descr, ("at", [("x", "<f4"), ("y", [("z", "<i2", (2,))])])]),
+    "complex": np.dtype([*PEAKS.descr, ("z", "<c8"), ("zz", ">c16"), ("half", "<f2")]),
+    "dates": np.dtype([*PEAKS.descr, ("at", "<M8[ns]"), ("took", "<m8[us]")]),
+    "zero_length": np.dtype(
+        [*PEAKS.descr, ("s", "S0"), ("v", "V0"), ("u", "U0"), ("none", "<f4", (0, 3)), ("n", "i1")]
+    ),
     "padded": np.dtype([("flag", "i1"), ("time", "<i8"), ("endtime", "<i8")], align=True),
 }
 
