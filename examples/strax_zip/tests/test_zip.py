@@ -2,7 +2,7 @@ import errno
 import os
 import threading
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fcntl import LOCK_EX, flock
 from pathlib import Path
@@ -19,7 +19,10 @@ from strax_core import (
     Context,
     DataCorrupted,
     DataExistsError,
+    DataKey,
     DataNotAvailable,
+    DirectoryFrontend,
+    MemoryBackend,
     ObjectExists,
     ObjectMissing,
     Plugin,
@@ -31,7 +34,15 @@ from strax_core import (
     StorageUnavailable,
     checked_path,
 )
-from strax_core.testing import ByteChecks, DamageChecks, DatasetChecks, RawAccess
+from strax_core.testing import (
+    ByteChecks,
+    DamageChecks,
+    DatasetChecks,
+    FrontendContract,
+    RawAccess,
+    RawFolder,
+)
+from strax_core.testing.finding_checks import save_through
 from strax_zip import ZipBackend, ZipOptions, zip_run
 from strax_zip.archive import Archive
 
@@ -145,6 +156,32 @@ class TestReading(ByteChecks, DatasetChecks, DamageChecks):
     @pytest.fixture
     def raw(self, tmp_path: Path) -> RawAccess:
         return RawZips(tmp_path)
+
+
+class TestFinding(FrontendContract):
+    """`DirectoryFrontend` on archives, which are packed from another place."""
+
+    takes_data = False
+    keeps_run_documents = False
+
+    @pytest.fixture
+    def open_frontend(self, tmp_path: Path) -> Callable[..., DirectoryFrontend]:
+        backend = ZipBackend(ZipOptions(path=str(tmp_path)))
+        return lambda **options: DirectoryFrontend(backend, **options)
+
+    @pytest.fixture
+    def put(self, tmp_path: Path) -> Callable[[DataKey, int], None]:
+        source = DirectoryFrontend(MemoryBackend())
+
+        def put(key: DataKey, mark: int) -> None:
+            save_through(source, key, mark)
+            zip_run(source, key.run_id, tmp_path, replace=True)
+
+        return put
+
+    @pytest.fixture
+    def raw(self, tmp_path: Path) -> RawAccess:
+        return RawFolder(tmp_path)
 
 
 @pytest.fixture
