@@ -17,15 +17,13 @@ STAMP = SHARED / "stamp"
 PYTHONS = ((3, 11), (3, 12))
 STORAGE_PLUGINS = [*ROOT.glob("plugins/*/pyproject.toml"), *ROOT.glob("examples/*/pyproject.toml")]
 PACKAGES = [ROOT / "strax_core", *sorted(project.parent for project in STORAGE_PLUGINS)]
-EXTRAS = {"strax_core": ["pandas", "upstream"]}  # of each package, what the tests need
+EXTRAS = {"strax_core": ["pandas", "testing", "upstream"]}  # of each package, what the tests need
 TOOLS = [
     "build",
     "hatchling>=1.26",  # builds all packages, as their pyproject.toml say
-    "hypothesis",
     "import-linter",
     "mypy",
     "nox",  # mypy reads this file too
-    "pytest",
     "ruff==0.17.6",  # exactly: every rule is selected, and a new release adds rules
     "strax==2.2.3",  # the real peer in tests and demo; it needs Python below 3.13
 ]

@@ -23,6 +23,9 @@ from strax_core.testing import (
     BackendContract,
     ByteChecks,
     DatasetChecks,
+    DistributionContract,
+    FaultyBackend,
+    FrontendContract,
     RaceChecks,
     RawAccess,
     RawFolder,
@@ -44,6 +47,30 @@ class TestLocalBackend(BackendContract):
     @pytest.fixture
     def raw(self, tmp_path: Path) -> RawAccess:
         return RawFolder(tmp_path)
+
+
+class TestLocalFrontend(FrontendContract):
+    requests_for_many = 2
+
+    @pytest.fixture
+    def watched(self, tmp_path: Path) -> FaultyBackend:
+        return FaultyBackend(LocalBackend(LocalOptions(path=str(tmp_path), fsync=False)))
+
+    @pytest.fixture
+    def open_frontend(self, watched: FaultyBackend) -> Callable[..., LocalFrontend]:
+        return lambda **options: LocalFrontend(watched, **options)  # type: ignore[arg-type]
+
+    @pytest.fixture
+    def raw(self, tmp_path: Path) -> RawAccess:
+        return RawFolder(tmp_path)
+
+    @pytest.fixture
+    def requests(self, watched: FaultyBackend) -> Callable[[], int]:
+        return lambda: len(watched.calls)
+
+
+class TestDistribution(DistributionContract):
+    distribution = "strax-local"
 
 
 class TestLocalBackendThatWaitsForTheDisk(ByteChecks, RaceChecks, DatasetChecks):

@@ -9,7 +9,8 @@ PARTS = (
     *("byte", "name", "race", "dataset", "saving", "damage", "cleaning", "fault", "death"),
     *("secret", "machine", "finding", "document"),
 )
-for module in ("machines", "codec_contract", *(f"{part}_checks" for part in PARTS)):
+CONTRACTS = ("codec_contract", "distribution_contract", "reading_contract")
+for module in ("machines", *CONTRACTS, *(f"{part}_checks" for part in PARTS)):
     pytest.register_assert_rewrite(f"strax_core.testing.{module}")
 
 from strax_core.cleaning import clean  # noqa: E402
@@ -19,10 +20,18 @@ from strax_core.testing.codec_contract import CodecContract  # noqa: E402
 from strax_core.testing.contract import BackendContract, FrontendContract  # noqa: E402
 from strax_core.testing.damage_checks import DamageChecks  # noqa: E402
 from strax_core.testing.dataset_checks import DatasetChecks  # noqa: E402
+from strax_core.testing.distribution_contract import DistributionContract  # noqa: E402
 from strax_core.testing.fault_checks import FaultChecks  # noqa: E402
 from strax_core.testing.faults import Call, Fault, FaultyBackend, Moment  # noqa: E402
 from strax_core.testing.race_checks import RaceChecks  # noqa: E402
 from strax_core.testing.raw import RawAccess, RawFolder, RawMemory, everything  # noqa: E402
+from strax_core.testing.reading_contract import ReadingContract  # noqa: E402
+from strax_core.testing.samples import (  # noqa: E402
+    sample_chunks,
+    sample_key,
+    sample_metadata,
+    save_sample,
+)
 
 __all__ = [
     "BackendContract",
@@ -32,6 +41,7 @@ __all__ = [
     "CodecContract",
     "DamageChecks",
     "DatasetChecks",
+    "DistributionContract",
     "Fault",
     "FaultChecks",
     "FaultyBackend",
@@ -41,6 +51,11 @@ __all__ = [
     "RawAccess",
     "RawFolder",
     "RawMemory",
+    "ReadingContract",
     "clean",
     "everything",
+    "sample_chunks",
+    "sample_key",
+    "sample_metadata",
+    "save_sample",
 ]
