@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,13 +53,17 @@ def write_files(document: str, folder: Path) -> None:
             install(tomllib.loads(file["text"])["project"], folder)
 
 
-def install(project: dict[str, dict[str, dict[str, str]]], folder: Path) -> None:
+def install(project: dict[str, Any], folder: Path) -> None:
     """Write the metadata of an installed distribution, with its entry points."""
+    package = folder / str(project["name"]).replace("-", "_")
+    package.mkdir(exist_ok=True)
+    (package / "py.typed").touch()
     installed = folder / f"{str(project['name']).replace('-', '_')}-{project['version']}.dist-info"
     installed.mkdir()
-    (installed / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
-    )
+    metadata = ["Metadata-Version: 2.1", f"Name: {project['name']}"]
+    metadata += [f"Version: {project['version']}"]
+    metadata += [f"Requires-Dist: {each}" for each in project["dependencies"]]
+    (installed / "METADATA").write_text("\n".join(metadata))
     lines: list[str] = []
     for group, points in project["entry-points"].items():
         lines += [f"[{group}]", *(f"{name} = {target}" for name, target in points.items())]

@@ -2,9 +2,7 @@ import errno
 import os
 import threading
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from fcntl import LOCK_EX, flock
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,6 @@ import pytest
 
 from strax_core import (
     AccessDenied,
-    Buffer,
     Chunk,
     ConfigError,
     Context,
@@ -23,139 +20,49 @@ from strax_core import (
     DataNotAvailable,
     DirectoryFrontend,
     MemoryBackend,
-    ObjectExists,
     ObjectMissing,
     Plugin,
     ReadOnlyError,
-    RenamingSaver,
     RunMetadataNotAvailable,
     StorageError,
     StorageFull,
     StorageUnavailable,
-    checked_path,
 )
 from strax_core.testing import (
-    ByteChecks,
-    DamageChecks,
-    DatasetChecks,
+    DistributionContract,
     FrontendContract,
     RawAccess,
     RawFolder,
+    ReadingContract,
+    sample_chunks,
+    save_sample,
 )
-from strax_core.testing.finding_checks import save_through
 from strax_zip import ZipBackend, ZipOptions, zip_run
 from strax_zip.archive import Archive
 
 RUN = "run_7"
 
 
-def archive_of(folder: Path, path: str) -> Path:
-    return folder / f"{path.partition('/')[0].partition('-')[0]}.zip"
-
-
-def members_of(archive: Path) -> dict[str, bytes]:
-    if not archive.exists():
-        return {}
-    with zipfile.ZipFile(archive) as opened:
-        return {name: opened.read(name) for name in opened.namelist()}
-
-
-def replace_members(archive: Path, members: dict[str, bytes]) -> None:
-    """Write an archive beside, and move it over the old one."""
-    if not members:
-        archive.unlink(missing_ok=True)
-        return
-    temporary = archive.with_suffix(f".{threading.get_ident()}-{os.getpid()}")
-    with zipfile.ZipFile(temporary, "w") as opened:
+def write_zip(path: Path, members: dict[str, bytes], **options: Any) -> None:
+    with zipfile.ZipFile(path, "w", **options) as opened:
         for name, data in members.items():
             opened.writestr(name, data)
-    temporary.replace(archive)
 
 
-class WritableTwin(ZipBackend):
-    """Reads as the backend does, and writes by packing a whole archive again: to fill a place."""
-
-    saver_class = RenamingSaver
-
-    @contextmanager
-    def _changing(self, path: str) -> Iterator[tuple[Path, dict[str, bytes]]]:
-        archive = archive_of(Path(self.place), checked_path(path))
-        with (Path(self.place) / ".lock").open("w") as lock:
-            flock(lock, LOCK_EX)
-            members = members_of(archive)
-            yield archive, members
-            replace_members(archive, members)
-
-    def write(self, path: str, buffers: Sequence[Buffer], *, create_only: bool = False) -> None:
-        data = b"".join(buffers)
-        with self._changing(path) as (_, members):
-            if create_only and path in members:
-                raise ObjectExists(f"{self.place}: {path} is there already")
-            members[path] = data
-
-    def delete(self, path: str) -> None:
-        with self._changing(path) as (_, members):
-            for name in [each for each in members if f"{each}/".startswith(f"{path}/")]:
-                del members[name]
-
-    def rename(self, source: str, target: str) -> None:
-        checked_path(target)
-        with self._changing(source) as (archive, members):
-            moved = [name for name in members if name.startswith(f"{source}/")]
-            if not moved:
-                raise ObjectMissing(f"{self.place}: {source} is not there")
-            goal = archive_of(Path(self.place), target)
-            there = members if goal == archive else members_of(goal)
-            if any(f"{name}/".startswith(f"{target}/") for name in there):
-                raise ObjectExists(f"{self.place}: {target} is there already")
-            for name in moved:
-                there[target + name.removeprefix(source)] = members.pop(name)
-            replace_members(goal, there)
-
-
-class RawZips:
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def read(self, path: str) -> bytes:
-        return members_of(archive_of(self.folder, path))[path]
-
-    def write(self, path: str, data: bytes) -> None:
-        archive = archive_of(self.folder, path)
-        if path in self.list_all(archive):
-            self.delete(path)
-        with zipfile.ZipFile(archive, "a") as opened:
-            opened.writestr(path, data)
-
-    def list_all(self, archive: Path) -> list[str]:
-        if not archive.exists():
-            return []
-        with zipfile.ZipFile(archive) as opened:
-            return opened.namelist()
-
-    def list(self, folder: str) -> set[str]:
-        start = f"{folder}/" if folder else ""
-        archives = [archive_of(self.folder, folder)] if folder else self.folder.glob("*.zip")
-        names = [name for archive in archives for name in self.list_all(archive)]
-        return {n.removeprefix(start).partition("/")[0] for n in names if n.startswith(start)}
-
-    def delete(self, path: str) -> None:
-        archive = archive_of(self.folder, path)
-        members = members_of(archive)
-        del members[path]
-        replace_members(archive, members)
-
-
-class TestReading(ByteChecks, DatasetChecks, DamageChecks):
-    """What a read-only backend can be asked; its writable twin fills the place."""
-
+class TestReading(ReadingContract):
     @pytest.fixture
-    def backend(self, tmp_path: Path) -> WritableTwin:
-        return WritableTwin(ZipOptions(path=str(tmp_path)))
+    def put_files(self, tmp_path: Path) -> Callable[[Mapping[str, bytes]], ZipBackend]:
+        def put(files: Mapping[str, bytes]) -> ZipBackend:
+            for run_id in {path.partition("-")[0] for path in files}:
+                own = {path: data for path, data in files.items() if path.startswith(f"{run_id}-")}
+                write_zip(tmp_path / f"{run_id}.zip", own)
+            return ZipBackend(ZipOptions(path=str(tmp_path)))
 
-    @pytest.fixture
-    def raw(self, tmp_path: Path) -> RawAccess:
-        return RawZips(tmp_path)
+        return put
+
+
+class TestDistribution(DistributionContract):
+    distribution = "strax-zip"
 
 
 class TestFinding(FrontendContract):
@@ -174,7 +81,7 @@ class TestFinding(FrontendContract):
         source = DirectoryFrontend(MemoryBackend())
 
         def put(key: DataKey, mark: int) -> None:
-            save_through(source, key, mark)
+            save_sample(source.backends["main"], key, sample_chunks(key, mark=mark))
             zip_run(source, key.run_id, tmp_path, replace=True)
 
         return put
@@ -331,12 +238,6 @@ def test_it_takes_no_data_and_says_so(tmp_path: Path, backend: ZipBackend) -> No
         backend.remove("run_7-records-aaaaaaaaaa")
 
     assert list(tmp_path.iterdir()) == []
-
-
-def write_zip(path: Path, members: dict[str, bytes], **options: Any) -> None:
-    with zipfile.ZipFile(path, "w", **options) as opened:
-        for name, data in members.items():
-            opened.writestr(name, data)
 
 
 def test_members_of_other_runs_and_bad_names_are_not_there(
