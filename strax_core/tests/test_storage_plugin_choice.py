@@ -3,6 +3,7 @@
 import importlib
 import logging
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -21,14 +22,16 @@ def strax_backends():
 """
 
 
-def install(site: Path, name: str, *requires: str, extra: str | None = None) -> None:
-    """Lay out the distribution ``acme-NAME`` 2.5, with a backend NAME and an entry point acme_NAME."""
+def install(
+    site: Path, name: str, *requires: str, extra: str | None = None, version: str = "2.5"
+) -> None:
+    """Lay out the distribution ``acme-NAME``, with a backend NAME and an entry point of_NAME."""
     (site / f"{name}_hooks.py").write_text(HOOKS.format(name=name, extra=extra))
-    info = site / f"acme_{name}-2.5.dist-info"
+    info = site / f"acme_{name}-{version}.dist-info"
     info.mkdir()
-    lines = ["Metadata-Version: 2.1", f"Name: acme-{name}", "Version: 2.5"]
+    lines = ["Metadata-Version: 2.1", f"Name: acme-{name}", f"Version: {version}"]
     (info / "METADATA").write_text("\n".join([*lines, *(f"Requires-Dist: {r}" for r in requires)]))
-    (info / "entry_points.txt").write_text(f"[strax.storage]\nacme_{name} = {name}_hooks\n")
+    (info / "entry_points.txt").write_text(f"[strax.storage]\nof_{name} = {name}_hooks\n")
 
 
 @pytest.fixture
@@ -56,9 +59,11 @@ def reasons() -> dict[str, str | None]:
         (DISABLE, "acme-tape", {"acme-disc"}),
         (DISABLE, "Acme_Tape", {"acme-disc"}),
         (DISABLE, "acme_tape , acme.disc,", set()),
+        (DISABLE, "of-tape", {"acme-disc"}),
         (DISABLE, "", {"acme-tape", "acme-disc"}),
         (ONLY, "acme-tape", {"acme-tape"}),
         (ONLY, " acme_disc,strax-core", {"acme-disc"}),
+        (ONLY, "OF_TAPE", {"acme-tape"}),
         (ONLY, "strax-core", set()),
         (ONLY, "", {"acme-tape", "acme-disc"}),
     ],
@@ -146,6 +151,20 @@ def test_what_is_not_installed_is_listed_without_importing_anything(site: Path) 
         Registry().backend("sdk").load_target()
 
 
+def test_core_run_from_its_source_has_no_version_and_refuses_nobody(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(distribution: str) -> str:
+        if distribution == "strax-core":
+            raise PackageNotFoundError(distribution)
+        return version(distribution)
+
+    install(site, "future", "strax-core>=1,<2")
+    monkeypatch.setattr("strax_core.installed.version", unknown)
+
+    assert reasons() == dict.fromkeys(["acme-tape", "acme-disc", "acme-future"])
+
+
 def settings(folder: Path, required: str) -> Path:
     file = folder / "strax.toml"
     file.write_text(f"required_storage_plugins = {required}\n", encoding="utf-8")
@@ -154,9 +173,16 @@ def settings(folder: Path, required: str) -> Path:
 
 @pytest.mark.parametrize(
     "required",
-    ['["acme-tape"]', '["acme-tape>=2", "Acme.Disc>=1,<3"]', '["strax-core>=0.1"]', "[]"],
+    [
+        '["acme-tape"]',
+        '["acme-tape>=2", "Acme.Disc>=1,<3"]',
+        '["acme-beta>=2"]',
+        '["strax-core>=0.1"]',
+        "[]",
+    ],
 )
 def test_settings_are_read_if_all_that_they_require_is_here(site: Path, required: str) -> None:
+    install(site, "beta", version="3.0rc1")
     file = settings(site, required)
 
     assert len(load_settings(file).required_storage_plugins) == required.count('"') // 2

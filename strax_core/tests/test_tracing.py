@@ -8,8 +8,12 @@ import sys
 import pytest
 
 PROGRAM = """
+import logging
+
 import numpy as np
 import strax_core as sc
+
+logging.basicConfig(level=logging.DEBUG)
 
 
 class Records(sc.Plugin):
@@ -53,7 +57,7 @@ def traced(value: str | None) -> list[str]:
 
 @pytest.fixture(scope="module")
 def lines() -> list[str]:
-    return [line for line in traced("1") if line.startswith("strax: ")]
+    return [line for line in traced("1") if line.startswith("strax: ") or ".trace" in line]
 
 
 @pytest.mark.parametrize("value", [None, "", "0"])
@@ -95,3 +99,7 @@ def test_questions_to_frontends_and_backends_are_told(lines: list[str], wanted: 
 
 def test_texts_of_errors_that_are_not_ours_are_left_out(lines: list[str]) -> None:
     assert "hunter2" not in "\n".join(lines)
+
+
+def test_a_line_is_written_once_whatever_the_program_logs(lines: list[str]) -> None:
+    assert [line for line in lines if "strax_core.trace" in line] == []

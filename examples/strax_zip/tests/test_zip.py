@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 import threading
 import zipfile
@@ -164,6 +165,11 @@ def test_everything_is_stored_and_nothing_else_is_packed(tmp_path: Path) -> None
     for folder in (f"{name}_temp", f"{RUN}-peaks-aaaaaaaaaa", ".hidden"):
         (tmp_path / "data" / folder).mkdir()
         (tmp_path / "data" / folder / "file").write_bytes(b"x")
+    failed = {**ctx.get_metadata(RUN, "records"), "exception": "Traceback: the disk was full"}
+    (tmp_path / "data" / f"{RUN}-records-bbbbbbbbbb").mkdir()
+    (
+        tmp_path / "data" / f"{RUN}-records-bbbbbbbbbb" / "records-bbbbbbbbbb-metadata.json"
+    ).write_text(json.dumps(failed), encoding="utf-8")
     archive = zip_run(tmp_path / "data", RUN, tmp_path / "zips")
 
     with zipfile.ZipFile(archive) as opened:
@@ -289,6 +295,8 @@ DAMAGES = {
     "an offset beyond the end": (CENTRAL_FROM_END + 42, b"\xff\xff\x00\x00"),
     "sizes beyond the end": (CENTRAL_FROM_END + 20, b"\xff\xff\xff\x7f" * 2),
     "sizes that differ": (CENTRAL_FROM_END + 24, b"\xff\xff\xff\x7f"),
+    "a packed size that differs": (CENTRAL_FROM_END + 20, b"\x05"),
+    "called compressed": (CENTRAL_FROM_END + 10, b"\x08"),
     "encrypted": (CENTRAL_FROM_END + 8, b"\x01"),
 }
 
@@ -317,8 +325,21 @@ def test_what_is_no_archive_hides_no_other(
 
     assert [entry.name for entry in backend.list("")] == ["run_7-a"]
     assert "run_1.zip" in caplog.text
-    with pytest.raises(DataCorrupted, match=r"run_1\.zip"):
-        backend.read("run_1-a/x")
+    for ask in (lambda: backend.read("run_1-a/x"), lambda: list(backend.list("run_1-a"))):
+        with pytest.raises(DataCorrupted, match=r"run_1\.zip"):
+            ask()
+
+
+def test_an_archive_that_is_cut_off_while_it_is_read_gives_nothing_short(tmp_path: Path) -> None:
+    path = tmp_path / "run_7.zip"
+    write_zip(path, {"run_7-a/x": b"0123456789"})
+    with path.open("rb") as file:
+        archive = Archive.of(str(path), file)
+        os.truncate(path, DATA_AT + 5)
+        with pytest.raises(DataCorrupted, match="cut off"):
+            archive.read_ranges(file, "run_7-a/x", [(0, 2), (3, 5)])
+        with pytest.raises(DataCorrupted, match="check sum"):
+            archive.read(file, "run_7-a/x")
 
 
 def test_a_table_of_contents_is_read_once_until_the_archive_is_replaced(
