@@ -1,12 +1,20 @@
 """The frontends of core pass the contract of frontends."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from strax_core import DirectoryFrontend, MemoryBackend
+from strax_core import DataKey, DirectoryFrontend, MemoryBackend
 from strax_core.memory import ConditionalMemoryBackend
-from strax_core.testing import FaultyBackend, FrontendContract, RawAccess, RawMemory
+from strax_core.testing import (
+    FaultyBackend,
+    FrontendContract,
+    RawAccess,
+    RawMemory,
+    sample_chunks,
+    save_sample,
+)
 from strax_core.testing.two_places import TwoPlaceFrontend
 
 
@@ -41,3 +49,25 @@ class TestTwoPlaceFrontend(FrontendContract):
     def open_frontend(self) -> Callable[..., TwoPlaceFrontend]:
         near, far = MemoryBackend(), ConditionalMemoryBackend()
         return lambda **options: TwoPlaceFrontend(near, far, near_types=["peaks"], **options)
+
+
+class TestFrontendThatOnlyReads(FrontendContract):
+    takes_data = False
+
+    @pytest.fixture
+    def memory(self) -> MemoryBackend:
+        return MemoryBackend()
+
+    @pytest.fixture
+    def open_frontend(self, memory: MemoryBackend) -> Callable[..., DirectoryFrontend]:
+        published = FaultyBackend(memory)
+        published.saver_class = None  # type: ignore[misc]
+        return lambda **options: DirectoryFrontend(published, **options)
+
+    @pytest.fixture
+    def put(self, memory: MemoryBackend) -> Callable[[DataKey, int], object]:
+        return lambda key, mark: save_sample(memory, key, sample_chunks(key, mark=mark))
+
+    @pytest.fixture
+    def put_document(self, memory: MemoryBackend) -> Callable[[str, dict[str, Any]], None]:
+        return DirectoryFrontend(memory).write_run_metadata

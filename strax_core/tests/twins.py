@@ -3,6 +3,7 @@
 Not named test_*: pytest collects it only when it is asked for by its name.
 """
 
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -174,8 +175,6 @@ class SwallowingSaver(RenamingSaver):
         return self.metadata
 
     def is_in_worker(self) -> bool:
-        import threading
-
         return "ThreadPool" in threading.current_thread().name
 
 

@@ -1,16 +1,22 @@
 """The contract kit: checks that every storage plugin passes, and what they are made of.
 
-Needs pytest. A storage plugin's test is a subclass of `BackendContract` with two fixtures.
+A storage plugin's test is a subclass of a contract with one or two fixtures; docs/contract-kit.md
+shows each. ``pip install 'strax-core[testing]'`` brings what the kit needs.
 """
 
-import pytest
+try:
+    import pytest
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "strax_core.testing needs pytest: pip install 'strax-core[testing]'"
+    ) from error
 
 PARTS = (
     *("byte", "name", "race", "dataset", "saving", "damage", "cleaning", "fault", "death"),
-    *("secret", "machine", "finding", "document"),
+    *("secret", "machine", "finding", "keeping", "document"),
 )
 CONTRACTS = ("codec_contract", "distribution_contract", "reading_contract")
-for module in ("machines", *CONTRACTS, *(f"{part}_checks" for part in PARTS)):
+for module in ("models", "frontend_base", *CONTRACTS, *(f"{part}_checks" for part in PARTS)):
     pytest.register_assert_rewrite(f"strax_core.testing.{module}")
 
 from strax_core.cleaning import clean  # noqa: E402
@@ -23,6 +29,7 @@ from strax_core.testing.dataset_checks import DatasetChecks  # noqa: E402
 from strax_core.testing.distribution_contract import DistributionContract  # noqa: E402
 from strax_core.testing.fault_checks import FaultChecks  # noqa: E402
 from strax_core.testing.faults import Call, Fault, FaultyBackend, Moment  # noqa: E402
+from strax_core.testing.levels import KIT_VERSION  # noqa: E402
 from strax_core.testing.race_checks import RaceChecks  # noqa: E402
 from strax_core.testing.raw import RawAccess, RawFolder, RawMemory, everything  # noqa: E402
 from strax_core.testing.reading_contract import ReadingContract  # noqa: E402
@@ -34,6 +41,7 @@ from strax_core.testing.samples import (  # noqa: E402
 )
 
 __all__ = [
+    "KIT_VERSION",
     "BackendContract",
     "ByteChecks",
     "Call",

@@ -7,7 +7,8 @@ from strax_core.testing.dataset_checks import DatasetChecks
 from strax_core.testing.death_checks import DeathChecks
 from strax_core.testing.document_checks import DocumentChecks
 from strax_core.testing.fault_checks import FaultChecks
-from strax_core.testing.finding_checks import FindingChecks, KeepingChecks
+from strax_core.testing.finding_checks import FindingChecks
+from strax_core.testing.keeping_checks import KeepingChecks
 from strax_core.testing.machine_checks import MachineChecks
 from strax_core.testing.name_checks import NameChecks
 from strax_core.testing.race_checks import RaceChecks
@@ -43,7 +44,8 @@ class FrontendContract(FindingChecks, KeepingChecks, DocumentChecks):
 
     - `open_frontend`: a function that takes the options of frontends and opens yours, each time on
       the same place; the place is fresh and empty in each test.
-    - `put`: how a sample gets there, if not by saving it through the frontend.
+    - `put`, `put_document`: how samples get there, if not by saving them through the frontend.
+    - `secret`: the secret that the frontend uses, if it takes one.
     - `raw`: a `RawAccess` to the place, if others can leave files there.
     - `requests`, with the attribute `requests_for_many`: how many requests were made until now.
     - Deviations that are known and meant are class attributes (see `FrontendBase`).

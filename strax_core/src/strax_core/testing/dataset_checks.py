@@ -21,6 +21,7 @@ from strax_core.errors import (
 from strax_core.saver import Saver
 from strax_core.testing.base import BackendBase
 from strax_core.testing.faults import FaultyBackend
+from strax_core.testing.levels import at_level
 from strax_core.testing.race_checks import RACERS, race, the_winner
 from strax_core.testing.raw import RawAccess, everything
 from strax_core.testing.samples import (
@@ -291,15 +292,15 @@ class DatasetChecks(BackendBase):
         assert readonly.calls == []
         assert stored_bytes(readonly) == sample_bytes()
 
+    @pytest.mark.parametrize("start", at_level(quick=["spawn"], full=["spawn", "forkserver"]))
     def test_copies_in_other_processes_save_and_the_parent_commits(
-        self, backend: StorageBackend, raw: RawAccess
+        self, backend: StorageBackend, raw: RawAccess, start: str
     ) -> None:
         if not self.pickles:
             return
         chunks = sample_chunks(KEY, sizes=(3, 0, 2, 4))
         by_receipts, by_journal = new_saver(backend), new_saver(backend, overwrite="always")
-        spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(2, mp_context=spawn) as pool:
+        with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(start)) as pool:
             tasks = [
                 [pool.submit(saver.save, chunk, i) for i, chunk in enumerate(chunks)]
                 # A task that was tried again gives a second receipt for the same rows.

@@ -154,7 +154,7 @@ class DistributionContract(ContractBase):
                 continue
             options = each.load_target(each.provided.options)
             assert is_dataclass(options)
-            assert options.__dataclass_params__.frozen  # type: ignore[attr-defined]
+            assert vars(options)["__dataclass_params__"].frozen
             for field in fields(options):
                 assert field.metadata.get("help"), f"{field.name} has no help"
                 assert field.kw_only, f"{field.name} is not keyword-only"

@@ -6,7 +6,7 @@ import pytest
 
 from strax_core.errors import ConfigError, DataCorrupted, ReadOnlyError, RunMetadataNotAvailable
 from strax_core.frontend import StorageFrontend
-from strax_core.testing.finding_checks import FrontendBase, OpenFrontend
+from strax_core.testing.frontend_base import FrontendBase, OpenFrontend, PutDocument
 from strax_core.testing.raw import RawAccess
 
 TOKYO = timezone(timedelta(hours=9))
@@ -28,11 +28,11 @@ class DocumentChecks(FrontendBase):
     """`write_run_metadata`, `run_metadata`, `scan_runs`."""
 
     def test_a_document_comes_back_as_it_was(
-        self, frontend: StorageFrontend, open_frontend: OpenFrontend
+        self, frontend: StorageFrontend, open_frontend: OpenFrontend, put_document: PutDocument
     ) -> None:
         if not self.keeps_run_documents:
             return
-        frontend.write_run_metadata("run_1", DOCUMENT)
+        put_document("run_1", DOCUMENT)
 
         for each in (frontend, open_frontend()):
             document = each.run_metadata("run_1")
@@ -43,7 +43,7 @@ class DocumentChecks(FrontendBase):
     def test_a_later_document_replaces_an_earlier_one(
         self, frontend: StorageFrontend, open_frontend: OpenFrontend
     ) -> None:
-        if not self.keeps_run_documents:
+        if not self.keeps_run_documents or not self.takes_data:
             return
         frontend.write_run_metadata("run_1", DOCUMENT)
         open_frontend().write_run_metadata("run_1", {"mode": "other"})
@@ -51,10 +51,12 @@ class DocumentChecks(FrontendBase):
         assert frontend.run_metadata("run_1") == {"name": "run_1", "mode": "other"}
         assert [one["mode"] for one in frontend.scan_runs()] == ["other"]
 
-    def test_fields_are_asked_by_their_whole_names(self, frontend: StorageFrontend) -> None:
+    def test_fields_are_asked_by_their_whole_names(
+        self, frontend: StorageFrontend, put_document: PutDocument
+    ) -> None:
         if not self.keeps_run_documents:
             return
-        frontend.write_run_metadata("run_1", DOCUMENT)
+        put_document("run_1", DOCUMENT)
         nested = {"reader.ini.name": "reader"}
 
         assert frontend.run_metadata("run_1", "mode") == {"mode": DOCUMENT["mode"]}
@@ -66,29 +68,31 @@ class DocumentChecks(FrontendBase):
         assert list(frontend.scan_runs(["reader.ini.name", "missing"])) == [nested]
 
     def test_all_runs_are_scanned_each_once(
-        self, frontend: StorageFrontend, open_frontend: OpenFrontend
+        self, frontend: StorageFrontend, open_frontend: OpenFrontend, put_document: PutDocument
     ) -> None:
         if not self.keeps_run_documents:
             return
         assert list(frontend.scan_runs()) == []
         names = [f"run_{i}" for i in range(12)]
         for name in names:
-            frontend.write_run_metadata(name, {"mode": name})
+            put_document(name, {"mode": name})
 
         scanned = list(open_frontend().scan_runs(["name", "mode"]))
         assert sorted(one["name"] for one in scanned) == sorted(names)
         assert all(one["name"] == one["mode"] for one in scanned)
 
-    def test_a_run_without_a_document_says_so(self, frontend: StorageFrontend) -> None:
+    def test_a_run_without_a_document_says_so(
+        self, frontend: StorageFrontend, put_document: PutDocument
+    ) -> None:
         if self.keeps_run_documents:
-            frontend.write_run_metadata("run_10", {})
+            put_document("run_10", {"mode": "x"})
 
         for run_id in ("run_1", "run_100", "run"):
             with pytest.raises(RunMetadataNotAvailable):
                 frontend.run_metadata(run_id)
 
     def test_what_is_no_run_and_no_document_is_refused(self, frontend: StorageFrontend) -> None:
-        if not self.keeps_run_documents:
+        if not self.keeps_run_documents or not self.takes_data:
             with pytest.raises(ReadOnlyError):
                 frontend.write_run_metadata("run_1", DOCUMENT)
             return
@@ -103,11 +107,11 @@ class DocumentChecks(FrontendBase):
         assert list(frontend.scan_runs()) == []
 
     def test_a_damaged_document_spoils_no_other(
-        self, frontend: StorageFrontend, raw: RawAccess | None
+        self, frontend: StorageFrontend, raw: RawAccess | None, put_document: PutDocument
     ) -> None:
         if raw is None or not self.keeps_run_documents:
             return
-        frontend.write_run_metadata("run_1", {"mode": "good"})
+        put_document("run_1", {"mode": "good"})
         raw.write("run_2-metadata.json", b"{")
         raw.write("my-own-metadata.json", b"{}")
         raw.write("run_3-metadata.json/file", b"{}")

@@ -1,5 +1,7 @@
-"""The contract of finding: what a saver committed is found, by everyone, until it is removed."""
+"""The contract of finding: what is there is found by everyone, and nothing else."""
 
+import logging
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,24 +11,29 @@ from strax_core.backend import StorageBackend
 from strax_core.errors import (
     AccessDenied,
     DataCorrupted,
-    DataExistsError,
     DataNotAvailable,
     ReadOnlyError,
     StorageUnavailable,
 )
 from strax_core.frontend import StorageFrontend
-from strax_core.keys import DataKey, Lineage
-from strax_core.location import Location
 from strax_core.matching import Match
-from strax_core.testing.base import ContractBase
 from strax_core.testing.faults import Fault, FaultyBackend
+from strax_core.testing.frontend_base import (
+    KEY,
+    FrontendBase,
+    OpenFrontend,
+    Put,
+    is_found,
+    made_with,
+    rows_of,
+    sample_rows_of,
+    where,
+)
 from strax_core.testing.levels import at_level
 from strax_core.testing.raw import RawAccess
-from strax_core.testing.samples import bytes_of_chunks, sample_chunks, sample_key, sample_metadata
+from strax_core.testing.samples import sample_chunks, sample_key, sample_metadata
+from strax_core.testing.secret_checks import holds
 
-OpenFrontend = Callable[..., StorageFrontend]
-Put = Callable[[DataKey, int], None]
-KEY = sample_key()
 MATCHES = (
     Match(),
     Match(fuzzy_for=("peaks",)),
@@ -41,81 +48,6 @@ JUNK = (
     "run_1-peaks-notes/x-metadata.json",
     "x-y-z",
 )
-
-
-class FrontendBase(ContractBase):
-    """Fixtures and known deviations. A deviation is an attribute here, never a skipped check."""
-
-    takes_data = True
-    """Whether data can be saved through it; if not, give `put` too."""
-    keeps_run_documents = True
-    """Whether documents about runs can be written through it."""
-    requests_for_many: int | None = None
-    """How many requests `find_several` may make, for any number of keys; None: not counted."""
-
-    @pytest.fixture
-    def open_frontend(self) -> OpenFrontend:
-        """A function that opens a frontend with these options, always on one fresh place."""
-        raise NotImplementedError(f"{type(self).__name__} must give the fixture `open_frontend`")
-
-    @pytest.fixture
-    def frontend(self, open_frontend: OpenFrontend) -> StorageFrontend:
-        """The frontend under test."""
-        return open_frontend()
-
-    @pytest.fixture
-    def raw(self) -> RawAccess | None:
-        """A way to the place that bypasses the frontend, if others can leave files there."""
-        return None
-
-    @pytest.fixture
-    def requests(self) -> Callable[[], int] | None:
-        """A function that says how many requests the frontend has made; None: nobody counts."""
-        return None
-
-    @pytest.fixture
-    def put(self, open_frontend: OpenFrontend) -> Put:
-        """A function that puts a sample under a key; another number gives other rows."""
-        return lambda key, mark: save_through(open_frontend(), key, mark)
-
-
-def save_through(frontend: StorageFrontend, key: DataKey, mark: int = 1, **options: Any) -> None:
-    """Save a sample by way of a frontend."""
-    saver = frontend.saver(key, sample_metadata(key), **options)
-    saver.save_from(sample_chunks(key, mark=mark))
-
-
-def rows_of(frontend: StorageFrontend, key: DataKey) -> bytes:
-    """Return the bytes of all rows, found and loaded by way of a frontend."""
-    return frontend.loader(key).read_all().tobytes()
-
-
-def sample_rows_of(key: DataKey, mark: int = 1) -> bytes:
-    """Return the bytes that a sample should have."""
-    return bytes_of_chunks(sample_chunks(key, mark=mark))
-
-
-def made_with(gain: float) -> DataKey:
-    """Return a key that differs from `KEY` in one option."""
-    return DataKey("run_1", "peaks", Lineage({"peaks": ("Peaks", "0.1.0", {"gain": gain})}))
-
-
-def is_found(frontend: StorageFrontend, key: DataKey) -> bool:
-    """Say whether data are found; by its name too, in a request for many."""
-    (one,) = frontend.find_several([key])
-    try:
-        found = frontend.find(key)
-    except DataNotAvailable:
-        assert one is None
-        return False
-    assert one is not None
-    assert where(one) == where(found)
-    return True
-
-
-def where(location: Location | None) -> tuple[str, str] | None:
-    """Return what two answers about the same data have in common."""
-    return None if location is None else (location.backend, location.backend_key)
 
 
 class FindingChecks(FrontendBase):
@@ -154,8 +86,11 @@ class FindingChecks(FrontendBase):
             assert frontend.others(wanted) == []
         put(KEY, 1)
 
+        assert is_found(frontend, KEY)
         assert where(frontend.find(KEY, match)) == where(frontend.find(KEY))
-        answers = [frontend.find_several([KEY, made_with(1.0)], match, check=c) for c in (0, 1)]
+        answers = [
+            frontend.find_several([KEY, made_with(1.0)], match, check=c) for c in (False, True)
+        ]
         for exact, loose in answers:
             assert where(exact) == where(frontend.find(KEY))
             assert loose is None or match.is_fuzzy
@@ -253,6 +188,24 @@ class FindingChecks(FrontendBase):
             frontend.find_several([KEY, made_with(1.0)], match)
         assert frontend.others(made_with(1.0))
 
+    def test_nothing_that_shows_a_frontend_or_tells_of_it_holds_its_secret(
+        self,
+        frontend: StorageFrontend,
+        put: Put,
+        caplog: pytest.LogCaptureFixture,
+        secret: str | None,
+    ) -> None:
+        told = [repr(frontend), str(frontend), frontend.name, repr(vars(frontend))]
+        with caplog.at_level(logging.DEBUG):
+            put(KEY, 1)
+            for key in (made_with(1.0), sample_key("run_2")):
+                with pytest.raises(DataNotAvailable) as caught:
+                    frontend.find(key)
+                told.append("".join(traceback.format_exception(caught.value)))
+
+        assert frontend.name
+        assert not [text for text in (*told, caplog.text) if holds(text, secret)]
+
 
 def break_backends(
     frontend: StorageFrontend, names: Sequence[str], error: type[Exception]
@@ -274,107 +227,3 @@ def copy_to_all(frontend: StorageFrontend) -> set[str]:
             backend.saver(location.backend_key, sample_metadata(KEY)).save_from(sample_chunks(KEY))
             copies.add(location.backend)
     return copies
-
-
-class KeepingChecks(FrontendBase):
-    """`saver` and `remove`: reserved, committed, forgotten."""
-
-    def test_data_are_found_from_the_commit_until_they_are_removed(
-        self, frontend: StorageFrontend, open_frontend: OpenFrontend
-    ) -> None:
-        if not self.takes_data:
-            return
-        other = open_frontend()
-        for mark in (1, 2):
-            with frontend.saver(KEY, sample_metadata(KEY)) as saver:
-                for chunk_i, chunk in enumerate(sample_chunks(KEY, mark=mark)):
-                    saver.save(chunk, chunk_i)
-                    assert not is_found(frontend, KEY)
-                    assert not is_found(other, KEY)
-
-            for each in (frontend, other, open_frontend()):
-                assert is_found(each, KEY)
-                assert rows_of(each, KEY) == sample_rows_of(KEY, mark)
-            other.remove(KEY)
-            for each in (frontend, other):
-                assert not is_found(each, KEY)
-                with pytest.raises(DataNotAvailable):
-                    each.remove(KEY)
-
-    def test_a_save_that_failed_is_not_found_and_can_be_done_again(
-        self, frontend: StorageFrontend, open_frontend: OpenFrontend
-    ) -> None:
-        if not self.takes_data:
-            return
-        for stop in (ZeroDivisionError, KeyboardInterrupt):
-            with pytest.raises(stop), frontend.saver(KEY, sample_metadata(KEY)) as saver:  # noqa: PT012 - `with` is tested
-                saver.save(sample_chunks(KEY)[0], 0)
-                raise stop
-            assert not is_found(frontend, KEY)
-            assert not is_found(open_frontend(), KEY)
-        save_through(frontend, KEY)
-
-        assert rows_of(open_frontend(), KEY) == sample_rows_of(KEY)
-
-    def test_the_first_of_two_writers_wins(
-        self, frontend: StorageFrontend, open_frontend: OpenFrontend
-    ) -> None:
-        if not self.takes_data:
-            return
-        other = open_frontend()
-        savers = [each.saver(KEY, sample_metadata(KEY)) for each in (frontend, other)]
-        savers[0].save_from(sample_chunks(KEY, mark=1))
-        with pytest.raises(DataExistsError):
-            savers[1].save_from(sample_chunks(KEY, mark=2))
-
-        for each in (frontend, other):
-            assert rows_of(each, KEY) == sample_rows_of(KEY, 1)
-            with pytest.raises(DataExistsError):
-                each.saver(KEY, sample_metadata(KEY))
-        save_through(other, KEY, 3, overwrite="always")
-        assert rows_of(frontend, KEY) == sample_rows_of(KEY, 3)
-
-    def test_removing_touches_no_other_data(
-        self, frontend: StorageFrontend, open_frontend: OpenFrontend
-    ) -> None:
-        if not self.takes_data:
-            return
-        others = [sample_key("run_10"), sample_key("run_1", "peaks_more"), made_with(1.0)]
-        for key in (KEY, *others):
-            save_through(frontend, key)
-        frontend.remove(KEY)
-
-        assert [is_found(open_frontend(), key) for key in (KEY, *others)] == [False, *[True] * 3]
-
-    def test_a_place_that_takes_nothing_refuses_before_it_writes(
-        self, open_frontend: OpenFrontend, put: Put, requests: Callable[[], int] | None
-    ) -> None:
-        put(KEY, 1)
-        readonly = open_frontend(readonly=True)
-        before = requests() if requests else 0
-        for refused in (
-            lambda: readonly.saver(made_with(1.0), sample_metadata(made_with(1.0))),
-            lambda: readonly.saver(KEY, sample_metadata(KEY), overwrite="always"),
-            lambda: readonly.remove(KEY),
-            lambda: readonly.write_run_metadata("run_1", {}),
-        ):
-            with pytest.raises(ReadOnlyError):
-                refused()
-
-        assert (requests() if requests else 0) == before
-        assert rows_of(readonly, KEY) == sample_rows_of(KEY)
-
-    def test_a_frontend_that_cannot_take_data_says_so(
-        self, frontend: StorageFrontend, put: Put
-    ) -> None:
-        if self.takes_data:
-            return
-        put(KEY, 1)
-        for refused in (
-            lambda: frontend.saver(made_with(1.0), sample_metadata(made_with(1.0))),
-            lambda: frontend.remove(KEY),
-        ):
-            with pytest.raises(ReadOnlyError):
-                refused()
-
-        assert is_found(frontend, KEY)

@@ -111,10 +111,10 @@ class RaceChecks(BackendBase):
     ) -> None:
         if not self.pickles:
             return
-        n_files = 200
-        with ProcessPoolExecutor(
-            PROCESSES, mp_context=multiprocessing.get_context("spawn")
-        ) as pool:
+        n_files = at_level(quick=50, full=500)
+        spawn = multiprocessing.get_context("spawn")
+        meeting = (spawn.Barrier(PROCESSES),)
+        with ProcessPoolExecutor(PROCESSES, spawn, initializer=meet_at, initargs=meeting) as pool:
             tasks = [pool.submit(create_files, backend, i, n_files) for i in range(PROCESSES)]
             won = [task.result() for task in tasks]
 

@@ -59,8 +59,8 @@ class ReadingContract(ContractBase):
     """Subclass it, give the fixture `put_files`, and pytest runs every check.
 
     - `put_files`: a function that puts files (bytes by path) on a fresh place, as others would have
-      put them there, and returns your backend on it. All lie in folders named as pieces of data are:
-      ``run_1-peaks-aaaaaaaaaa``.
+      put them there, and returns your backend on it. All lie in folders named as pieces of data
+      are: ``run_1-peaks-aaaaaaaaaa``.
     - `secret`: the secret that the backend uses, if it takes one.
     """
 

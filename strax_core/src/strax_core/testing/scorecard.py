@@ -53,7 +53,13 @@ class Scorecard:
 
     def _entry(self, item: pytest.Item, contract: str) -> dict[str, Any]:
         test = item.nodeid.removesuffix(f"::{item.name}")
-        empty = {"test": test, "contract": contract, "subject": None, "passed": [], "failed": []}
+        empty: dict[str, Any] = {
+            "test": test,
+            "contract": contract,
+            "subject": None,
+            "passed": [],
+            "failed": [],
+        }
         entry = self._contracts.setdefault(test, empty)
         entry["subject"] = entry["subject"] or _subject_of(item)
         return entry
@@ -69,8 +75,10 @@ def keep_scorecard(config: pytest.Config) -> None:
 
 
 def _contract_of(item: pytest.Item) -> str | None:
-    bases = getattr(item, "cls", None).__mro__ if getattr(item, "cls", None) else ()
-    ours = [base.__name__ for base in bases if base.__module__.startswith("strax_core.testing")]
+    tested = getattr(item, "cls", None) or object
+    ours = [
+        base.__name__ for base in tested.__mro__ if base.__module__.startswith("strax_core.testing")
+    ]
     return ours[0] if "ContractBase" in ours else None
 
 
