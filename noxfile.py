@@ -1,4 +1,4 @@
-"""Everything the checks do: `nox -s demo`, `tests`, `lint`, `types`, `layers`.
+"""Everything the checks do: `nox -s demo`, `tests`, `lint`, `types`, `layers`, `wheels`.
 
 All sessions share one virtual environment in `.nox/shared`. It is made once, from the checkout, and
 made again when this file or a `pyproject.toml` changes.
@@ -15,9 +15,12 @@ ROOT = Path(__file__).resolve().parent
 SHARED = ROOT / ".nox" / "shared"
 STAMP = SHARED / "stamp"
 PYTHONS = ((3, 11), (3, 12))
-PACKAGES = [ROOT / "strax_core", *sorted(p.parent for p in ROOT.glob("plugins/*/pyproject.toml"))]
+STORAGE_PLUGINS = [*ROOT.glob("plugins/*/pyproject.toml"), *ROOT.glob("examples/*/pyproject.toml")]
+PACKAGES = [ROOT / "strax_core", *sorted(project.parent for project in STORAGE_PLUGINS)]
 EXTRAS = {"strax_core": ["pandas", "testing", "upstream"]}  # of each package, what the tests need
 TOOLS = [
+    "build",
+    "hatchling>=1.26",  # builds all packages, as their pyproject.toml say
     "import-linter",
     "mypy",
     "nox",  # mypy reads this file too
@@ -62,6 +65,12 @@ def types(session: nox.Session) -> None:
 def layers(session: nox.Session) -> None:
     """Check that imports go down only."""
     run(session, "lint-imports")
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Build all packages, install them away from the source, and check what works there."""
+    run(session, "pytest", "tests/wheels/wheel_checks.py", *session.posargs)
 
 
 def run(session: nox.Session, command: str, *arguments: str) -> None:

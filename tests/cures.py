@@ -18,7 +18,7 @@ from removals import REMOVALS, Removal
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "docs" / "coming-from-strax.md"
-TESTS = ("strax_core/tests", "plugins/*/tests", "tests")
+TESTS = ("strax_core/tests", "plugins/*/tests", "examples/*/tests", "tests")
 LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "*.nbc", "*.nbi")
 TIMEOUT_S = 300
 
@@ -56,7 +56,11 @@ def marks(function: ast.FunctionDef) -> Iterator[str]:
 
 def run_tests(root: Path, tests: list[str]) -> tuple[int, str]:
     """Run tests of a copy; return pytest's answer and what it says of the first failure."""
-    sources = [root / "strax_core" / "src", *sorted(root.glob("plugins/*/src"))]
+    sources = [
+        root / "strax_core" / "src",
+        *sorted(root.glob("plugins/*/src")),
+        *sorted(root.glob("examples/*/src")),
+    ]
     environment = {
         **os.environ,
         # Before everything that is installed, which may be the original.

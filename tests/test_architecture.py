@@ -43,8 +43,12 @@ VAGUE_FILE_NAMES = {"common", "helper", "helpers", "misc", "util", "utils"}
 MACHINE_PATHS = ["/" + "/".join(parts) for parts in (("root", ""), ("work", ""), ("tmp", "venv"))]
 FOLDERS = ["strax_core", "plugins", "tests", "docs", "decisions", "examples", "benchmarks", ".ci"]
 
-PACKAGES = [ROOT / "strax_core", *sorted(p.parent for p in ROOT.glob("plugins/*/pyproject.toml"))]
-STORAGE_PLUGINS = PACKAGES[1:]
+STORAGE_PLUGINS = sorted(
+    project.parent
+    for folder in ("plugins", "examples")
+    for project in ROOT.glob(f"{folder}/*/pyproject.toml")
+)
+PACKAGES = [ROOT / "strax_core", *STORAGE_PLUGINS]
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,9 +24,11 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = (
     "docs/context.md",
     "docs/storage.md",
+    "docs/write-a-storage-plugin.md",
     "docs/coming-from-strax.md",
     "strax_core/README.md",
     "plugins/strax_local/README.md",
+    "examples/strax_zip/README.md",
 )
 FILE = re.compile(
     r"<!-- file: (?P<name>\S+) -->\s*```\w+\n(?P<text>.*?)^```", re.DOTALL | re.MULTILINE
@@ -50,13 +53,17 @@ def write_files(document: str, folder: Path) -> None:
             install(tomllib.loads(file["text"])["project"], folder)
 
 
-def install(project: dict[str, dict[str, dict[str, str]]], folder: Path) -> None:
+def install(project: dict[str, Any], folder: Path) -> None:
     """Write the metadata of an installed distribution, with its entry points."""
+    package = folder / str(project["name"]).replace("-", "_")
+    package.mkdir(exist_ok=True)
+    (package / "py.typed").touch()
     installed = folder / f"{str(project['name']).replace('-', '_')}-{project['version']}.dist-info"
     installed.mkdir()
-    (installed / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
-    )
+    metadata = ["Metadata-Version: 2.1", f"Name: {project['name']}"]
+    metadata += [f"Version: {project['version']}"]
+    metadata += [f"Requires-Dist: {each}" for each in project["dependencies"]]
+    (installed / "METADATA").write_text("\n".join(metadata))
     lines: list[str] = []
     for group, points in project["entry-points"].items():
         lines += [f"[{group}]", *(f"{name} = {target}" for name, target in points.items())]
@@ -103,8 +110,8 @@ def test_every_marked_block_is_one_that_is_run(document: str) -> None:
     )
 
 
-def test_the_storage_plugin_of_the_document_passes_the_contract(tmp_path: Path) -> None:
-    write_files("docs/storage.md", tmp_path)
+def test_the_storage_plugins_of_the_document_pass_the_contract(tmp_path: Path) -> None:
+    write_files("docs/write-a-storage-plugin.md", tmp_path)
     pytest_here = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     # In memory where there is such a folder: thousands of writes wait for the disk otherwise.
     in_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - not a fixed name in it

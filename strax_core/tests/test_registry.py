@@ -209,7 +209,7 @@ def test_a_codec_without_its_package_is_named_with_the_extra_that_brings_it(
     monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
     monkeypatch.delitem(sys.modules, f"strax_core.codecs.{name}", raising=False)
 
-    way_out = rf"module '{name}'.*`pip install \"strax-core\[upstream\]\"`"
+    way_out = rf"module '{name}(\.frame)?'.*`pip install \"strax-core\[upstream\]\"`"
     with pytest.raises(PluginError, match=way_out):
         codec_named(name)
 

@@ -12,6 +12,7 @@ from strax_core.location import Location, State
 from strax_core.matching import Match, differences
 from strax_core.metadata import Metadata
 from strax_core.searching import ANSWERS, Search, metadata_of, newest_first
+from strax_core.tracing import Stopwatch
 
 _LOG = logging.getLogger("strax_core")
 
@@ -98,16 +99,20 @@ class Question:
 
     def _exact(self) -> Iterator[Found]:
         for frontend in self.frontends:
+            watch = Stopwatch(frontend.name, f"has it {self.key}?")
             try:
                 search = frontend.search(self.key, self.match)
                 self._searches.append((frontend, search))
                 for location in search.exact():
                     self._n_answers += 1
+                    watch.tell(f"yes, in {location.backend}/{location.backend_key}")
                     yield self._found(frontend, location)
             except DataNotAvailable as error:
+                watch.tell(error)
                 self._reasons.append(str(error))
                 self._n_answers += frontend.wants(self.key.data_type)
             except Exception as error:  # noqa: BLE001 - also what a storage plugin left untranslated
+                watch.tell(error)
                 self._note(frontend, error)
                 self._failure = self._failure or error
                 self._n_answers += isinstance(error, ANSWERS)

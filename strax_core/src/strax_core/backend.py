@@ -15,11 +15,12 @@ from strax_core.loader import Loader
 from strax_core.medium import Buffer, Entry
 from strax_core.metadata import Metadata, read_metadata
 from strax_core.saver import Saver
+from strax_core.tracing import TracedBackend
 
 ListOfBytes = list[bytes]  # inside the class, `list` is the verb
 
 
-class StorageBackend:
+class StorageBackend(TracedBackend):
     """A place that holds bytes under paths, and all that core builds on that.
 
     - To read, override `place`, `read` and `list`; to write, also `write`, `delete`, and `rename`

@@ -59,8 +59,6 @@ def _begin(executor: Executor) -> None:
 
     Processes are forked now: later, a thread of ours could hold a lock, for ever in a fork.
     """
-    from concurrent.futures import BrokenExecutor
-
     try:
         executor.submit(_nothing)
     except BrokenExecutor as error:

@@ -22,11 +22,12 @@ from strax_core.metadata import STRAX_COMPRESSORS, Metadata
 from strax_core.runs import select_fields
 from strax_core.saver import OVERWRITE, Saver
 from strax_core.searching import ANSWERS, Search, Seen, backend_named, tell
+from strax_core.tracing import TracedFrontend
 
 _LOG = logging.getLogger("strax_core")
 
 
-class StorageFrontend:
+class StorageFrontend(TracedFrontend):
     """Knows where data are: which backend has which piece under which key.
 
     - Must be overridden: `_find`. To take data: `_reserve`. To keep documents about runs:

@@ -1,12 +1,13 @@
 """The table of what installed storage plugins serve, looked up by name or URL scheme."""
 
 import os
-import re
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from strax_core.discovery import EntryPointLike, Kind, Served, StoragePlugin, discover
+from packaging.utils import canonicalize_name
+
+from strax_core.discovery import EntryPointLike, Kind, RefusedError, Served, StoragePlugin, discover
 from strax_core.errors import ConfigError, PluginError, StorageError
 from strax_core.suggestions import did_you_mean
 
@@ -31,7 +32,7 @@ class Listed:
     version: str
     schemes: tuple[str, ...] = ()
     help: str = ""
-    error: str | None = None  # why it cannot be used, or who else claims its name
+    error: str | None = None  # why it cannot be used as it is
 
 
 class Registry:
@@ -96,11 +97,15 @@ class Registry:
             for other in self._of_kinds(_competing(served.kind))
             if _are_rivals(served, other) and _claim_the_same(served, other)
         ]
-        error = None
+        troubles = []
         if rivals:
             choice = f"{served.distribution}:{provided.name}"
             others = ", ".join(dict.fromkeys(rivals))
-            error = f"also claimed by {others}; choose this one with {choice!r}"
+            troubles.append(f"also claimed by {others}; choose this one with {choice!r}")
+        if served.lacks:
+            what = ", ".join(served.lacks)
+            troubles.append(f"{what}; `pip install {served.package}` installs what it needs")
+        error = "; ".join(troubles) or None
         who = (served.distribution, served.version)
         return Listed(served.kind, provided.name, *who, provided.schemes, provided.help, error)
 
@@ -119,8 +124,8 @@ class Registry:
         served = self._of_kinds(kinds)
         claims = [each for each in served if each.provided.name == short_name]
         if colon:
-            wanted = _normalised(distribution)
-            claims = [each for each in claims if _normalised(each.distribution) == wanted]
+            wanted = canonicalize_name(distribution)
+            claims = [each for each in claims if canonicalize_name(each.distribution) == wanted]
         if claims:
             return _only_one(claims, repr(name))
         hint = did_you_mean(short_name, {each.provided.name for each in served})
@@ -133,24 +138,25 @@ class Registry:
         broken = [plugin for plugin in self._plugins() if plugin.error is not None]
         for plugin in broken:
             if _is_about(plugin, name, distribution):
-                error = PluginError(
-                    f"{what}: the storage plugin {plugin.distribution} {plugin.version} failed to "
-                    f"load ({plugin.reason}); reinstall it or try another version"
-                )
+                who = f"the storage plugin {plugin.distribution} {plugin.version}"
+                why = f"failed to load ({plugin.reason}); reinstall it or try another version"
+                if isinstance(plugin.error, RefusedError):
+                    why = plugin.reason
+                error = PluginError(f"{what}: {who} {why}")
                 error.__cause__ = plugin.error
                 return error
         if name in WELL_KNOWN and distribution is None:
             return PluginError(f"{what}: it is not installed, `pip install {WELL_KNOWN[name]}`")
         if broken:
             names = ", ".join(sorted(plugin.distribution for plugin in broken))
-            hint = f"{hint}; failed to load: {names} (see `strax plugins`)"
+            hint = f"{hint}; not loaded: {names} (see `strax plugins`)"
         return ConfigError(f"{what} {hint}")
 
 
 def _is_about(plugin: StoragePlugin, name: str, distribution: str | None) -> bool:
-    installed = _normalised(plugin.distribution)
+    installed = canonicalize_name(plugin.distribution)
     if distribution is not None:
-        return installed == _normalised(distribution)
+        return installed == canonicalize_name(distribution)
     return plugin.entry_point == name or installed in {f"strax-{name}", WELL_KNOWN.get(name)}
 
 
@@ -176,10 +182,6 @@ def _only_one(claims: list[Served], what: str) -> Served:
     who = " and ".join(f"{each.distribution} {each.version}" for each in rivals)
     choices = " or ".join(repr(f"{each.distribution}:{each.provided.name}") for each in rivals)
     raise PluginError(f"{what} is claimed by {who}; choose one by its full name: {choices}")
-
-
-def _normalised(distribution: str) -> str:
-    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 _default: list[Registry] = []

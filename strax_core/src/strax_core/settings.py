@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from strax_core.errors import ConfigError
-from strax_core.options import Table, build_options
+from strax_core.errors import ConfigError, PluginError
+from strax_core.options import Table, build_options, checked_value
 from strax_core.saving import BUFFER_BYTES
 from strax_core.suggestions import did_you_mean
 
 FILE_NAME = "strax.toml"
 ENVIRONMENT_VARIABLE = "STRAX_CONFIG"
+REQUIRED = "required_storage_plugins"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,7 @@ class Settings:
     storage: Mapping[str, Mapping[str, object]] = field(default_factory=dict, repr=False)
     backends: Mapping[str, Mapping[str, object]] = field(default_factory=dict, repr=False)
     contexts: Mapping[str, ContextSettings] = field(default_factory=dict)
+    required_storage_plugins: tuple[str, ...] = ()  # as `pip install` takes them; all are here
 
     @property
     def folder(self) -> Path:
@@ -92,15 +94,17 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
 
     Raises:
         ConfigError: the file is missing, cannot be read, is not TOML, or holds an unknown key.
+        PluginError: a storage plugin that it requires is not installed in a version that fits.
     """
     file = find_config_file(path)
     if file is None:
         return Settings()
     document = _parsed(file)
     top = Table(document, str(file), file.parent)
-    top.refuse_unknown(["storage", "backends", "context"])
+    top.refuse_unknown([REQUIRED, "storage", "backends", "context"])
     return Settings(
         path=file,
+        required_storage_plugins=_required(top),
         storage=_tables(top, "storage"),
         backends=_tables(top, "backends"),
         contexts={
@@ -108,6 +112,22 @@ def load_settings(path: str | os.PathLike[str] | None = None) -> Settings:
             for name, table in _tables(top, "context").items()
         },
     )
+
+
+def _required(top: Table) -> tuple[str, ...]:
+    """Return the storage plugins that the file requires, if all are installed."""
+    if REQUIRED not in top.values:
+        return ()
+    from strax_core.installed import parsed, unmet
+
+    texts: tuple[str, ...] = checked_value(top, REQUIRED, tuple[str, ...])
+    problems = {text: unmet(parsed(text, where=f"{top.place}: {REQUIRED}")) for text in texts}
+    missing = [text for text, problem in problems.items() if problem]
+    if missing:
+        whats = "; ".join(problem for problem in problems.values() if problem)
+        install = " ".join(f"'{text}'" for text in missing)
+        raise PluginError(f"{top.place} requires storage plugins: {whats}; `pip install {install}`")
+    return texts
 
 
 def _table_of(file: Path, name: str, values: Mapping[str, object]) -> Table:
