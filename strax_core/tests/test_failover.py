@@ -527,3 +527,17 @@ def test_chunks_of_a_copy_with_other_borders_abut() -> None:
         (2 * WIDTH, 4 * WIDTH),
     ]
     assert chunk_path(far, "records", 0)
+
+
+def test_a_file_name_or_a_version_that_cannot_be_is_damage_and_not_an_outage() -> None:
+    here = place()
+    store(here)
+    chunks = reader(here).get_metadata("7", "records")["chunks"]
+    edit_metadata(here, "records", strax_version=f"{'9' * 5000}.1")
+    assert taken(reader(here)) == (VALUES, None)
+
+    named = [{**chunks[0], "filename": "\ud800"}, *chunks[1:]]
+    edit_metadata(here, "records", chunks=named)
+    assert isinstance(taken(reader(here))[1], DataNotAvailable)
+    context(here).make("7", "records")
+    assert reader(here).get_array("7", "records")["x"].tolist() == RECORDS.tolist()

@@ -54,7 +54,7 @@ def checked_file_name(name: str, *, where: str) -> str:
         DataCorrupted: it would leave the folder.
     """
     try:
-        checked_path(name)
+        checked_path(name).encode()  # lone surrogates name no file
     except Exception as error:
         raise DataCorrupted(f"{where}: the metadata names the file {name!r}") from error
     if name.endswith("metadata.json"):

@@ -139,7 +139,7 @@ class Metadata(Mapping[str, Any]):
     @property
     def is_too_old(self) -> bool:
         """Whether a strax wrote it whose data strax itself no longer loads."""
-        version = re.match(r"(\d+)\.(\d+)", self._text("strax_version") or "")
+        version = re.match(r"(\d{1,9})\.(\d{1,9})", self._text("strax_version") or "")
         return version is not None and tuple(map(int, version.groups())) < STRAX_VERSION_MIN
 
     def check_loadable(self) -> None:
