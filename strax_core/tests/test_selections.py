@@ -150,6 +150,11 @@ def test_the_start_of_a_run_without_a_zone_is_utc(
     assert ctx.get_array("7", "hits", seconds_range=(0.26, 0.74)).tolist() == expected.tolist()
 
 
+def test_an_option_of_the_context_in_a_request_is_told_where_it_belongs(ctx: Context) -> None:
+    with pytest.raises(ConfigError, match=r"config is an option of a context.*new_context\("):
+        ctx.get_array("7", "hits", config={})  # type: ignore[call-arg]
+
+
 def test_seconds_of_a_run_of_which_nothing_is_known_are_refused() -> None:
     here = place()
     with pytest.raises(DataNotAvailable, match="seconds_range counts from the start of run 7"):

@@ -26,6 +26,9 @@ from strax_core.synchronise import merged_dtype
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LOG = logging.getLogger("strax_core")
+_SOURCE_HINT = (
+    "; it depends on nothing, so it needs a method chunks (or did you forget depends_on?)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +199,7 @@ class Plan:
             if missing := missing_methods(data_plugin):
                 raise DataNotAvailable(
                     f"{not_stored}, and data plugin {data_plugin.__name__} cannot make it: "
-                    f"it has no {missing[0]}"
+                    f"it has no {missing[0]}{_SOURCE_HINT if 'is_ready' in missing else ''}"
                 )
             if "*" in self.request.forbidden or data_type in self.request.forbidden:
                 raise DataNotAvailable(
