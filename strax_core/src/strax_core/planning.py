@@ -230,6 +230,11 @@ class Plan:
         if isinstance(start, datetime):
             start = start if start.tzinfo else start.replace(tzinfo=UTC)  # as strax means it
             return (start - _EPOCH) // timedelta(microseconds=1) * 1000
+        if start is not None:
+            raise ConfigError(
+                f"seconds_range counts from the start of run {self.request.run_id}, but its "
+                f"document says start = {start!r}; write a datetime there, or give time_range"
+            )
         for found in self.loaded.values():
             return found.metadata.chunks[0].start
         raise DataNotAvailable(
