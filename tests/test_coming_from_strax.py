@@ -61,3 +61,11 @@ def test_the_sorts_that_are_not_served_are_refused_by_name(upstream: ModuleType,
 
     with pytest.raises(ConfigError, match=f"{sort} of strax is not served here"):
         strax_core.Context(storage=[], plugins=[inherited])
+
+
+def test_what_is_of_strax_is_refused_with_the_way_over(upstream: ModuleType) -> None:
+    theirs = type("Theirs", (upstream.Plugin,), {"provides": "theirs"})
+    with pytest.raises(ConfigError, match="write `import strax_core as strax`"):
+        strax_core.Context(storage=[], plugins=[theirs])
+    with pytest.raises(ConfigError, match="not DataDirectory; give its path"):
+        strax_core.Context(storage=[upstream.DataDirectory(".")])

@@ -377,3 +377,15 @@ def test_save_lists_what_is_kept_only_when_asked() -> None:
     list(ctx.get_iter("7", "peaks", save="peaks"))
 
     assert ctx.is_stored("7", "peaks")
+
+
+def test_what_goes_with_one_data_type_takes_no_list() -> None:
+    ctx = Context([], [Records, Peaks])
+    for ask in (ctx.find, ctx.get_metadata, ctx.explain, ctx.verify, ctx.key_for, ctx.lineage):
+        with pytest.raises(ConfigError, match=r"\['peaks'\]; give the name of one data type"):
+            ask("7", ["peaks"])  # type: ignore[arg-type]
+
+
+def test_an_unknown_condition_to_select_runs_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"no condition 'include_tag' .*'include_tags'"):
+        Context([]).select_runs(include_tag="good")

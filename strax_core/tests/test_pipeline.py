@@ -413,6 +413,12 @@ def test_with_nowhere_to_write_get_warns_and_make_is_an_error() -> None:
             context(*places).make("7", "doubled")
 
 
+def test_a_forgotten_depends_on_is_suspected() -> None:
+    forgetful = type("Raw", (Plugin,), {"dtype": ROW, "compute": Doubled.compute})
+    with pytest.raises(DataNotAvailable, match=r"has no is_ready; .*did you forget depends_on"):
+        context(place(), plugins=[forgetful]).make("7", "raw")
+
+
 def test_a_class_that_cannot_compute_fails_only_when_it_must_make_something() -> None:
     stored_only = type("Raw", (Plugin,), {"dtype": ROW})
     here = place()

@@ -150,6 +150,21 @@ def test_the_start_of_a_run_without_a_zone_is_utc(
     assert ctx.get_array("7", "hits", seconds_range=(0.26, 0.74)).tolist() == expected.tolist()
 
 
+def test_a_start_that_is_no_datetime_is_not_passed_over(ctx: Context) -> None:
+    for start in ("2023-11-14T22:13:20", START, 1.7e9):
+        ctx.write_run_metadata("7", {"start": start})
+        with pytest.raises(ConfigError, match=r"its document says start = .*a datetime"):
+            ctx.get_array("7", "hits", seconds_range=(0, 1))
+    ctx.write_run_metadata("7", {"start": None})
+
+    assert len(ctx.get_array("7", "hits", seconds_range=(0, 1)))
+
+
+def test_an_option_of_the_context_in_a_request_is_told_where_it_belongs(ctx: Context) -> None:
+    with pytest.raises(ConfigError, match=r"config is an option of a context.*new_context\("):
+        ctx.get_array("7", "hits", config={})  # type: ignore[call-arg]
+
+
 def test_seconds_of_a_run_of_which_nothing_is_known_are_refused() -> None:
     here = place()
     with pytest.raises(DataNotAvailable, match="seconds_range counts from the start of run 7"):

@@ -81,7 +81,7 @@ class Catalogue:
 
     def lineage(self, run_id: str, data_type: str) -> Lineage:
         """Return where the rows of a data type come from; errors as `key_for`."""
-        return self._data_plugins.lineage(data_type, self._defaults(run_id))
+        return self._data_plugins.lineage(_one(data_type), self._defaults(run_id))
 
     def key_for(self, run_id: str, data_type: str) -> DataKey:
         """Return the key of a piece of data: run, data type, lineage.
@@ -90,7 +90,7 @@ class Catalogue:
             ConfigError: nothing makes this data type, an option has no value, a name is refused.
             StorageError: with per-run defaults, the run's document could not be read.
         """
-        return self._keys(run_id, [data_type])[0]
+        return self._keys(run_id, [_one(data_type)])[0]
 
     def find(self, run_id: str, data_type: str) -> Found:
         """Return where a piece of data is stored, nearest first; `differences` if by a loose match.
@@ -129,7 +129,7 @@ class Catalogue:
         """
         from strax_core.explaining import Explanation
 
-        keys = self._keys(run_id, self._data_plugins.closure(data_type))
+        keys = self._keys(run_id, self._data_plugins.closure(_one(data_type)))
         return Explanation(
             keys={key.data_type: key for key in keys},
             data_plugins=self._data_plugins,
@@ -299,8 +299,9 @@ class Catalogue:
             ConfigError: an unknown condition.
             StorageError: no place could answer.
         """
-        from strax_core.run_table import runs_table, select
+        from strax_core.run_table import check_conditions, runs_table, select
 
+        check_conditions(conditions)
         table = select(runs_table(self.scan_runs()), **conditions)
         data_types = texts(available, "available")
         if not data_types:
@@ -380,3 +381,9 @@ class Catalogue:
                 if location is not None:
                     holders[each].append(name)
         return holders, dict(survey.problems)
+
+
+def _one(data_type: Any) -> str:
+    if isinstance(data_type, str):
+        return data_type
+    raise ConfigError(f"data_type is {data_type!r}; give the name of one data type")

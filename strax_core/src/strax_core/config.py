@@ -104,5 +104,6 @@ def _text(spec: object) -> str:
     if not isinstance(text, str) or not text:
         raise ConfigError(
             f"storage is named by a path, a URL, a dictionary or a name, not {type(spec).__name__}"
+            f"{'; give its path' if type(spec).__name__ == 'DataDirectory' else ''}"
         )
     return text

@@ -219,7 +219,8 @@ class Pipeline:
             )
             raise ConfigError(
                 f"{metadata.place}: the time range {wanted.time_range} lies outside {asked}, "
-                f"which span [{first.start}, {last.end}) ns"
+                f"which span [{first.start}, {last.end}) ns since the Unix epoch; "
+                "seconds_range counts in s from the run's start"
             )
         if self._is_loaded_alone:
             return overlapping

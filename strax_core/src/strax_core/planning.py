@@ -27,6 +27,9 @@ from strax_core.synchronise import merged_dtype
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LOG = logging.getLogger("strax_core")
+_SOURCE_HINT = (
+    "; it depends on nothing, so it needs a method chunks (or did you forget depends_on?)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,6 +233,11 @@ class Plan:
         if isinstance(start, datetime):
             start = start if start.tzinfo else start.replace(tzinfo=UTC)  # as strax means it
             return (start - _EPOCH) // timedelta(microseconds=1) * 1000
+        if start is not None:
+            raise ConfigError(
+                f"seconds_range counts from the start of run {self.request.run_id}, but its "
+                f"document says start = {start!r}; write a datetime there, or give time_range"
+            )
         for found in self.loaded.values():
             return found.metadata.chunks[0].start
         raise DataNotAvailable(
@@ -263,7 +271,7 @@ class Plan:
 def obstacle(data_plugin: type[Plugin], data_type: str, forbidden: Collection[str]) -> str | None:
     """Say why a data plugin cannot, or may not, make a data type; None if it can."""
     if missing := missing_methods(data_plugin):
-        return f"it has no {missing[0]}"
+        return f"it has no {missing[0]}{_SOURCE_HINT if 'is_ready' in missing else ''}"
     if is_forbidden(data_type, forbidden):
         return "forbid_creation_of says that it is not to be made here"
     return None

@@ -34,7 +34,11 @@ def check_data_plugin(data_plugin: Any) -> None:
         if ancestor.__name__ in _NOT_HERE and ancestor.__module__.startswith("strax"):
             raise ConfigError(f"{name}: {ancestor.__name__} of strax is not served here")
     if not issubclass(data_plugin, Plugin):
-        raise ConfigError(f"{name} is not a data plugin: it must inherit from strax_core.Plugin")
+        is_of_strax = any(each.__module__.startswith("strax.") for each in data_plugin.__mro__)
+        hint = ": write `import strax_core as strax`" if is_of_strax else ""
+        raise ConfigError(
+            f"{name} is not a data plugin: it must inherit from strax_core.Plugin{hint}"
+        )
     options = options_of(data_plugin)
     _check_names(data_plugin)
     _check_attributes(data_plugin)

@@ -1,6 +1,7 @@
 """Tables about runs: one line a run, which runs match, and who has their data."""
 
 import fnmatch
+import inspect
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from strax_core.errors import ConfigError
+from strax_core.suggestions import did_you_mean
 from strax_core.tables import RUN_ID, imported_pandas
 
 if TYPE_CHECKING:  # pandas is an extra, and slow to import
@@ -54,6 +56,19 @@ def runs_table(documents: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
     others = dict.fromkeys(field for line in lines.values() for field in line)
     columns = dict.fromkeys([*COLUMNS, *others])
     return pd.DataFrame([lines[name] for name in sorted(lines)], columns=list(columns))
+
+
+def check_conditions(given: Iterable[str]) -> None:
+    """Refuse names of conditions that `select` does not take.
+
+    Raises:
+        ConfigError: an unknown condition.
+    """
+    known = set(inspect.signature(select).parameters) - {"table"}
+    for name in given:
+        if name not in known:
+            hint = did_you_mean(name, {*known, "available", "check"})
+            raise ConfigError(f"there is no condition {name!r} to select runs by {hint}")
 
 
 def select(  # noqa: PLR0913 - upstream's arguments

@@ -23,6 +23,15 @@ _OF_UPSTREAM = {
     "keep_columns": "columns",
     "chunk_number": "chunk_numbers",
 }
+_OF_A_CONTEXT = (  # strax takes them in requests, too
+    "config",
+    "storage",
+    "fuzzy_for",
+    "fuzzy_for_options",
+    "allow_incomplete",
+    "use_per_run_defaults",
+    "forbid_creation_of",
+)
 _NS_PER_S = 10**9
 
 _Exact = TypeVar("_Exact", int, Fraction)
@@ -252,6 +261,11 @@ def _in_our_spelling(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that are given, by our names."""
     given: dict[str, Any] = {}
     for option, value in options.items():
+        if option in _OF_A_CONTEXT:
+            raise ConfigError(
+                f"{option} is an option of a context, not of a request: "
+                f"ask ctx.new_context({option}=…)"
+            )
         if option not in LoadOptions.__annotations__:
             hint = did_you_mean(option, LoadOptions.__annotations__)
             raise ConfigError(f"there is no option {option!r} to select with {hint}")
