@@ -135,7 +135,7 @@ def test_the_loose_one_tells_in_its_text_why_it_can_make_nothing(settings: Path)
     text = loose.explain("7", "peaks")
 
     assert "forbid_creation_of says that it is not to be made here" in text
-    assert "peaks cannot be made here, for want of records" in text
+    assert "so peaks cannot be had here: neither stored nor made is records" in text
     with pytest.raises(DataNotAvailable, match="forbid_creation_of"):
         loose.get_array("7", "peaks")
 

@@ -111,6 +111,30 @@ def test_a_rival_that_replaces_us_before_our_answer_comes_does_not_fail_us_wrong
     assert everything(RawMemory(backend)) == named_paths(RawMemory(backend))
 
 
+def test_rivals_that_have_ended_make_nobody_else_leave_a_ticket(backend: MemoryBackend) -> None:
+    def tickets() -> set[str]:
+        return {path for path in everything(RawMemory(backend)) if path.endswith("/ticket.json")}
+
+    save_sample(backend, KEY)
+    late = Interrupting(
+        backend,
+        lambda call: call == Call("write", METADATA) and is_announced(backend),
+        lambda: saved(new_saver(backend, overwrite="always"), mark=2).commit(),
+    )
+    saved(new_saver(late, overwrite="always"), mark=3).commit()
+    of_the_first = tickets()
+    for mark in (4, 5):
+        saved(new_saver(backend, overwrite="always"), mark=mark).commit()
+
+    assert len(of_the_first) == 1  # replaced at once: `clean` finds its chunks by its ticket
+    assert tickets() == of_the_first
+    assert stored_bytes(backend) == sample_bytes(mark=5)
+
+
+def is_announced(backend: MemoryBackend) -> bool:
+    return any(path.endswith("/replaced.json") for path in everything(RawMemory(backend)))
+
+
 def backend_has_data(backend: MemoryBackend) -> bool:
     return METADATA in everything(RawMemory(backend))
 

@@ -541,13 +541,18 @@ def test_what_is_forbidden_is_not_kept_when_it_comes_along_with_what_is_wanted()
     assert kept(here) == {"7-raw", "7-heights"}
 
 
+def test_a_misspelt_name_does_not_forbid_nothing() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'raw'"):
+        context(place(), Raw, forbid_creation_of=["rwa"]).get_array("7", "raw")
+
+
 @pytest.mark.parametrize("name", [["raw"], 5, None])
 def test_a_name_that_is_no_text_is_refused(name: Any) -> None:
     ctx = context(place(), Raw)
     for ask in (ctx.get_array, ctx.make, ctx.is_stored):
-        with pytest.raises(ConfigError, match="targets has"):
+        with pytest.raises(ConfigError, match="targets is"):
             ask("7", [name])
-    with pytest.raises(ConfigError, match="save has"):
+    with pytest.raises(ConfigError, match="save is"):
         ctx.make("7", "raw", save=[name])
 
 

@@ -21,9 +21,8 @@ from strax_core.planning import Request
 from strax_core.plugin import Plugin, SaveWhen, stated_for
 from strax_core.provenance import DataPlugins, data_plugins_in
 from strax_core.saving import BUFFER_BYTES
-from strax_core.selecting import LoadOptions, Wanted, wanted
+from strax_core.selecting import LoadOptions, Wanted, check_known, wanted
 from strax_core.several import RUNS_AT_ONCE, for_each_run
-from strax_core.suggestions import did_you_mean
 from strax_core.tables import columns_of, data_frame, imported_pandas, with_run_id
 
 if TYPE_CHECKING:  # pandas is not needed by those who ask for no table
@@ -286,10 +285,7 @@ class Context(Catalogue):
 
     def _asked(self, targets: Names, save: Names, options: Mapping[str, Any]) -> "_Asked":
         data_plugins = self._data_plugins  # once: another thread may register more
-        for option in options:
-            if option not in GetOptions.__annotations__:
-                hint = did_you_mean(option, GetOptions.__annotations__)
-                raise ConfigError(f"there is no option {option!r} {hint}")
+        check_known(options, GetOptions.__annotations__)
         shown = {name: options[name] for name in ShowOptions.__annotations__ if name in options}
         if len(shown) > 1:
             raise ConfigError("progress and progress_bar are the same option; give one of them")
@@ -302,6 +298,8 @@ class Context(Catalogue):
         )
         if not asked.targets or len(set(asked.targets)) < len(asked.targets):
             raise ConfigError(f"targets are {asked.targets!r}; give each data type once")
+        for forbidden in set(self._forbidden) - {"*"}:
+            data_plugins.that_makes(forbidden)  # or a misspelt name would forbid nothing
         for listed in asked.save:
             if stated_for(data_plugins.that_makes(listed), "save_when", listed) == SaveWhen.NEVER:
                 raise ConfigError(f"{listed} is never saved (save_when), but is listed in save")

@@ -97,6 +97,11 @@ class Staging:
         return f"{self.folder}/replaced.json"
 
     @property
+    def ended(self) -> str:
+        """Says that this writer is done, although its ticket stays for `clean`."""
+        return f"{self.folder}/ended.json"
+
+    @property
     def failure_note(self) -> str:
         """Why this writing failed; never found as data."""
         return f"{self.of_key}/{FAILURE_NOTE_START}{self.write_id}.json"

@@ -62,8 +62,10 @@ def _line_for(plan: Plan, data_plugin: type[Plugin], lines: Lines) -> Line | Non
 
 def _fits(line: Line, loaded: Iterable[Metadata]) -> bool:
     """Say whether all that a line would load is cut alike."""
-    borders = [_borders(copies[0].loader.metadata) for copies in line.copies.values()]
-    borders += [_borders(metadata) for metadata in loaded]
+    together = [*(copies[0].loader.metadata for copies in line.copies.values()), *loaded]
+    if len(together) > 1 and any(map(_has_rows_on_borders, together)):
+        return False  # here they would go with the chunk that comes next: see `Synchroniser`
+    borders = [_borders(metadata) for metadata in together]
     if line.is_source and line.instances:
         return not borders
     return all(each == borders[0] for each in borders)
@@ -71,6 +73,10 @@ def _fits(line: Line, loaded: Iterable[Metadata]) -> bool:
 
 def _borders(metadata: Metadata) -> list[tuple[int, int]]:
     return [(info.start, info.end) for info in metadata.chunks]
+
+
+def _has_rows_on_borders(metadata: Metadata) -> bool:
+    return any(info.n and info.last_time in {None, info.end} for info in metadata.chunks)
 
 
 def _copies(plan: Plan, data_type: str) -> list[Copy]:

@@ -257,18 +257,27 @@ class Wanted:
 ALL_ROWS = Wanted()
 
 
-def _in_our_spelling(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that are given, by our names."""
-    given: dict[str, Any] = {}
-    for option, value in options.items():
+def check_known(options: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse names of options that a request does not have.
+
+    Raises:
+        ConfigError: says what was meant, perhaps, or that it is an option of a context.
+    """
+    for option in options:
         if option in _OF_A_CONTEXT:
             raise ConfigError(
                 f"{option} is an option of a context, not of a request: "
                 f"ask ctx.new_context({option}=…)"
             )
-        if option not in LoadOptions.__annotations__:
-            hint = did_you_mean(option, LoadOptions.__annotations__)
-            raise ConfigError(f"there is no option {option!r} to select with {hint}")
+        if option not in known:
+            raise ConfigError(f"there is no option {option!r} {did_you_mean(option, known)}")
+
+
+def _in_our_spelling(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are given, by our names."""
+    check_known(options, LoadOptions.__annotations__)
+    given: dict[str, Any] = {}
+    for option, value in options.items():
         if value is None:
             continue
         name = _OF_UPSTREAM.get(option, option)

@@ -170,6 +170,8 @@ class SettlingSaver(Saver):
                 self.medium.delete(f"{self.backend_key}/{name}")
             if self._has_replaced and self._has_rivals():
                 _LOG.info("%s: replaced, but perhaps not for long", self.metadata.place)
+                # So that it is no rival any more, and only a ticket.
+                self.medium.write(self.staging.ended, [b"{}"])
                 return
         except StorageError as error:
             # The new data are visible, so this save has not failed; its ticket tells `clean` the
@@ -190,6 +192,7 @@ class SettlingSaver(Saver):
             entry.is_folder
             and entry.name != self.write_id
             and is_there(self.medium, Staging(self.backend_key, entry.name).replaced)
+            and not is_there(self.medium, Staging(self.backend_key, entry.name).ended)
             for entry in list(self.medium.list(self.staging.of_key))
         )
 
