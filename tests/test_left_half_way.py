@@ -130,7 +130,10 @@ def test_compute_that_fails_leaves_a_note_at_most(
 
 
 SCRIPT = """
-    import contextlib, json, sys, threading, warnings
+    import contextlib, json, signal, sys, threading, warnings
+
+    # A shell's background jobs begin with it ignored, and hand that down.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     from pathlib import Path
     sys.path.insert(0, {tests!r})
     import strax_core
@@ -209,7 +212,11 @@ def interrupted(folder: Path, how: str, *, after: int = 1) -> tuple[int, str, st
             line = process.stdout.readline()
             assert line == "ready\n", line + process.communicate()[1]
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=PATIENCE_S)
+        try:
+            out, err = process.communicate(timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
     return process.returncode, out[out.find("{") :], err
 
 

@@ -582,9 +582,12 @@ PARENT = """
 import sys
 from concurrent.futures import ProcessPoolExecutor
 import multiprocessing
+import signal
 import process_plugins as pp
 from strax_core import Context
 if __name__ == "__main__":
+    # A shell's background jobs begin with it ignored, and hand that down.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     place = {"frontend": "local", "path": sys.argv[1], "fsync": False}
     config = {"trouble": "wait", "folder": sys.argv[2]}
     ctx = Context([place], plugins=[pp.Raw, pp.Troubled], config=config)
@@ -633,7 +636,11 @@ def test_ctrl_c_ends_the_tasks_and_leaves_nothing(tmp_path: Path) -> None:
     context(folder, pp.Raw)
     with begun(folder, tmp_path / "outside") as process:
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes
-        said = process.communicate(timeout=60)[1].decode()
+        try:
+            said = process.communicate(timeout=60)[1].decode()
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
 
     assert process.returncode not in (0, None)
     assert "KeyboardInterrupt" in said or "a worker died" in said
