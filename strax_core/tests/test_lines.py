@@ -13,6 +13,7 @@ from strax_core.errors import StorageUnavailable
 from strax_core.journal import Journal
 from strax_core.layout import Staging
 from strax_core.lines import LINES_KEPT, Failed, Line, PackedLine, Task, do_chunk
+from strax_core.lining import _fits
 from strax_core.provenance import DataPlugins
 from strax_core.tasks import Budget, Queue
 
@@ -402,3 +403,22 @@ def test_an_error_from_elsewhere_keeps_how_it_came_about() -> None:
     assert isinstance(error, strax_core.ConfigError)
     assert isinstance(error.__cause__, StorageError)
     assert "UnpicklingError" in str(error.__cause__)
+
+
+def test_inputs_with_rows_on_their_borders_do_not_go_elsewhere_together() -> None:
+    class OnTheBorder(Plugin):
+        provides = "on_the_border"
+        dtype = ROW
+        rechunk_on_save = False
+
+        def chunks(self) -> Iterator[Chunk]:
+            rows = np.zeros(1, ROW)
+            rows["time"] = rows["endtime"] = 10
+            yield self.chunk(start=0, end=10, data=rows)  # one process gives it to the next step
+
+    ctx = Context(storage=["memory://on_the_border"], plugins=[OnTheBorder])
+    ctx.make("7", "on_the_border")
+    metadata = ctx.get_metadata("7", "on_the_border")
+
+    assert _fits(Line(), [metadata])
+    assert not _fits(Line(), [metadata, metadata])
