@@ -10,6 +10,7 @@ cosmic-ray changes the files in place and removes no statements.
 """
 
 import argparse
+import ast
 import difflib
 import json
 import os
@@ -140,6 +141,7 @@ class Copy:
     def outcome_of(self, trial: Trial, timeout_s: float) -> Trial:
         """Put a mutant in, run the tests of its group, and take it out again."""
         path = self._root / trial.file
+        ast.parse(trial.mutant.text)  # a mutant that is no Python would be noticed by everything
         path.write_text(trial.mutant.text, encoding="utf-8")
         for compiled in path.parent.glob(f"__pycache__/{path.stem}.*"):
             compiled.unlink()
