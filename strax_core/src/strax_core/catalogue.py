@@ -24,6 +24,7 @@ from strax_core.places import Places
 from strax_core.plugin import Plugin
 from strax_core.provenance import DataPlugins
 from strax_core.runs import per_run_defaults, select_fields
+from strax_core.transferring import Means
 from strax_core.verifying import verify_data
 
 if TYPE_CHECKING:  # pandas is not needed by those who ask for no table
@@ -202,8 +203,7 @@ class Catalogue:
                     copy_data(
                         partial(self._places.find_all, key, match),
                         target,
-                        executor=pool.threads,
-                        buffer_bytes=self._buffer_bytes,
+                        Means(executor=pool.threads, buffer_bytes=self._buffer_bytes),
                     )
                 except DataExistsError as error:
                     there.append(error)
