@@ -10,7 +10,7 @@ from strax_core.asking import Found
 from strax_core.backend import StorageBackend
 from strax_core.chunks import Chunk
 from strax_core.codecs import codec_named
-from strax_core.errors import ConfigError, DataExistsError, StorageError
+from strax_core.errors import ConfigError, DataExistsError, ReadOnlyError, StorageError
 from strax_core.frontend import StorageFrontend
 from strax_core.keys import DataKey
 from strax_core.loading import Find, Reading, all_told, is_same_making, load_chunks
@@ -51,6 +51,10 @@ class Target:
         size: object = self.chunk_size_bytes
         if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
             raise ConfigError(f"chunk_size_bytes is {size!r}; give a whole number above 0")
+
+    def in_place_of(self, found: Found) -> "Target":
+        """Return the same form, for what is to replace this copy where it lies."""
+        return replace(self, backend=found.location.backend, replaces=found)
 
     def compressor_for(self, source: Metadata) -> str:
         """Return the codec that the copy is to have."""
@@ -122,7 +126,7 @@ def stored_bytes(backend: StorageBackend, folder: str, metadata: Metadata) -> in
 
 
 def _moved(found: Found, target: Target, means: Means) -> Metadata:
-    saver = _saver(found.metadata, target)
+    saver = _saver(found, target)
     try:
         move_files(found.loader(), saver, means)
         return _committed(saver, target)
@@ -133,7 +137,7 @@ def _moved(found: Found, target: Target, means: Means) -> Metadata:
 
 
 def _stored_again(found: Found, find: Find, target: Target, means: Means) -> Metadata:
-    saver = _saver(found.metadata, target)
+    saver = _saver(found, target)
     quarter = replace(means, buffer_bytes=max(1, means.buffer_bytes // 4))
     reading = Reading(
         executor=means.executor,
@@ -143,9 +147,7 @@ def _stored_again(found: Found, find: Find, target: Target, means: Means) -> Met
     chunks = _readable(load_chunks(_copies_of(found, find), reading))
     writing = replace(means, buffer_bytes=max(1, means.buffer_bytes - quarter.buffer_bytes))
     try:
-        store_rows(
-            chunks, found.metadata, saver, writing, chunk_size_bytes=target.chunk_size_bytes
-        )
+        store_rows(chunks, found.metadata, saver, writing, chunk_size_bytes=target.chunk_size_bytes)
         return _committed(saver, target)
     except BaseException as error:
         _abort(saver, error.cause if isinstance(error, Unreadable) else error)
@@ -179,14 +181,21 @@ def _where(found: Found) -> tuple[str, str]:
     return found.place, found.location.backend_key
 
 
-def _saver(source: Metadata, target: Target) -> Saver:
-    key = DataKey(source.run_id, source.data_type, source.lineage)
-    return target.frontend.saver(
-        key,
-        _document(key, source, target),
-        backend=target.backend,
-        overwrite="always" if target.replaces else None,
-    )
+def _saver(found: Found, target: Target) -> Saver:
+    source = found.metadata
+    # Not by the stored lineage, if it is the one asked for: JSON has made texts of numeric keys.
+    exact = found.key if found.is_exact else None
+    key = exact or DataKey(source.run_id, source.data_type, source.lineage)
+    document = _document(key, source, target)
+    overwrite = "always" if target.replaces else None
+    saver = target.frontend.saver(key, document, backend=target.backend, overwrite=overwrite)
+    if target.replaces is not None and saver.backend_key != target.replaces.location.backend_key:
+        saver.abort()
+        raise ReadOnlyError(
+            f"{saver.metadata.place} is where {target.frontend.name} keeps {key} now, not "
+            f"{source.place}: copy it, and remove the old copy"
+        )
+    return saver
 
 
 def _committed(saver: Saver, target: Target) -> Metadata:

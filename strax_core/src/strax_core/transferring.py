@@ -4,10 +4,11 @@ Nothing is committed before all that was written has been read again and found t
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import CancelledError, Executor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
+from threading import Event
 
 import numpy as np
 
@@ -41,6 +42,13 @@ class Means:
     executor: Executor
     buffer_bytes: int
     """About how many bytes it may hold at once."""
+    stop: Event | None = None
+    """Set when the copy is wanted no more."""
+
+    def check_wanted(self) -> None:
+        """Raise `CancelledError` if it is to stop."""
+        if self.stop is not None and self.stop.is_set():
+            raise CancelledError("it is wanted no more")
 
 
 def may_move_files(source: Metadata) -> bool:
@@ -94,12 +102,11 @@ def store_rows(
             n_bytes = pieces[0].nbytes
             writes.make_room(n_bytes)
             # Not by way of a variable, which would keep the rows until the next are read.
-            writes.add(
-                means.executor.submit(saver.save, pieces.pop(0), next(numbers)), n_bytes
-            )
+            writes.add(means.executor.submit(saver.save, pieces.pop(0), next(numbers)), n_bytes)
 
     try:
         for chunk in chunks:
+            means.check_wanted()
             rows.add(chunk)
             if rechunker is None:
                 write([chunk])
@@ -122,6 +129,7 @@ def _for_each(
     at_work = InFlight(Budget(means.buffer_bytes))
     try:
         for info, job in zip(infos, jobs, strict=True):
+            means.check_wanted()
             n_bytes = info.nbytes if info.filesize is None else info.filesize
             at_work.make_room(n_bytes)
             at_work.add(means.executor.submit(job), n_bytes)
