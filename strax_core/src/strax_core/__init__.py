@@ -11,6 +11,7 @@ from strax_core.codecs.base import (
     Codec,
     Decoder,
     Encoded,
+    Segment,
     Selection,
     WholeFileCodec,
 )
@@ -101,6 +102,7 @@ __all__ = [
     "SaveWhen",
     "Saver",
     "SecretReference",
+    "Segment",
     "Selection",
     "SettlingSaver",
     "State",
