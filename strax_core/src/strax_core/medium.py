@@ -1,11 +1,14 @@
 """The byte verbs of a place: all that loaders and savers know of where bytes lie."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from strax_core.errors import ConfigError
 
+_REFUSED = re.compile(r"[\\\x00-\x1f\x7f]|(?:\A|/)\.{0,2}(?:/|\Z)")
+"""Back slashes, control characters; parts that are empty, ``.`` or ``..``."""
 Buffer = bytes | bytearray | memoryview
 
 
@@ -59,12 +62,6 @@ def checked_path(path: str) -> str:
     Raises:
         ConfigError: absolute, empty, with ``..``, empty parts, back slashes or control characters.
     """
-    parts = path.split("/")
-    if (
-        not path
-        or any(part in {"", ".", ".."} for part in parts)
-        or "\\" in path
-        or any(ord(character) < 32 or ord(character) == 127 for character in path)  # noqa: PLR2004 - ASCII
-    ):
+    if _REFUSED.search(path):
         raise ConfigError(f"{path!r} is not a path inside a storage place")
     return path
