@@ -230,13 +230,24 @@ class Catalogue:
 
     def _keys(self, run_id: str, data_types: Iterable[str]) -> list[DataKey]:
         """Return the keys of several data types of a run, whose document is read once."""
-        defaults = self._defaults(run_id)
-        return [
-            DataKey(
-                check_run_id(run_id), data_type, self._data_plugins.lineage(data_type, defaults)
-            )
-            for data_type in data_types
-        ]
+        return self._keys_of_several([run_id], data_types)
+
+    def _keys_of_several(self, runs: Iterable[str], data_types: Iterable[str]) -> list[DataKey]:
+        """Return the keys of several data types, run by run; runs of one lineage share it."""
+        data_types, data_plugins = tuple(data_types), self._data_plugins
+
+        def lineages(run_id: str) -> list[tuple[str, Lineage]]:
+            defaults = self._defaults(run_id)
+            return [(name, data_plugins.lineage(name, defaults)) for name in data_types]
+
+        if self._use_per_run_defaults:
+            return [DataKey(run, *each) for run in runs for each in lineages(run)]
+        shared: list[tuple[str, Lineage]] = []
+        keys = []
+        for run in runs:
+            shared = shared or lineages(run)
+            keys += [DataKey(run, *each) for each in shared]
+        return keys
 
     def _defaults(self, run_id: str) -> Mapping[str, Any]:
         check_run_id(run_id)
@@ -248,7 +259,7 @@ class Catalogue:
         self, runs: Sequence[str], data_types: Sequence[str], *, check: bool
     ) -> tuple[dict[tuple[str, str], list[str]], dict[str, str]]:
         wanted = [(run, data_type) for run in runs for data_type in data_types]
-        keys = [key for run in runs for key in self._keys(run, data_types)]
+        keys = self._keys_of_several(runs, data_types)
         survey = self._places.find_several(keys, self._match, check=check)
         holders: dict[tuple[str, str], list[str]] = {each: [] for each in wanted}
         for name, locations in survey.locations.items():

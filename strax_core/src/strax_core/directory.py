@@ -58,7 +58,8 @@ class DirectoryFrontend(StorageFrontend):
             told = [_at(key.name, known=key.name not in writing)] if key.name in folders else []
             if key.name in writing or f"{key.name}{TEMPORARY}" in folders:
                 told += [_at(key.name, state=State.WRITING)] if match.allow_incomplete else []
-            yield [*told, *self._made_otherwise(key, of_what[key.run_id, key.data_type])]
+            others = of_what.get((key.run_id, key.data_type), ())
+            yield [*told, *(_at(name) for name in others if name != key.name)]
 
     def _made_otherwise(self, key: DataKey, names: Iterable[str]) -> Iterator[Location]:
         """Iterate over folders of the same run and data type, which may have another lineage."""

@@ -22,6 +22,7 @@ from strax_core.metadata import STRAX_COMPRESSORS, Metadata
 from strax_core.runs import select_fields
 from strax_core.saver import OVERWRITE, Saver
 from strax_core.searching import ANSWERS, Search, Seen, backend_named, tell
+from strax_core.strax_folders import warn_if_of_strax
 from strax_core.tracing import TracedFrontend
 
 _LOG = logging.getLogger("strax_core")
@@ -286,6 +287,7 @@ class StorageFrontend(TracedFrontend):
         for location in self._reserve(key):
             if backend not in (None, location.backend):
                 continue
+            warn_if_of_strax(self._backend_of(location), metadata.get("compressor"))
             try:
                 saver = self._backend_of(location).saver(
                     location.backend_key,

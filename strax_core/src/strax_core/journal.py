@@ -180,7 +180,7 @@ class Journal:
     def _beat(self, path: str, document: Mapping[str, Any]) -> None:
         # The time before the request: by the place's clock the file is never older than we think.
         now = _clocks()
-        self._medium.write(path, [json.dumps(document, indent=1).encode()])
+        self._medium.write(path, [json.dumps(document).encode()])
         self._last_beat = now
 
 

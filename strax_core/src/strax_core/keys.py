@@ -20,6 +20,7 @@ _HASH_LENGTH = 10
 _HASH = re.compile(r"[a-z2-7]{10}")
 _SEPARATORS = re.compile(r"[-/\\]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_]{1,100}")  # most names: one look tells that all is well
 _PLAIN = frozenset({type(None), bool, int, float, str})
 _TOO_DEEP = "it is nested too deeply, or contains itself; give a flatter value"
 
@@ -64,6 +65,8 @@ def _checked(role: str, name: object, fault_of: Callable[[str], str | None]) -> 
 
 
 def _name_fault(name: str) -> str | None:
+    if _PLAIN_NAME.fullmatch(name) and not name.endswith("_temp"):
+        return None
     return next((fault for is_wrong, fault in _NAME_FAULTS if is_wrong(name)), None)
 
 
@@ -322,6 +325,8 @@ class DataKey:
     data_type: str
     lineage: Lineage = field(repr=False)
     lineage_hash: str = field(init=False)
+    name: str = field(init=False, repr=False, compare=False)
+    """The folder's name, ``<run id>-<data type>-<lineage hash>``."""
 
     def __post_init__(self) -> None:
         lineage: object = self.lineage
@@ -330,11 +335,8 @@ class DataKey:
         object.__setattr__(self, "run_id", check_run_id(self.run_id))
         object.__setattr__(self, "data_type", check_data_type(self.data_type))
         object.__setattr__(self, "lineage_hash", lineage.hash)
-
-    @property
-    def name(self) -> str:
-        """The folder's name, ``<run id>-<data type>-<lineage hash>``."""
-        return f"{self.run_id}-{self.data_type}-{self.lineage_hash}"
+        name = f"{self.run_id}-{self.data_type}-{self.lineage_hash}"
+        object.__setattr__(self, "name", name)
 
     def __str__(self) -> str:
         return self.name

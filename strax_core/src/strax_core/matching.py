@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from strax_core.errors import ConfigError, DataCorrupted
@@ -56,9 +57,10 @@ class Match:
             lineage = stored if isinstance(stored, Lineage) else Lineage.from_json(stored)
         except DataCorrupted:
             return False
-        return wanted == lineage or (self.is_fuzzy and self._accepts_rest(wanted, lineage))
+        return wanted == lineage or (self.is_fuzzy and _accepts_rest(self, wanted, lineage))
 
-    def _accepts_rest(self, wanted: Lineage, stored: Lineage) -> bool:
+    def accepts_rest(self, wanted: Lineage, stored: Lineage) -> bool:
+        """Whether two lineages agree in all that may not differ."""
         rests = self._rest(wanted), self._rest(stored)
         # As text too, for there NaN equals NaN.
         return rests[0] == rests[1] or _text(rests[0]) == _text(rests[1])
@@ -87,8 +89,14 @@ class _AnyLineage(Match):
     def is_fuzzy(self) -> bool:
         return True
 
-    def _accepts_rest(self, wanted: Lineage, stored: Lineage) -> bool:  # noqa: ARG002 - any
+    def accepts_rest(self, wanted: Lineage, stored: Lineage) -> bool:  # noqa: ARG002 - any
         return True
+
+
+@lru_cache(maxsize=256)
+def _accepts_rest(match: Match, wanted: Lineage, stored: Lineage) -> bool:
+    """Of thousands of runs, most have one of a few lineages; each pair is compared once."""
+    return match.accepts_rest(wanted, stored)
 
 
 STRICT = Match()

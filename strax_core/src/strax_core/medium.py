@@ -7,8 +7,9 @@ from typing import Protocol
 
 from strax_core.errors import ConfigError
 
+_REFUSED = re.compile(r"[\\\x00-\x1f\x7f\ud800-\udfff]|(?:\A|/)\.{0,2}(?:/|\Z)")
+"""Back slashes, control characters, lone surrogates; parts that are empty, ``.`` or ``..``."""
 Buffer = bytes | bytearray | memoryview
-_UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +63,6 @@ def checked_path(path: str) -> str:
         ConfigError: absolute, empty, with ``..``, empty parts, back slashes, control characters, or
             lone surrogates, which stand for bytes that are not UTF-8.
     """
-    parts = path.split("/")
-    if (
-        not path
-        or any(part in {"", ".", ".."} for part in parts)
-        or "\\" in path
-        or _UNFIT.search(path)
-    ):
+    if _REFUSED.search(path):
         raise ConfigError(f"{path!r} is not a path inside a storage place")
     return path

@@ -8,7 +8,7 @@ import ast
 import json
 import re
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -176,8 +176,8 @@ class Metadata(Mapping[str, Any]):
         if not isinstance(document, dict):
             raise DataCorrupted(f"{self.place}: the metadata has no lineage")
         try:
-            return Lineage.from_json(document)
-        except ConfigError as error:
+            return _lineage(json.dumps(document))
+        except (ConfigError, RecursionError) as error:
             raise DataCorrupted(f"{self.place}: the lineage makes no sense: {error}") from error
 
     @cached_property
@@ -264,6 +264,24 @@ def packed(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(fields)
 
 
+@lru_cache(maxsize=256)
+def _lineage(text: str) -> Lineage:
+    """Parse a lineage: of thousands of runs, most have one of a few."""
+    return Lineage.from_json(json.loads(text))
+
+
+@lru_cache(maxsize=64)
+def _descr(text: str) -> list[Any]:
+    """Parse the text of a ``descr``: of thousands of runs, most have one of a few.
+
+    Not kept is the dtype itself: whoever has an array may rename the fields of its dtype in place.
+    """
+    descr = ast.literal_eval(text)
+    if not isinstance(descr, list):
+        raise TypeError("not a list of fields")
+    return descr
+
+
 def parse_dtype(text: str, *, place: str) -> np.dtype[Any]:
     """Parse the text of a ``descr``; nothing is evaluated.
 
@@ -273,10 +291,7 @@ def parse_dtype(text: str, *, place: str) -> np.dtype[Any]:
     try:
         if len(text) > DTYPE_TEXT_MAX:
             raise ValueError("the text is too long")
-        descr = ast.literal_eval(text)
-        if not isinstance(descr, list):
-            raise TypeError("not a list of fields")
-        dtype: np.dtype[Any] = np.dtype(descr)
+        dtype: np.dtype[Any] = np.dtype(_descr(text))
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
         raise DataCorrupted(f"{place}: the metadata's dtype cannot be read: {error}") from error
     if dtype.names is None or dtype.hasobject or dtype.itemsize == 0:
