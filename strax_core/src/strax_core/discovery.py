@@ -44,8 +44,17 @@ class Served:
     provided: Provided
     distribution: str
     version: str
-    lacks: tuple[str, ...] = ()
-    """What its distribution requires and is not installed as it should be."""
+    requires: tuple[str, ...] = ()
+    """What its distribution requires, as its metadata say it."""
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """What its distribution requires and is not installed as it should be.
+
+        By what is installed, not by importing it: an SDK may be slow to import.
+        """
+        wanted = needs(self.requires, extra=self.provided.extra)
+        return tuple(problem for each in wanted if not is_core(each) and (problem := unmet(each)))
 
     @property
     def package(self) -> str:
@@ -201,18 +210,10 @@ def _with_hooks_of(
     for hook_name, kind in HOOKS.items():
         for answer in getattr(manager.hook, hook_name)():
             served.extend(
-                Served(
-                    kind, provided, plugin.distribution, plugin.version, _lacks(provided, requires)
-                )
+                Served(kind, provided, plugin.distribution, plugin.version, tuple(requires or ()))
                 for provided in _checked(answer, hook_name)
             )
     return StoragePlugin(plugin.entry_point, plugin.distribution, plugin.version, tuple(served))
-
-
-def _lacks(provided: Provided, requires: Iterable[str] | None) -> tuple[str, ...]:
-    # By what is installed, not by importing it: an SDK may be slow to import.
-    wanted = needs(requires, extra=provided.extra)
-    return tuple(problem for each in wanted if not is_core(each) and (problem := unmet(each)))
 
 
 def _checked(answer: object, hook_name: str) -> list[Provided]:

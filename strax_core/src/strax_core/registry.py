@@ -102,9 +102,10 @@ class Registry:
             choice = f"{served.distribution}:{provided.name}"
             others = ", ".join(dict.fromkeys(rivals))
             troubles.append(f"also claimed by {others}; choose this one with {choice!r}")
-        if served.lacks:
-            what = ", ".join(served.lacks)
-            troubles.append(f"{what}; `pip install {served.package}` installs what it needs")
+        if lacks := served.lacks:
+            troubles.append(
+                f"{', '.join(lacks)}; `pip install {served.package}` installs what it needs"
+            )
         error = "; ".join(troubles) or None
         who = (served.distribution, served.version)
         return Listed(served.kind, provided.name, *who, provided.schemes, provided.help, error)
