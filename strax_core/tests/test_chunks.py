@@ -375,26 +375,26 @@ def test_a_split_fails_exactly_if_a_row_straddles_it(
         assert is_lawful(part.data[["time", "endtime"]].tolist(), part.start, part.end)
 
 
-def test_without_a_place_for_its_cache_numba_still_compiles_and_warns_once(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def no_place(*_: object, cache: bool = False, **__: object) -> Any:
-        if cache:
-            raise RuntimeError("cannot cache function 'f': no locator available for file 'f.py'")
-        return lambda function: function
+@pytest.mark.parametrize("n", [laws.TILE_ROWS, laws.TILE_ROWS + 1, 3 * laws.TILE_ROWS])
+def test_a_law_broken_in_any_tile_is_found(n: int) -> None:
+    time = np.arange(n, dtype=np.int64)
+    endtime = time + 1
 
-    monkeypatch.setattr(laws, "njit", no_place)
-    monkeypatch.setattr(laws, "_uncached", [])
-    functions = [laws.compiled()(abs) for _ in range(3)]
+    assert laws.first_broken_law(time, endtime, 0, n) == (laws.FINE, -1)
+    for row in {1, laws.TILE_ROWS - 1, n - 1}:
+        unsorted, negative = time.copy(), endtime.copy()
+        unsorted[row] = time[row - 1] - 1
+        negative[row] = time[row] - 1
+        assert laws.first_broken_law(unsorted, endtime, -9, n) == (laws.UNSORTED, row)
+        assert laws.first_broken_law(time, negative, 0, n) == (laws.NEGATIVE_DURATION, row)
+        assert laws.first_broken_law(time, endtime, 0, row) == (laws.TOO_LATE, row)
+    assert laws.first_broken_law(time, endtime, 1, n) == (laws.TOO_EARLY, 0)
 
-    assert functions == [abs] * 3
-    assert [record.name for record in caplog.records] == ["strax_core"]
 
+def test_a_long_early_row_fills_gaps_many_tiles_later() -> None:
+    n = 3 * laws.TILE_ROWS
+    time = 10 * np.arange(n, dtype=np.int64)
+    endtime = time + 1
+    endtime[1] = time[n - 5]
 
-def test_other_errors_of_the_compiler_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object, **__: object) -> Any:
-        raise RuntimeError("out of registers")
-
-    monkeypatch.setattr(laws, "njit", broken)
-    with pytest.raises(RuntimeError, match="registers"):
-        laws.compiled()(abs)
+    assert laws.rows_after_gaps(time, endtime, 8).tolist() == [1, *range(n - 4, n)]

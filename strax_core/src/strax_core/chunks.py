@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from strax_core import laws
 from strax_core.errors import ChunkError, ConfigError
 
 Rows = npt.NDArray[Any]
@@ -102,8 +103,6 @@ class Chunk:
             self._check_rows()
 
     def _check_rows(self) -> None:
-        from strax_core import laws
-
         time, endtime = _time_of(self.data), endtime_of(self.data)
         law, row = laws.first_broken_law(time, endtime, self.start, self.end)
         if law == laws.FINE:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from strax_core import laws
 from strax_core.chunks import (
     Chunk,
     check_continuity,
@@ -105,8 +106,6 @@ class Rechunker:
 
 def _possible_cuts(chunk: Chunk) -> npt.NDArray[np.int64]:
     """Return the numbers of the rows before which one may cut, with both borders of the chunk."""
-    from strax_core import laws
-
     time = np.asarray(chunk.data["time"], dtype=np.int64)
     gaps = laws.rows_after_gaps(time, endtime_of(chunk.data), MIN_GAP_NS)
     return np.concatenate((np.zeros(1, np.int64), gaps, np.full(1, chunk.n, np.int64)))

@@ -1,0 +1,37 @@
+"""Compiling loops with numba. Importing this imports numba: do it inside functions."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from numba import njit
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_uncached: list[str] = []
+
+
+def compiled(*arguments: Any) -> Callable[[Function], Function]:
+    """Compile a function for these argument types; without a cache on disk if none can be kept."""
+
+    def compile_one(function: Function) -> Function:
+        try:
+            return cast("Function", njit(arguments, nogil=True, cache=True)(function))
+        except (RuntimeError, OSError) as error:
+            # numba has no error class of its own for "nowhere to keep a cache".
+            if isinstance(error, RuntimeError) and "locator" not in str(error):
+                raise
+            _warn_once(error)
+            return cast("Function", njit(arguments, nogil=True)(function))
+
+    return compile_one
+
+
+def _warn_once(error: Exception) -> None:
+    if not _uncached:
+        logging.getLogger("strax_core").warning(
+            "numba cannot keep its compiled code on disk, so every start takes seconds longer; "
+            "set NUMBA_CACHE_DIR to a writable folder (%s)",
+            error,
+        )
+    _uncached.append(str(error))
