@@ -19,6 +19,7 @@ from strax_core import (
     ObjectExists,
     ObjectMissing,
     ReadOnlyError,
+    StorageError,
     StorageFull,
     StorageUnavailable,
 )
@@ -263,6 +264,24 @@ def test_who_never_succeeds_gives_up_and_says_so(
             backend.write("file", [b"x"])
 
     assert everything(RawFolder(tmp_path)) == set()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EACCES])
+def test_what_no_other_process_can_have_caused_is_not_tried_again(
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    calls: list[str] = []
+
+    def fail(_: str, target: str) -> None:
+        calls.append(target)
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", fail)
+        with pytest.raises(StorageError):
+            backend.write("file", [b"x"])
+
+    assert len(calls) == 1
 
 
 def test_a_source_that_is_gone_is_not_looked_for_again(
