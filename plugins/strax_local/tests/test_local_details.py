@@ -176,6 +176,15 @@ def test_a_rename_begins_at_the_current_folder(
     assert everything(RawFolder(tmp_path)) == {"target"}
 
 
+def test_only_a_folder_that_is_there_is_renamed(backend: LocalBackend, tmp_path: Path) -> None:
+    backend.write("file", [b"x"])
+    for source in ("file", "missing"):
+        with pytest.raises(ObjectMissing, match=f"^{tmp_path}/{source} is not there"):
+            backend.rename(source, "folder/target")
+
+    assert [path.name for path in tmp_path.iterdir() if path.name != ".staging"] == ["file"]
+
+
 @pytest.mark.parametrize(
     ("platform", "name", "arguments"),
     [
