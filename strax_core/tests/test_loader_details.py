@@ -64,6 +64,14 @@ def test_no_more_is_read_ahead_than_was_allowed(
     assert bytes_of_chunks(loaded) == bytes_of_chunks(chunks)
 
 
+def test_small_chunks_are_read_ahead_if_nothing_is_said(backend: MemoryBackend) -> None:
+    save_sample(backend, KEY)
+    pool = AtOnce()
+    next(backend.loader(KEY.name).chunks(executor=pool))
+
+    assert pool.submitted == 3
+
+
 @pytest.mark.parametrize("read_ahead_bytes", [80, 10**9])
 def test_a_chunk_that_is_read_does_not_wait_for_the_next(
     backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch, read_ahead_bytes: int

@@ -19,6 +19,7 @@ from strax_core import (
     ObjectExists,
     ObjectMissing,
     ReadOnlyError,
+    StorageError,
     StorageFull,
     StorageUnavailable,
 )
@@ -175,6 +176,15 @@ def test_a_rename_begins_at_the_current_folder(
     assert everything(RawFolder(tmp_path)) == {"target"}
 
 
+def test_only_a_folder_that_is_there_is_renamed(backend: LocalBackend, tmp_path: Path) -> None:
+    backend.write("file", [b"x"])
+    for source in ("file", "missing"):
+        with pytest.raises(ObjectMissing, match=f"^{tmp_path}/{source} is not there"):
+            backend.rename(source, "folder/target")
+
+    assert [path.name for path in tmp_path.iterdir() if path.name != ".staging"] == ["file"]
+
+
 @pytest.mark.parametrize(
     ("platform", "name", "arguments"),
     [
@@ -263,6 +273,24 @@ def test_who_never_succeeds_gives_up_and_says_so(
             backend.write("file", [b"x"])
 
     assert everything(RawFolder(tmp_path)) == set()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EACCES])
+def test_what_no_other_process_can_have_caused_is_not_tried_again(
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    calls: list[str] = []
+
+    def fail(_: str, target: str) -> None:
+        calls.append(target)
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", fail)
+        with pytest.raises(StorageError):
+            backend.write("file", [b"x"])
+
+    assert len(calls) == 1
 
 
 def test_a_source_that_is_gone_is_not_looked_for_again(
