@@ -39,6 +39,30 @@ REMOVALS = [
         "        task.exception()\n",
     ),
     removal(
+        "W2",
+        "what was written is not read back",
+        CORE + "transferring.py",
+        "    if found != source:\n",
+        "    if False:\n",
+        CORE + "saver.py",
+        "        if self.before_commit is not None:\n",
+        "        if False:\n",
+    ),
+    removal(
+        "W2",
+        "nobody looks whether a thread could write",
+        CORE + "saving.py",
+        "        task.result()\n",
+        "        task.exception()\n",
+        CORE + "saver.py",
+        "        infos = ordered_receipts(receipts, where=self.metadata.place)\n"
+        "        self._check_sizes(infos)\n",
+        "        infos = sorted(receipts, key=lambda info: info.chunk_i)\n",
+        CORE + "transferring.py",
+        "    if found != source:\n",
+        "    if False:\n",
+    ),
+    removal(
         "W3",
         "all writers of a key work in one folder",
         CORE + "layout.py",
@@ -123,6 +147,23 @@ REMOVALS = [
         "        self.medium.delete(document)\n        self._replace(metadata)\n",
         "        self.medium.delete(self.backend_key)\n"
         "        self.medium.rename(self.staging.data, self.backend_key)\n",
+    ),
+    removal(
+        "W12",
+        "the old files go before the new ones are read back",
+        CORE + "copying.py",
+        "    try:\n        return saver.commit()\n",
+        "    if target.replaces is not None:\n"
+        "        for each in target.replaces.metadata.chunks:\n"
+        '            saver.medium.delete(f"{saver.backend_key}/{each.filename}")\n'
+        "    try:\n        return saver.commit()\n",
+    ),
+    removal(
+        "W12",
+        "the old files stay for ever",
+        CORE + "settling.py",
+        "            for name in self._replaced_files:\n",
+        "            for name in ():\n",
     ),
     removal(
         "W13",
@@ -228,6 +269,21 @@ REMOVALS = [
         CORE + "asking.py",
         "                self._n_answers += isinstance(error, ANSWERS)\n",
         "",
+    ),
+    removal(
+        "W18",
+        "a copy takes over when its source was written",
+        CORE + "copying.py",
+        '    "chunk_target_size_mb",\n',
+        '    "chunk_target_size_mb",\n    "writing_ended",\n',
+    ),
+    removal(
+        "W18",
+        "chunks are written into the final folder",
+        CORE + "renaming_saver.py",
+        '        self.medium.write(f"{self.staging.data}/{name}", buffers)\n',
+        '        self.medium.write(f"{self.staging.data}/{name}", buffers)\n'
+        '        self.medium.write(f"{self.backend_key}/{name}", buffers)\n',
     ),
     removal(
         "W19",
@@ -509,5 +565,84 @@ REMOVALS = [
         CORE + "runs.py",
         "asked: object = [fields] if isinstance(fields, str) else fields",
         "asked: object = [key for key in document if key in fields]",
+    ),
+    removal(
+        "W35",
+        "each segment of the journal holds all receipts so far",
+        CORE + "journal.py",
+        "            infos, self._pending = self._pending, []\n",
+        "            infos = list(self._pending)\n",
+    ),
+    removal(
+        "W37",
+        "the metadata of a candidate are read for each key and step",
+        CORE + "searching.py",
+        "        if where not in self.seen:\n",
+        "        if True:\n",
+    ),
+    removal(
+        "W37",
+        "each key looks at every folder",
+        CORE + "directory.py",
+        "            others = of_what.get((key.run_id, key.data_type), ())\n",
+        "            others = [name for name in sorted(folders)\n"
+        "                      if (self._parts_of(name) or ())[:2] == (key.run_id, key.data_type)]\n",
+    ),
+    removal(
+        "W38",
+        "each key is asked for by itself",
+        CORE + "frontend.py",
+        "zip(wanted, self._find_several(wanted, match), strict=True)",
+        "zip(wanted, [self._find(each, match) for each in wanted], strict=True)",
+    ),
+    removal(
+        "W42",
+        "the place's codec is passed over",
+        CORE + "reserving.py",
+        "compressor = frontend.compressor or instance.compressor_for(key.data_type) or default",
+        "compressor = instance.compressor_for(key.data_type) or default",
+    ),
+    removal(
+        "W42",
+        "the data plugin's codec is passed over",
+        CORE + "reserving.py",
+        "compressor = frontend.compressor or instance.compressor_for(key.data_type) or default",
+        "compressor = frontend.compressor or default",
+    ),
+    removal(
+        "W42",
+        "the call's codec is passed over",
+        CORE + "copying.py",
+        "stated = self.compressor or (None if self.replaces else self.frontend.compressor)",
+        "stated = self.frontend.compressor",
+    ),
+    removal(
+        "W43",
+        "every copy decodes and encodes",
+        CORE + "copying.py",
+        "        if target.is_form_of(source) and may_move_files(source):\n",
+        "        if False:\n",
+    ),
+    removal(
+        "W43",
+        "files are copied one after the other",
+        CORE + "transferring.py",
+        "            at_work.add(means.executor.submit(job), n_bytes)\n",
+        "            at_work.add(means.executor.submit(job), n_bytes)\n"
+        "            at_work.drain()\n",
+    ),
+    removal(
+        "W43",
+        "the files of a copy are not read back",
+        CORE + "transferring.py",
+        "    saver.before_commit = partial(_check_files, saver, means)\n",
+        "",
+    ),
+    removal(
+        "W43",
+        "what is there ends a copy of many",
+        CORE + "curator.py",
+        "                there.append(error)\n",
+        "                raise\n",
     ),
 ]

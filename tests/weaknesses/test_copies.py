@@ -175,11 +175,10 @@ def test_a_copy_that_died_half_way_is_not_found_and_can_be_started_again(tmp_pat
     made(tmp_path / "from")
     died = CopiedTo(tmp_path / "to")
 
-    def die(path: str) -> None:
+    def die(*_: str) -> None:
         raise SystemExit
 
-    died.delete = die  # type: ignore[method-assign]  # so that it cannot tidy up either
-    died.rename = lambda source, target: die(source)  # type: ignore[method-assign]
+    died.rename = died.delete = die  # type: ignore[method-assign]  # so it cannot tidy up either
     with pytest.raises(SystemExit):
         loading(tmp_path / "from", on(died, "there")).copy(RUN, "records", "there")
 
@@ -277,7 +276,7 @@ def test_rows_are_compared_with_those_that_were_read(
 
     before = files_in(folder_of(loading(tmp_path), "records", tmp_path))
     monkeypatch.setattr("strax_core.transferring.Rechunker.receive", spoiling)
-    with pytest.raises(DataCorrupted, match="100 rows of .* instead of 100 rows"):
+    with pytest.raises(DataCorrupted, match=r"100 rows of .* instead of 100 rows"):
         loading(local(tmp_path)).rewrite(RUN, "records", tmp_path.name, **FORMS[0])
 
     assert files_in(folder_of(loading(tmp_path), "records", tmp_path)) == before

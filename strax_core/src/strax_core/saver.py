@@ -323,8 +323,9 @@ class Saver:
             "end": infos[-1].end,
             "writing_ended": time.time(),
         }
+        place = self.metadata.place
         # As a reader will find it; not indented, which takes Python far longer to write.
-        return Metadata.parse(json.dumps(document).encode(), place=self.metadata.place)
+        return Metadata.parse(json.dumps(document).encode(), place=place)
 
     def _published(self) -> Metadata | None:
         """Read what has the final name; None if nothing has, DataCorrupted if it is unreadable."""

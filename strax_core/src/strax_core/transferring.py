@@ -146,6 +146,8 @@ def _as_stored(source: Loader, info: ChunkInfo) -> EncodedChunk:
         stored = source.read_stored(info)
         if info.checksum is None:
             info = _with_checksums(source.metadata, info, stored)
+    except Unreadable:
+        raise
     except Exception as error:
         raise Unreadable(error) from error
     return EncodedChunk(replace(info, filename=None, filesize=len(stored)), (stored,))
@@ -157,6 +159,7 @@ def _with_checksums(metadata: Metadata, info: ChunkInfo, stored: bytes) -> Chunk
     memory.write(f"held/{info.filename}", [stored])
     alone = {**metadata, "chunks": [info.as_json()], "start": info.start, "end": info.end}
     chunk = Loader(memory, "held", Metadata(alone, place=metadata.place)).read_chunk(info)
+    _RowsRead(Metadata(alone, place=metadata.place)).add(chunk)
     min_time, max_endtime = extrema(chunk.data)
     return replace(
         info,

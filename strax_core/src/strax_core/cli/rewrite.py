@@ -105,10 +105,10 @@ def _opened(place: str, job: Job) -> StorageFrontend:
     frontend = open_place(place, job.config, readonly=True)
     for backend in frontend.backends.values():
         next(iter(backend.list("")), None)  # a place that is not there must not be made
-    if job.dry_run:
+    if job.dry_run or job.to not in (None, place):
         return frontend
     frontend = open_place(place, job.config, readonly=False)
-    if frontend.readonly and (job.to is None or place == job.to):
+    if frontend.readonly:
         raise ReadOnlyError(f"{frontend.name} is read-only in the settings; nothing is changed")
     return frontend
 
