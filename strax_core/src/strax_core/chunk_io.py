@@ -79,6 +79,22 @@ def read_rows(
         _read_rows_once(medium, path, info, codec, out)
 
 
+def read_stored(medium: Medium, path: str, info: ChunkInfo) -> bytes:
+    """Return a chunk's file as it is stored, after comparing its size and checksum.
+
+    Raises:
+        DataCorrupted: it does not fit twice.
+        ObjectMissing: there is no such file.
+    """
+    stored = medium.read(path)
+    try:
+        _check_stored(stored, info)
+    except DataCorrupted:
+        stored = medium.read(path)
+        _check_stored(stored, info)
+    return stored
+
+
 def _read_rows_once(medium: Medium, path: str, info: ChunkInfo, codec: Codec, out: Rows) -> None:
     for segment in codec.segments(info):
         part = out[segment.first_row : segment.first_row + segment.n]
