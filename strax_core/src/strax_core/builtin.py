@@ -23,7 +23,7 @@ def strax_codecs() -> list[Provided]:
     return [
         Provided(
             name="columns",
-            help="each field by itself, in blocks of rows: small, fast, and read in part; the default",
+            help="the default: each field by itself, in blocks of rows; small, and read in part",
             target="strax_core.codecs.columns:ColumnsCodec",
         ),
         Provided(

@@ -41,7 +41,7 @@ class Whole(Enum):
 WHOLE, SIZED = Whole.WHOLE, Whole.SIZED
 Ranges = Sequence[tuple[int, int]]
 Request = Whole | Ranges
-"""What a decoder asks for: `WHOLE` or `SIZED`, answered by one buffer, or ranges ``(offset, size)``."""
+"""What a decoder asks for: a `Whole`, answered by one buffer, or ranges ``(offset, size)``."""
 Decoder = Generator[Request, Sequence[Buffer], int]
 
 

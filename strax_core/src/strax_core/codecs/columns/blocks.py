@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from strax_core.codecs.base import Rows, bytes_of
 from strax_core.codecs.columns import index as ix
+from strax_core.codecs.columns import kernels as k
 from strax_core.codecs.columns.leaves import Leaf
 from strax_core.codecs.columns.scratch import SCRATCH, address_of
 from strax_core.medium import Buffer
@@ -38,8 +39,6 @@ class Filter:
 
     def flags(self, leaf: Leaf) -> int:
         """Return what the kernels are told."""
-        from strax_core.codecs.columns import kernels as k
-
         flags = self.filters
         if leaf.is_integer and self.width > 1 and not self.filters & (ix.DELTA | ix.ZIGZAG):
             flags |= k.OFFSET
@@ -99,14 +98,14 @@ class FilteredBlock:
     def __init__(
         self, rows: Rows, leaves: tuple[Leaf, ...], filters: Sequence[Filter | None]
     ) -> None:
-        from strax_core.codecs.columns import kernels as k
+        from strax_core.codecs.columns.kernels.encoding import encode_block as filter_block
 
         self._n_rows = len(rows)
         self._planes = SCRATCH.words("planes", rows.nbytes).view(np.uint8).data
-        mask_bytes = sum(self._mask_bytes(leaf) for leaf in leaves)
+        mask_bytes = sum(self._mask_bytes(leaf) + 7 for leaf in leaves)
         self._masks = SCRATCH.words("masks", mask_bytes).view(np.uint8).data
         self._first_plane = [leaf.offset * len(rows) for leaf in leaves]
-        self._first_mask = [0, *np.cumsum([self._mask_bytes(leaf) for leaf in leaves]).tolist()]
+        self._first_mask = [0, *np.cumsum([self._mask_bytes(leaf) + 7 for leaf in leaves]).tolist()]
         plan = np.zeros((len(leaves), k.PLAN_COLUMNS), np.int64)
         at_rows, at_planes = address_of(rows), address_of(self._planes)
         at_masks = address_of(self._masks)
@@ -122,8 +121,9 @@ class FilteredBlock:
                 at_masks + self._first_mask[i],
             )
             plan[i, k.PLANES] = at_planes + self._first_plane[i]
-        most = max(leaf.count for leaf in leaves) * len(rows)
-        k.encode_block(plan, len(rows), SCRATCH.words("values", 8 * most))
+        most = max(k.AT_ONCE, *(leaf.count for leaf in leaves))
+        filter_block(plan, len(rows), SCRATCH.words("values", 8 * most))
+        self._most_values = [len(rows) * count for count in plan[:, k.COUNT].tolist()]
         self._told: npt.NDArray[np.int64] = plan[:, k.N_VALUES : k.RANDOM + 1]
 
     def _mask_bytes(self, leaf: Leaf) -> int:
@@ -132,10 +132,8 @@ class FilteredBlock:
     def planes(self, i: int) -> list[memoryview]:
         """Return the planes of a field."""
         n_values, n_planes, _, _ = self._told[i].tolist()
-        first = self._first_plane[i]
-        return [
-            self._planes[first + j * n_values : first + (j + 1) * n_values] for j in range(n_planes)
-        ]
+        firsts = (self._first_plane[i] + j * self._most_values[i] for j in range(n_planes))
+        return [self._planes[first : first + n_values] for first in firsts]
 
     def frame(self, i: int, leaf: Leaf, one: Filter, level: int) -> bytes:
         """Compress a field."""

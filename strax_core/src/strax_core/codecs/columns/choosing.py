@@ -10,9 +10,19 @@ from strax_core.codecs.columns import index as ix
 from strax_core.codecs.columns.blocks import Filter, FilteredBlock, does_not_shrink, encode_block
 from strax_core.codecs.columns.leaves import Leaf
 
-SAMPLE_ROWS, SAMPLE_BYTES, STRETCHES = 4096, 1 << 20, 4
+SAMPLE_ROWS, SAMPLE_BYTES, STRETCHES = 4096, 1 << 19, 4
 LEAST_GAIN, LEAST_GAIN_OF_REFERENCE = 50, 10
 """A filter must save one part in this many; one that needs another field, more."""
+LEAST_SHARE_OF_ROWS = 100
+"""Of a field that takes less than one part in this many, no other field is subtracted."""
+CANDIDATES = (
+    Filter(1),
+    Filter(0, ix.DELTA),
+    Filter(0, ix.DELTA | ix.ZIGZAG),
+    Filter(0, ix.MASKED),
+    Filter(0, ix.MASKED | ix.DELTA | ix.ZIGZAG),
+)
+"""Beside planes of the values as they are. A width of 0 stands for that of the field's values."""
 
 
 def chosen(rows: Rows, leaves: tuple[Leaf, ...], level: int) -> Sequence[Filter]:
@@ -20,31 +30,25 @@ def chosen(rows: Rows, leaves: tuple[Leaf, ...], level: int) -> Sequence[Filter]
     trial = Trial(_sample(rows), leaves, level)
     best = [Filter(leaf.width) for leaf in leaves]
     sizes = trial.sizes(best)
-    trials = [
-        lambda leaf: Filter(1),
-        lambda leaf: Filter(leaf.width, ix.DELTA | ix.ZIGZAG) if leaf.is_integer else None,
-        lambda leaf: Filter(leaf.width, ix.DELTA) if leaf.is_integer else None,
-        lambda leaf: Filter(leaf.width, ix.MASKED) if leaf.count > 1 else None,
-        lambda leaf: (
-            Filter(leaf.width, ix.MASKED | ix.DELTA | ix.ZIGZAG)
-            if leaf.is_integer and leaf.count > 1
-            else None
-        ),
-    ]
-    for propose in trials:
-        proposed = [propose(leaf) if leaf.width > 1 else None for leaf in leaves]
-        _improve(best, sizes, proposed, trial.sizes(proposed))
+    for one in CANDIDATES:
+        _improve(best, sizes, [_if_possible(one, leaf) for leaf in leaves], trial)
     _subtract_others(best, sizes, leaves, trial)
     return trial.with_raw_planes(best)
 
 
+def _if_possible(one: Filter, leaf: Leaf) -> Filter | None:
+    """Return a candidate for a field of this kind, if it is one."""
+    if leaf.width == 1 or (one.filters & ix.DELTA and not leaf.is_integer):
+        return None
+    if one.filters & ix.MASKED and leaf.count == 1:
+        return None
+    return one if one.width == 1 else replace(one, width=leaf.width)
+
+
 def _improve(
-    best: list[Filter],
-    sizes: list[int],
-    proposed: Sequence[Filter | None],
-    proposed_sizes: Sequence[int],
+    best: list[Filter], sizes: list[int], proposed: Sequence[Filter | None], trial: "Trial"
 ) -> None:
-    for i, (one, size) in enumerate(zip(proposed, proposed_sizes, strict=True)):
+    for i, (one, size) in enumerate(zip(proposed, trial.sizes(proposed), strict=True)):
         if one is not None and size < sizes[i] - sizes[i] // LEAST_GAIN:
             best[i], sizes[i] = one, size
 
@@ -52,31 +56,25 @@ def _improve(
 def _subtract_others(
     best: list[Filter], sizes: list[int], leaves: tuple[Leaf, ...], trial: "Trial"
 ) -> None:
-    """Try each integer less an earlier one, which is itself not less another."""
-    gains: list[tuple[int, int, int, Filter]] = []
+    """Try each integer that takes much space less an earlier one, which is not less another."""
+    least = sum(sizes) // LEAST_SHARE_OF_ROWS
+    gains: list[tuple[int, int, int]] = []
     for reference, told_from in enumerate(leaves):
-        if not told_from.is_scalar_integer:
-            continue
-        for extra in (ix.ZIGZAG, ix.ZIGZAG | ix.MASKED):
-            proposed = [
-                Filter(leaf.width, extra, reference)
-                if i > reference
-                and leaf.is_integer
-                and sizes[i] > trial.n_rows // 8
-                and (leaf.count > 1 or not extra & ix.MASKED)
-                else None
-                for i, leaf in enumerate(leaves)
-            ]
+        proposed = [
+            Filter(leaf.width, ix.ZIGZAG, reference)
+            if leaf.is_integer and i > reference and sizes[i] > least
+            else None
+            for i, leaf in enumerate(leaves)
+        ]
+        if told_from.is_scalar_integer:
             for i, size in enumerate(trial.sizes(proposed)):
-                one = proposed[i]
-                if one is not None and size < sizes[i] - sizes[i] // LEAST_GAIN_OF_REFERENCE:
-                    gains.append((size - sizes[i], i, reference, one))
+                if proposed[i] and size < sizes[i] - sizes[i] // LEAST_GAIN_OF_REFERENCE:
+                    gains.append((size - sizes[i], i, reference))
     subtracted: set[int] = set()
-    for gain, i, reference, one in sorted(gains, key=lambda gain: gain[:3]):
+    for _, i, reference in sorted(gains):
         is_free = best[i].reference == best[reference].reference == ix.NO_REFERENCE
         if is_free and i not in subtracted and best[reference].width > 1:
-            best[i] = one
-            sizes[i] += gain
+            best[i] = Filter(leaves[i].width, ix.ZIGZAG, reference)
             subtracted.add(reference)
 
 

@@ -11,7 +11,7 @@ from strax_core.codecs.columns import decoding, encoding, entry
 
 
 class ColumnsCodec:
-    """Compresses each field by itself, filtered so that it gets small, with checksums everywhere."""
+    """Compresses each field by itself, filtered so that it gets small; checksums everywhere."""
 
     name = "columns"
     level = 1

@@ -12,6 +12,7 @@ import zstandard
 
 from strax_core.codecs.base import SIZED, Decoder, Out, Rows, Selection
 from strax_core.codecs.columns import index as ix
+from strax_core.codecs.columns import kernels as k
 from strax_core.codecs.columns.blocks import FRAME_HEADER, Filter
 from strax_core.codecs.columns.entry import StoredSegment
 from strax_core.codecs.columns.leaves import Leaf, leaves_of
@@ -219,7 +220,7 @@ class _Part:
 
     def decode(self, out: Out, names: Sequence[str]) -> None:
         """Fill the beginning of `out`."""
-        from strax_core.codecs.columns import kernels as k
+        from strax_core.codecs.columns.kernels.decoding import decode_block
 
         index = self.source.index
         columns = set(names)
@@ -257,14 +258,14 @@ class _Part:
         value_bytes = int((plan[:, k.COUNT] * plan[:, k.WIDTH]).sum())
         most = int(plan[:, k.COUNT].max())
         tile_rows = max(1, min(1024, TILE_BYTES // value_bytes, block_rows))
-        words = SCRATCH.words("tile", 16 * (tile_rows * most + 2))
+        words = SCRATCH.words("tile", 16 * max(k.AT_ONCE, most))
         moving = np.array([i in views for i in self.wanted])
         for block in range(
             self.first_block, self.first_block + -(-self.n_rows // index.block_rows)
         ):
             n = min(index.block_rows, self.n_rows - (block - self.first_block) * index.block_rows)
             keep = [self._tell(plan[row], i, block, n) for i, row in place.items()]
-            bad = k.decode_block(plan, n, tile_rows, words)
+            bad = decode_block(plan, n, tile_rows, words)
             if bad != k.FINE:
                 name = self.leaves[self.wanted[bad]].name
                 raise DataCorrupted(f"field '{name}', block {block}: its mask does not fit")
@@ -277,8 +278,6 @@ class _Part:
         self, row: npt.NDArray[np.int64], field: int, block: int, n_rows: int
     ) -> list[Buffer]:
         """Tell the plan where a frame's planes are; return what must be kept till then."""
-        from strax_core.codecs.columns import kernels as k
-
         most = n_rows * int(row[k.COUNT])
         is_masked = bool(row[k.FLAGS] & k.MASKED)
         with _named(f"field '{self.leaves[field].name}', block {block}"):

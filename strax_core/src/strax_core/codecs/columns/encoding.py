@@ -1,5 +1,6 @@
 """Rows to segments: filtered field by field, compressed block by block."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -32,11 +33,13 @@ def encode(rows: Rows, sizes: Sizes, *, level: int, run: Run) -> Encoded:
     """Compress rows; the same bytes whatever `run` does."""
     n_rows, row_bytes = len(rows), rows.dtype.itemsize
     if rows.nbytes <= sizes.small_bytes:
-        layout, filters, leaves = ix.ROWS, [Filter(1)], ()
+        layout = ix.ROWS
+        filters: Sequence[Filter] = [Filter(1)]
         block_rows = segment_rows = n_rows
         jobs = [partial(encode_rows, rows, level)]
     else:
-        layout, leaves = ix.FIELDS, leaves_of(rows.dtype)
+        layout = ix.FIELDS
+        leaves = leaves_of(rows.dtype)
         filters = chosen(rows, leaves, level)
         block_rows = min(n_rows, max(1, sizes.block_bytes // row_bytes))
         segment_rows = max(
@@ -63,8 +66,7 @@ def encode(rows: Rows, sizes: Sizes, *, level: int, run: Run) -> Encoded:
         times = extrema[first : first + n_blocks]
         index = ix.to_bytes(layout, n, block_rows, blocks=times, fields=fields, frames=frames)
         for i in range(len(filters)):
-            for block in within:
-                buffers.append(block.frames[i])
+            buffers += (block.frames[i] for block in within)
         buffers.append(index)
         span = int(times["min_time"].min()), int(times["max_endtime"].max())
         segments.append(

@@ -112,6 +112,7 @@ def _check_fields(fields: Records, leaves: tuple[Leaf, ...], *, layout: int) -> 
         if reference != NO_REFERENCE:
             is_known = (
                 is_known
+                and not filters & MASKED
                 and 0 <= reference < i
                 and leaves[reference].is_scalar_integer
                 and fields["reference"][reference] == NO_REFERENCE
