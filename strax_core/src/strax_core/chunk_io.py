@@ -9,7 +9,7 @@ import numpy as np
 from strax_core import checksums
 from strax_core.chunk_info import ChunkInfo
 from strax_core.chunks import Chunk, Rows, endtime_of, extrema
-from strax_core.codecs import ALL, WHOLE, Codec, Decoder, Run, bytes_of, run_here
+from strax_core.codecs import ALL, WHOLE, Codec, Decoder, Run, Whole, bytes_of, run_here
 from strax_core.errors import DataCorrupted
 from strax_core.medium import Buffer, Medium
 from strax_core.metadata import packed
@@ -109,9 +109,9 @@ def _read_segment(medium: Medium, path: str, info: ChunkInfo, decoder: Decoder) 
     try:
         request = next(decoder)
         while True:
-            if request is WHOLE:
+            if isinstance(request, Whole):
                 stored = medium.read(path)
-                _check_stored(stored, info)
+                _check_stored(stored, info, request)
                 request = decoder.send([stored])
             else:
                 request = decoder.send(medium.read_ranges(path, request))
@@ -121,8 +121,12 @@ def _read_segment(medium: Medium, path: str, info: ChunkInfo, decoder: Decoder) 
         decoder.close()
 
 
-def _check_stored(stored: bytes, info: ChunkInfo) -> None:
+def _check_stored(stored: bytes, info: ChunkInfo, asked: Whole) -> None:
     if info.filesize is not None and len(stored) != info.filesize:
         raise DataCorrupted(f"the file has {len(stored)} bytes, the metadata says {info.filesize}")
-    if info.checksum is not None and not checksums.matches(info.checksum, [stored]):
+    if (
+        asked is WHOLE
+        and info.checksum is not None
+        and not checksums.matches(info.checksum, [stored])
+    ):
         raise DataCorrupted("the file's checksum is not the one in the metadata")

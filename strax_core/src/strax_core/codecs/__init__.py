@@ -2,6 +2,7 @@
 
 from strax_core.codecs.base import (
     ALL,
+    SIZED,
     WHOLE,
     Codec,
     Decoder,
@@ -10,6 +11,7 @@ from strax_core.codecs.base import (
     Run,
     Segment,
     Selection,
+    Whole,
     WholeFileCodec,
     bytes_of,
     run_here,
@@ -17,6 +19,7 @@ from strax_core.codecs.base import (
 
 __all__ = [
     "ALL",
+    "SIZED",
     "WHOLE",
     "Codec",
     "Decoder",
@@ -25,6 +28,7 @@ __all__ = [
     "Run",
     "Segment",
     "Selection",
+    "Whole",
     "WholeFileCodec",
     "bytes_of",
     "codec_named",

@@ -1,0 +1,22 @@
+"""Compiled loops between rows and planes of bytes, and the plans that tell them what to do.
+
+They work on addresses, since one compile then serves every dtype: **whoever calls them has checked
+that all addresses and sizes lie within the arrays they are of**. A value has 2, 4 or 8 bytes; a
+"plane" is byte j of many values, one after the other. `docs/format.md` tells what the filters do.
+
+Only the modules here import numba.
+"""
+
+# Columns of a plan, which has a row for each field of a block. ADDRESS and STRIDE are of the field
+# in rows; PLANES is of plane 0 for the encoder, of each plane for the decoder.
+(ADDRESS, STRIDE, COUNT, WIDTH, FLAGS, REFERENCE, MASK) = range(7)
+(N_VALUES, N_PLANES, BASE, RANDOM) = range(7, 11)
+"""What the encoder finds out, and the decoder is told; `RANDOM`: planes that look like noise."""
+DONE, PREVIOUS, MASK_BITS = range(11, 14)
+"""How far the work on a block is."""
+PLANES = 16
+PLAN_COLUMNS = PLANES + 8
+MASKED, DELTA, ZIGZAG, OFFSET, SWAPPED, SIGNED, SKIPPED = 1, 2, 4, 8, 16, 32, 64
+FINE = -1
+AT_ONCE = 1024
+"""Values that are worked on at once: they and their results stay in the fastest cache."""
