@@ -39,7 +39,7 @@ from strax_core.codecs.columns.kernels.addresses import (
     swapped,
     zeros_below,
 )
-from strax_core.laws import compiled
+from strax_core.compiling import compiled
 
 Int64s = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
