@@ -7,8 +7,8 @@ from typing import Protocol
 
 from strax_core.errors import ConfigError
 
-_REFUSED = re.compile(r"[\\\x00-\x1f\x7f]|(?:\A|/)\.{0,2}(?:/|\Z)")
-"""Back slashes, control characters; parts that are empty, ``.`` or ``..``."""
+_REFUSED = re.compile(r"[\\\x00-\x1f\x7f\ud800-\udfff]|(?:\A|/)\.{0,2}(?:/|\Z)")
+"""Back slashes, control characters, lone surrogates; parts that are empty, ``.`` or ``..``."""
 Buffer = bytes | bytearray | memoryview
 
 
@@ -60,7 +60,8 @@ def checked_path(path: str) -> str:
     """Return `path` if it stays inside the place; every backend calls this on what it is given.
 
     Raises:
-        ConfigError: absolute, empty, with ``..``, empty parts, back slashes or control characters.
+        ConfigError: absolute, empty, with ``..``, empty parts, back slashes, control characters, or
+            lone surrogates, which stand for bytes that are not UTF-8.
     """
     if _REFUSED.search(path):
         raise ConfigError(f"{path!r} is not a path inside a storage place")
