@@ -86,7 +86,11 @@ def _sample(rows: Rows) -> Rows:
         return rows
     each = -(-n // STRETCHES)
     step = (len(rows) - each) // (STRETCHES - 1)
-    return np.concatenate([rows[i * step : i * step + each] for i in range(STRETCHES)])
+    # As plain bytes: joining structured rows may change their byte order.
+    plain = rows.view(np.dtype((np.void, row_bytes)))
+    joined = np.concatenate([plain[i * step : i * step + each] for i in range(STRETCHES)])
+    sample: Rows = joined.view(rows.dtype)
+    return sample
 
 
 class Trial:

@@ -19,6 +19,7 @@ FIELDS, ROWS = 0, 1
 MASKED, DELTA, ZIGZAG = 1, 2, 4
 """Filters of a field. Masked: zeros are left out."""
 NO_REFERENCE = -1
+ROWS_MAX = 1 << 40
 HEADER = struct.Struct("<4sHHIIQQ")  # magic, version, layout, fields, blocks, rows, rows a block
 TRAILER = struct.Struct("<I4s")  # bytes of the index, magic
 BLOCK = np.dtype([("min_time", "<i8"), ("max_endtime", "<i8")])
@@ -69,7 +70,7 @@ def parsed(stored: Buffer, leaves: tuple[Leaf, ...], *, n_rows: int, frames_byte
     if (magic, version) != (MAGIC, VERSION) or layout not in (FIELDS, ROWS):
         raise DataCorrupted(f"no index of version {VERSION}: {magic!r}, {version}, {layout}")
     expected_fields = len(leaves) if layout == FIELDS else 1
-    if n != n_rows or n_fields != expected_fields or not 1 <= block_rows <= n:
+    if n != n_rows or n_fields != expected_fields or not 1 <= block_rows < ROWS_MAX:
         raise DataCorrupted(
             f"the index is of {n} rows with {n_fields} fields, not of {n_rows} with "
             f"{expected_fields}"
