@@ -105,7 +105,7 @@ REMOVALS = [
     removal(
         "W10",
         "a chunk that is not there is passed over",
-        CORE + "selecting.py",
+        CORE + "wanted.py",
         "            if absent:\n",
         "            if False:\n",
     ),

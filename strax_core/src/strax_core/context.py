@@ -12,7 +12,6 @@ from strax_core.chunks import Chunk, Rows
 from strax_core.errors import ConfigError
 from strax_core.executors import Workers, workers
 from strax_core.keys import check_run_id
-from strax_core.loading import stacked
 from strax_core.matching import Match
 from strax_core.names import texts
 from strax_core.pipeline import Pipeline
@@ -20,10 +19,20 @@ from strax_core.places import Places
 from strax_core.planning import Request
 from strax_core.plugin import Plugin, SaveWhen, stated_for
 from strax_core.provenance import DataPlugins, data_plugins_in
+from strax_core.read_report import ReadReport
+from strax_core.rechunk import checked_chunk_size
 from strax_core.saving import BUFFER_BYTES
-from strax_core.selecting import LoadOptions, Wanted, check_known, wanted
+from strax_core.selecting import LoadOptions, check_known, wanted
 from strax_core.several import RUNS_AT_ONCE, for_each_run
-from strax_core.tables import columns_of, data_frame, imported_pandas, with_run_id
+from strax_core.tables import (
+    columns_with_run_id,
+    data_frame,
+    imported_pandas,
+    stacked,
+    stacked_columns,
+    with_run_id,
+)
+from strax_core.wanted import Wanted
 
 if TYPE_CHECKING:  # pandas is not needed by those who ask for no table
     import pandas as pd
@@ -33,6 +42,7 @@ DEFAULT_STORAGE = "./strax_data"
 RunIds = str | Sequence[str]
 Names = str | Sequence[str]
 Answer = TypeVar("Answer")
+_OF_LOADING = frozenset(LoadOptions.__annotations__)
 
 
 class ShowOptions(TypedDict, total=False):
@@ -46,6 +56,11 @@ class ShowOptions(TypedDict, total=False):
 
 class GetOptions(LoadOptions, ShowOptions, total=False):
     """What `get_iter`, `get_array` and their likes take: rows, columns, and what is shown."""
+
+    chunk_size_bytes: int | None
+    """About how large the chunks of `get_iter` are; left out: as they are stored or made."""
+    report: ReadReport | None
+    """Counts what is read."""
 
 
 class Context(Catalogue):
@@ -239,7 +254,7 @@ class Context(Catalogue):
                 for run in runs:
                     yield from Pipeline(self._request(run, asked, pool)).chunks()
 
-        return chunks()
+        return asked.report.timed(chunks())
 
     def get_array(
         self,
@@ -265,8 +280,31 @@ class Context(Catalogue):
                 return rows
             return with_run_id(rows, request.run_id, max(map(len, runs)))
 
-        with workers(executor, max_workers) as pool:
+        with asked.report.timing(), workers(executor, max_workers) as pool:
             return stacked(list(self._each_run(runs, asked, pool, rows_of)))
+
+    def get_columns(
+        self,
+        run_id: RunIds,
+        targets: Names,
+        *,
+        save: Names = (),
+        executor: Executor | None = None,
+        max_workers: int | None = None,
+        **options: Unpack[GetOptions],
+    ) -> dict[str, Rows]:
+        """Return one contiguous array a column; arguments and errors as `get_array`."""
+        asked = self._asked(targets, save, options)
+        runs = self._checked_runs(run_id, asked)
+
+        def columns_of(request: Request) -> dict[str, Rows]:
+            columns = Pipeline(request).columns()
+            if isinstance(run_id, str):
+                return columns
+            return columns_with_run_id(columns, request.run_id, max(map(len, runs)))
+
+        with asked.report.timing(), workers(executor, max_workers) as pool:
+            return stacked_columns(list(self._each_run(runs, asked, pool, columns_of)))
 
     def get_df(self, run_id: RunIds, targets: Names, **arguments: Any) -> "pd.DataFrame":
         """Return all rows as a table of pandas; arguments and errors as `get_array`.
@@ -277,23 +315,22 @@ class Context(Catalogue):
         imported_pandas()  # or an error, before any work
         return data_frame(self.get_columns(run_id, targets, **arguments))
 
-    def get_columns(self, run_id: RunIds, targets: Names, **arguments: Any) -> dict[str, Rows]:
-        """Return one contiguous array a column; arguments and errors as `get_array`."""
-        return columns_of(self.get_array(run_id, targets, **arguments))
-
     # Inside
 
     def _asked(self, targets: Names, save: Names, options: Mapping[str, Any]) -> "_Asked":
         data_plugins = self._data_plugins  # once: another thread may register more
         check_known(options, GetOptions.__annotations__)
-        shown = {name: options[name] for name in ShowOptions.__annotations__ if name in options}
+        shown = [options[name] for name in ShowOptions.__annotations__ if name in options]
         if len(shown) > 1:
             raise ConfigError("progress and progress_bar are the same option; give one of them")
+        report = options.get("report")
         asked = _Asked(
-            progress=next(iter(shown.values()), None),
+            progress=shown[0] if shown else None,
+            chunk_size_bytes=checked_chunk_size(options.get("chunk_size_bytes")),
+            report=ReadReport() if report is None else report,
             targets=texts(targets, "targets"),
             save=texts(save, "save"),
-            wanted=wanted({name: options[name] for name in options if name not in shown}),
+            wanted=wanted({name: options[name] for name in options if name in _OF_LOADING}),
             data_plugins=data_plugins,
         )
         if not asked.targets or len(set(asked.targets)) < len(asked.targets):
@@ -329,6 +366,8 @@ class Context(Catalogue):
             wanted=asked.wanted,
             save=asked.save,
             forbidden=self._forbidden,
+            chunk_size_bytes=asked.chunk_size_bytes,
+            report=asked.report,
             **{"buffer_bytes": self._buffer_bytes, "progress": asked.progress, **options},
         )
 
@@ -365,6 +404,8 @@ class _Asked:
     save: tuple[str, ...]
     wanted: Wanted
     progress: bool | None
+    chunk_size_bytes: int | None
+    report: ReadReport
     data_plugins: DataPlugins
 
 
