@@ -27,3 +27,7 @@ class TestBlosc(TestNone):
 
 class TestBz2(TestNone):
     name = "bz2"
+
+
+class TestColumns(TestNone):
+    name = "columns"

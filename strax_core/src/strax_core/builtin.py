@@ -22,6 +22,11 @@ def strax_codecs() -> list[Provided]:
     """Return the codecs of core."""
     return [
         Provided(
+            name="columns",
+            help="each field by itself, in blocks of rows: small, fast, and read in part; the default",
+            target="strax_core.codecs.columns:ColumnsCodec",
+        ),
+        Provided(
             name="zstd",
             help="rows as they are, compressed with zstandard; upstream reads it",
             target="strax_core.codecs.zstd:ZstdCodec",

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
-from strax_core.catalogue import Catalogue
 from strax_core.chunks import Chunk, Rows
+from strax_core.curator import Curator
 from strax_core.errors import ConfigError
 from strax_core.executors import Workers, workers
 from strax_core.keys import check_run_id
@@ -63,7 +63,7 @@ class GetOptions(LoadOptions, ShowOptions, total=False):
     """Counts what is read."""
 
 
-class Context(Catalogue):
+class Context(Curator):
     """Data plugins, their options, and the places where data are kept. Usable from several threads.
 
     Args:

@@ -16,7 +16,7 @@ from strax_core.places import Places
 from strax_core.plugin import Plugin, stated_for
 from strax_core.saver import Saver
 
-DEFAULT_COMPRESSOR = "zstd"
+DEFAULT_COMPRESSOR = "columns"
 DEFAULT_FOR_UPSTREAM = "zstd"  # whatever the default is elsewhere
 REFUSALS = (ReadOnlyError, DataExistsError)
 """What a place answers that is well and does not take the data."""

@@ -2,6 +2,7 @@
 
 from strax_core.codecs.base import (
     ALL,
+    SIZED,
     WHOLE,
     Codec,
     Decoder,
@@ -19,6 +20,7 @@ from strax_core.codecs.base import (
 
 __all__ = [
     "ALL",
+    "SIZED",
     "WHOLE",
     "Codec",
     "Decoder",

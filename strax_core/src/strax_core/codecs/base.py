@@ -30,15 +30,18 @@ def run_here(jobs: Sequence[Callable[[], Answer]], /) -> list[Answer]:
 
 
 class Whole(Enum):
-    """The request for all bytes of a file; the loader checks their checksum before it answers."""
+    """The request for all bytes of a file; the loader checks what it says before it answers."""
 
     WHOLE = "whole"
+    """Their number and their checksum."""
+    SIZED = "sized"
+    """Their number; the codec has checksums of its own, which tell where damage lies."""
 
 
-WHOLE = Whole.WHOLE
+WHOLE, SIZED = Whole.WHOLE, Whole.SIZED
 Ranges = Sequence[tuple[int, int]]
 Request = Whole | Ranges
-"""What a decoder asks for: `WHOLE`, answered by one buffer, or ranges ``(offset, size)``."""
+"""What a decoder asks for: `WHOLE` or `SIZED`, answered by one buffer, or ranges ``(offset, size)``."""
 Decoder = Generator[Request, Sequence[Buffer], int]
 
 

@@ -29,7 +29,9 @@ from strax_core.testing.dataset_checks import DatasetChecks  # noqa: E402
 from strax_core.testing.distribution_contract import DistributionContract  # noqa: E402
 from strax_core.testing.fault_checks import FaultChecks  # noqa: E402
 from strax_core.testing.faults import Call, Fault, FaultyBackend, Moment  # noqa: E402
+from strax_core.testing.http_proxy import Fate, HttpProxy, HttpRequest  # noqa: E402
 from strax_core.testing.levels import KIT_VERSION  # noqa: E402
+from strax_core.testing.proxy import End, LinkFault, Proxy, Way  # noqa: E402
 from strax_core.testing.race_checks import RaceChecks  # noqa: E402
 from strax_core.testing.raw import RawAccess, RawFolder, RawMemory, everything  # noqa: E402
 from strax_core.testing.reading_contract import ReadingContract  # noqa: E402
@@ -50,16 +52,23 @@ __all__ = [
     "DamageChecks",
     "DatasetChecks",
     "DistributionContract",
+    "End",
+    "Fate",
     "Fault",
     "FaultChecks",
     "FaultyBackend",
     "FrontendContract",
+    "HttpProxy",
+    "HttpRequest",
+    "LinkFault",
     "Moment",
+    "Proxy",
     "RaceChecks",
     "RawAccess",
     "RawFolder",
     "RawMemory",
     "ReadingContract",
+    "Way",
     "clean",
     "everything",
     "sample_chunks",

@@ -13,7 +13,7 @@ import pytest
 from strax_core.chunk_info import ChunkInfo
 from strax_core.chunk_io import encode_chunk, read_rows
 from strax_core.chunks import Chunk
-from strax_core.codecs import ALL, WHOLE, Codec, Decoder, Selection, codec_named
+from strax_core.codecs import ALL, Codec, Decoder, Selection, Whole, codec_named
 from strax_core.errors import DataCorrupted
 from strax_core.memory import MemoryBackend
 from strax_core.metadata import packed
@@ -71,7 +71,7 @@ def _answered(decoder: Decoder, data: bytes) -> int:
             request = next(decoder) if answer is None else decoder.send(answer)
         except StopIteration as end:
             return int(end.value)
-        if request is WHOLE:
+        if isinstance(request, Whole):
             answer = [data]
         else:
             if not all(0 <= at <= at + n <= len(data) for at, n in request):
