@@ -57,8 +57,8 @@ REMOVALS = [
         "W5",
         "checksums are not compared",
         CORE + "chunk_io.py",
-        "if info.checksum is not None and not checksums.matches(info.checksum, [stored]):",
-        "if False:",
+        "        and not checksums.matches(info.checksum, [stored])\n",
+        "        and False\n",
     ),
     removal(
         "W6",

@@ -3,10 +3,11 @@
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import Event
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
+from strax_core.asked_for import Asked, GetOptions, ShowOptions, asked_for
 from strax_core.chunks import Chunk, Rows
 from strax_core.curator import Curator
 from strax_core.errors import ConfigError
@@ -17,12 +18,10 @@ from strax_core.names import texts
 from strax_core.pipeline import Pipeline
 from strax_core.places import Places
 from strax_core.planning import Request
-from strax_core.plugin import Plugin, SaveWhen, stated_for
+from strax_core.plugin import Plugin
 from strax_core.provenance import DataPlugins, data_plugins_in
-from strax_core.read_report import ReadReport
-from strax_core.rechunk import checked_chunk_size
 from strax_core.saving import BUFFER_BYTES
-from strax_core.selecting import LoadOptions, check_known, wanted
+from strax_core.selecting import LoadOptions
 from strax_core.several import RUNS_AT_ONCE, for_each_run
 from strax_core.tables import (
     columns_with_run_id,
@@ -32,7 +31,6 @@ from strax_core.tables import (
     stacked_columns,
     with_run_id,
 )
-from strax_core.wanted import Wanted
 
 if TYPE_CHECKING:  # pandas is not needed by those who ask for no table
     import pandas as pd
@@ -42,25 +40,6 @@ DEFAULT_STORAGE = "./strax_data"
 RunIds = str | Sequence[str]
 Names = str | Sequence[str]
 Answer = TypeVar("Answer")
-_OF_LOADING = frozenset(LoadOptions.__annotations__)
-
-
-class ShowOptions(TypedDict, total=False):
-    """What is shown while a user waits."""
-
-    progress: bool | None
-    """Show how far one run is, on stderr; None, the default: on a terminal or in a notebook."""
-    progress_bar: bool | None
-    """Upstream's name of `progress`."""
-
-
-class GetOptions(LoadOptions, ShowOptions, total=False):
-    """What `get_iter`, `get_array` and their likes take: rows, columns, and what is shown."""
-
-    chunk_size_bytes: int | None
-    """About how large the chunks of `get_iter` are; left out: as they are stored or made."""
-    report: ReadReport | None
-    """Counts what is read."""
 
 
 class Context(Curator):
@@ -317,32 +296,11 @@ class Context(Curator):
 
     # Inside
 
-    def _asked(self, targets: Names, save: Names, options: Mapping[str, Any]) -> "_Asked":
-        data_plugins = self._data_plugins  # once: another thread may register more
-        check_known(options, GetOptions.__annotations__)
-        shown = [options[name] for name in ShowOptions.__annotations__ if name in options]
-        if len(shown) > 1:
-            raise ConfigError("progress and progress_bar are the same option; give one of them")
-        report = options.get("report")
-        asked = _Asked(
-            progress=shown[0] if shown else None,
-            chunk_size_bytes=checked_chunk_size(options.get("chunk_size_bytes")),
-            report=ReadReport() if report is None else report,
-            targets=texts(targets, "targets"),
-            save=texts(save, "save"),
-            wanted=wanted({name: options[name] for name in options if name in _OF_LOADING}),
-            data_plugins=data_plugins,
-        )
-        if not asked.targets or len(set(asked.targets)) < len(asked.targets):
-            raise ConfigError(f"targets are {asked.targets!r}; give each data type once")
-        for forbidden in set(self._forbidden) - {"*"}:
-            data_plugins.that_makes(forbidden)  # or a misspelt name would forbid nothing
-        for listed in asked.save:
-            if stated_for(data_plugins.that_makes(listed), "save_when", listed) == SaveWhen.NEVER:
-                raise ConfigError(f"{listed} is never saved (save_when), but is listed in save")
-        return asked
+    def _asked(self, targets: Names, save: Names, options: Mapping[str, Any]) -> Asked:
+        # The data plugins once: another thread may register more.
+        return asked_for(self._data_plugins, self._forbidden, targets, save, options)
 
-    def _checked_runs(self, run_id: RunIds, asked: "_Asked") -> tuple[str, ...]:
+    def _checked_runs(self, run_id: RunIds, asked: Asked) -> tuple[str, ...]:
         one: Any = run_id
         is_one = not isinstance(one, Iterable) or isinstance(one, str | bytes)
         runs = (one,) if is_one else tuple(one)
@@ -354,7 +312,7 @@ class Context(Curator):
             asked.data_plugins.lineage(target, self._defaults(runs[0]))
         return runs
 
-    def _request(self, run_id: str, asked: "_Asked", pool: Workers, **options: Any) -> Request:
+    def _request(self, run_id: str, asked: Asked, pool: Workers, **options: Any) -> Request:
         return Request(
             run_id=run_id,
             targets=asked.targets,
@@ -374,7 +332,7 @@ class Context(Curator):
     def _each_run(
         self,
         runs: Sequence[str],
-        asked: "_Asked",
+        asked: Asked,
         pool: Workers,
         work: Callable[[Request], Answer],
     ) -> Iterator[Answer]:
@@ -394,19 +352,6 @@ class Context(Curator):
             )
 
         yield from for_each_run(runs, in_turn, at_once=at_once)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Asked:
-    """What a user asked for, whichever the run."""
-
-    targets: tuple[str, ...]
-    save: tuple[str, ...]
-    wanted: Wanted
-    progress: bool | None
-    chunk_size_bytes: int | None
-    report: ReadReport
-    data_plugins: DataPlugins
 
 
 def _listed(given: Any) -> list[Any]:

@@ -85,13 +85,12 @@ class Loader:
                 `reading.AHEAD_BYTES`. One segment always may be.
             report: counts what is read.
         """
-        threads = _threads(executor)
         reader = self._reader(excerpt, Means(report=report or ReadReport()))
         infos = self.metadata.chunks if infos is None else infos
         jobs = (
             job for info in infos for job in self._assembly(reader, info).jobs(read_ahead_bytes)
         )
-        with closing(in_order(jobs, threads)) as given:
+        with closing(in_order(jobs, executor)) as given:
             for assembled in given:
                 assembly = assembled.assembly
                 assembly.take(assembled)
