@@ -510,4 +510,32 @@ REMOVALS = [
         "asked: object = [fields] if isinstance(fields, str) else fields",
         "asked: object = [key for key in document if key in fields]",
     ),
+    removal(
+        "W36",
+        "a loader reads the metadata again",
+        CORE + "frontend.py",
+        "return backend.loader(location.backend_key, metadata=location.metadata)",
+        "return backend.loader(location.backend_key)",
+    ),
+    removal(
+        "W40",
+        "all columns are read",
+        CORE + "wanted.py",
+        "return Excerpt(tuple(dict.fromkeys((*columns, *more, *times))), self.within)",
+        "return Excerpt(within=self.within)",
+    ),
+    removal(
+        "W41",
+        "all blocks of a chunk are read",
+        CORE + "reading.py",
+        "self._edge = Selection(columns, None if self._within is None else self._within.borders)",
+        "self._edge = Selection(columns)",
+    ),
+    removal(
+        "W44",
+        "chunks come as they are stored or made",
+        CORE + "pipeline.py",
+        "if self.request.chunk_size_bytes is None:",
+        "if True:",
+    ),
 ]
