@@ -270,7 +270,7 @@ class TroubledRaw(Raw):
 
 
 FUNCTIONS: dict[str, tuple[Any, str]] = {
-    "read": (loader, "read_rows"),
+    "read": (loader, "read_segment"),
     "encode": (lines, "encode_chunk"),
     "write": (os, "replace"),
     "the end": (lines, "_done"),

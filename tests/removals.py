@@ -81,8 +81,8 @@ REMOVALS = [
         "W5",
         "checksums are not compared",
         CORE + "chunk_io.py",
-        "if info.checksum is not None and not checksums.matches(info.checksum, [stored]):",
-        "if False:",
+        "        and not checksums.matches(info.checksum, [stored])\n",
+        "        and False\n",
     ),
     removal(
         "W6",
@@ -129,7 +129,7 @@ REMOVALS = [
     removal(
         "W10",
         "a chunk that is not there is passed over",
-        CORE + "selecting.py",
+        CORE + "wanted.py",
         "            if absent:\n",
         "            if False:\n",
     ),
@@ -644,5 +644,33 @@ REMOVALS = [
         CORE + "curator.py",
         "                there.append(error)\n",
         "                raise\n",
+    ),
+    removal(
+        "W36",
+        "a loader reads the metadata again",
+        CORE + "frontend.py",
+        "return backend.loader(location.backend_key, metadata=location.metadata)",
+        "return backend.loader(location.backend_key)",
+    ),
+    removal(
+        "W40",
+        "all columns are read",
+        CORE + "wanted.py",
+        "return Excerpt(tuple(dict.fromkeys((*columns, *more, *times))), self.within)",
+        "return Excerpt(within=self.within)",
+    ),
+    removal(
+        "W41",
+        "all blocks of a chunk are read",
+        CORE + "reading.py",
+        "self._edge = Selection(columns, None if self._within is None else self._within.borders)",
+        "self._edge = Selection(columns)",
+    ),
+    removal(
+        "W44",
+        "chunks come as they are stored or made",
+        CORE + "pipeline.py",
+        "if self.request.chunk_size_bytes is None:",
+        "if True:",
     ),
 ]

@@ -12,7 +12,9 @@ from strax_core.chunk_io import encode_chunk
 from strax_core.chunks import Chunk
 from strax_core.codecs import codec_named
 from strax_core.errors import ConfigError, DataCorrupted, DataNotAvailable, ObjectMissing
+from strax_core.excerpts import WHOLE_ROWS
 from strax_core.memory import ConditionalMemoryBackend, MemoryBackend
+from strax_core.reading import Means
 from strax_core.testing import RawMemory
 from strax_core.testing.damage_checks import change_metadata, chunk_path
 from strax_core.testing.dataset_checks import METADATA, sample_bytes, stored_bytes
@@ -126,10 +128,11 @@ def test_who_watches_sees_each_chunk_once_and_in_order(
 
     loader = backend.loader(KEY.name)
     with ThreadPoolExecutor(n_threads) as pool:
-        rows = loader.read_all(executor=pool if n_threads else None, watch=watch)
+        means = Means(executor=pool if n_threads else None)
+        rows = loader.read(loader.metadata.chunks, WHOLE_ROWS, means, watch=watch)
 
     assert seen == [0, 1, 2]
-    assert rows.tobytes() == sample_bytes()
+    assert np.asarray(rows).tobytes() == sample_bytes()
 
 
 def test_a_loader_without_its_chunks_still_reads_one(backend: MemoryBackend) -> None:

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strax_core import Chunk, ChunkInfo, ConfigError, conditions
-from strax_core.selecting import ALL_ROWS, LoadOptions, Wanted, wanted
+from strax_core.selecting import LoadOptions, wanted
+from strax_core.wanted import ALL_ROWS, Wanted
 
 ROW = np.dtype(
     [

@@ -48,6 +48,7 @@ from strax_core.merge_only import MergeOnlyPlugin
 from strax_core.metadata import Metadata
 from strax_core.option import Option, takes_config
 from strax_core.plugin import Plugin, SaveWhen
+from strax_core.read_report import ReadReport
 from strax_core.rechunk import Rechunker
 from strax_core.renaming_saver import RenamingSaver
 from strax_core.saver import Saver
@@ -96,6 +97,7 @@ __all__ = [
     "PluginGaveWrongOutput",
     "Provided",
     "ReadOnlyError",
+    "ReadReport",
     "Rechunker",
     "RenamingSaver",
     "RunMetadataNotAvailable",

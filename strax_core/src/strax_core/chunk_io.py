@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,23 @@ import numpy as np
 from strax_core import checksums
 from strax_core.chunk_info import ChunkInfo
 from strax_core.chunks import Chunk, Rows, endtime_of, extrema
-from strax_core.codecs import ALL, WHOLE, Codec, Decoder, Run, Whole, bytes_of, run_here
+from strax_core.codecs import (
+    ALL,
+    WHOLE,
+    Codec,
+    Out,
+    Request,
+    Run,
+    Segment,
+    Selection,
+    Whole,
+    bytes_of,
+    run_here,
+)
 from strax_core.errors import DataCorrupted
 from strax_core.medium import Buffer, Medium
 from strax_core.metadata import packed
+from strax_core.read_report import ReadReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +72,40 @@ def encode_chunk(chunk: Chunk, codec: Codec, *, run: Run = run_here) -> EncodedC
     return EncodedChunk(info, encoded.buffers)
 
 
-def read_rows(
-    medium: Medium,
-    path: str,
-    info: ChunkInfo,
-    codec: Codec,
-    out: Rows,
-) -> None:
-    """Read a chunk's file, check its size and checksum, and decode all of it into `out`.
+@dataclass(frozen=True, slots=True)
+class ChunkFile:
+    """Where the rows of a chunk lie, and what decodes them."""
 
-    A file that does not fit is read once more first: the bytes may have been hurt on the way.
+    medium: Medium
+    path: str
+    info: ChunkInfo
+    codec: Codec
+    dtype: np.dtype[Any]
+    """Of the stored rows."""
+
+
+def read_segment(
+    file: ChunkFile, segment: Segment, selection: Selection, out: Out, report: ReadReport
+) -> int:
+    """Fetch a segment, check it, and decode it into the beginning of `out`; return the rows.
+
+    Bytes that do not fit are read once more first: they may have been hurt on the way.
+
+    Args:
+        file: of the chunk.
+        segment: one of its segments.
+        selection: which columns and rows of it.
+        out: has these columns, and room for all its rows.
+        report: counts what is fetched.
 
     Raises:
         DataCorrupted: it does not fit twice.
         ObjectMissing: there is no such file.
     """
     try:
-        _read_rows_once(medium, path, info, codec, out)
+        return _read_once(file, segment, selection, out, report)
     except DataCorrupted:
-        _read_rows_once(medium, path, info, codec, out)
+        return _read_once(file, segment, selection, out, report)
 
 
 def read_stored(medium: Medium, path: str, info: ChunkInfo) -> bytes:
@@ -88,37 +117,57 @@ def read_stored(medium: Medium, path: str, info: ChunkInfo) -> bytes:
     """
     stored = medium.read(path)
     try:
-        _check_stored(stored, info)
+        _check_stored(stored, info, WHOLE)
     except DataCorrupted:
         stored = medium.read(path)
-        _check_stored(stored, info)
+        _check_stored(stored, info, WHOLE)
     return stored
 
 
-def _read_rows_once(medium: Medium, path: str, info: ChunkInfo, codec: Codec, out: Rows) -> None:
+def read_rows(medium: Medium, path: str, info: ChunkInfo, codec: Codec, out: Rows) -> None:
+    """Read all of a chunk's rows into `out`, one segment after the other; see `read_segment`."""
+    file = ChunkFile(medium, path, info, codec, out.dtype)
     for segment in codec.segments(info):
         part = out[segment.first_row : segment.first_row + segment.n]
-        n = _read_segment(
-            medium, path, info, codec.decode(info, segment, ALL, part, dtype=out.dtype)
-        )
+        n = read_segment(file, segment, ALL, part, ReadReport())
         if n != segment.n:
             raise DataCorrupted(f"{n} rows were decoded, not {segment.n}")
 
 
-def _read_segment(medium: Medium, path: str, info: ChunkInfo, decoder: Decoder) -> int:
+def _read_once(
+    file: ChunkFile, segment: Segment, selection: Selection, out: Out, report: ReadReport
+) -> int:
+    begun = perf_counter()
+    fetching_s, fetched_bytes, requests = 0.0, 0, 0
+    decoder = file.codec.decode(file.info, segment, selection, out, dtype=file.dtype)
     try:
         request = next(decoder)
         while True:
+            asked = perf_counter()
+            stored = _fetched(file, request)
+            fetching_s += perf_counter() - asked
+            fetched_bytes += sum(len(each) for each in stored)
+            requests += 1
             if isinstance(request, Whole):
-                stored = medium.read(path)
-                _check_stored(stored, info, request)
-                request = decoder.send([stored])
-            else:
-                request = decoder.send(medium.read_ranges(path, request))
+                _check_stored(stored[0], file.info, request)
+            request = decoder.send(stored)
+            del stored  # or it would be held while the next is fetched
     except StopIteration as end:
         return int(end.value)
     finally:
         decoder.close()
+        report.add(
+            fetched_bytes=fetched_bytes,
+            requests=requests,
+            fetching_s=fetching_s,
+            decoding_s=perf_counter() - begun - fetching_s,
+        )
+
+
+def _fetched(file: ChunkFile, request: Request) -> list[bytes]:
+    if isinstance(request, Whole):
+        return [file.medium.read(file.path)]
+    return file.medium.read_ranges(file.path, request)
 
 
 def _check_stored(stored: bytes, info: ChunkInfo, asked: Whole) -> None:

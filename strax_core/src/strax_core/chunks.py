@@ -1,7 +1,7 @@
 """A chunk: rows of one data type in one stretch of time, checked against the laws of chunks."""
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ from strax_core import laws
 from strax_core.errors import ChunkError, ConfigError
 
 Rows = npt.NDArray[Any]
+Columns = Rows | Mapping[str, npt.NDArray[Any]]
+"""Rows, or an array for each column: ``columns[name]`` is either's column."""
 Subruns = Mapping[str, Mapping[str, int]]
 
 TIME_MAX_NS = np.iinfo(np.int64).max
@@ -40,14 +42,33 @@ def endtime_of(rows: Rows) -> npt.NDArray[np.int64]:
     Raises:
         ChunkError: the rows have no usable time fields.
     """
-    time = _time_of(rows)
-    if "endtime" in (rows.dtype.names or ()):
-        return np.asarray(rows["endtime"], dtype=np.int64)
+    _time_of(rows)
+    return times_of(rows)[1]
+
+
+def times_of(columns: Columns) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return when each row starts and ends, in ns, of rows whose dtype was checked before.
+
+    Args:
+        columns: rows; or an array for each column, the time fields among them.
+    """
+    names = columns.dtype.names or () if isinstance(columns, np.ndarray) else columns
+    time = np.asarray(columns["time"], dtype=np.int64)
+    if "endtime" in names:
+        return time, np.asarray(columns["endtime"], dtype=np.int64)
     endtime: npt.NDArray[np.int64] = np.multiply(
-        rows["dt"], rows["length"], dtype=np.int64, casting="same_kind"
+        columns["dt"], columns["length"], dtype=np.int64, casting="same_kind"
     )
     endtime += time
-    return endtime
+    return time, endtime
+
+
+def time_fields(names: Collection[str]) -> tuple[str, ...]:
+    """Return which of these fields say when a row starts and ends; empty if they do not."""
+    for fields in (("time", "endtime"), ("time", "dt", "length")):
+        if set(fields) <= set(names):
+            return fields
+    return ()
 
 
 def extrema(rows: Rows) -> tuple[int, int]:
@@ -89,33 +110,18 @@ class Chunk:
         for name in ("start", "end"):
             value: Any = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-                raise ChunkError(f"{self._name}: {name} must be a whole number of ns")
+                raise ChunkError(f"{self.name}: {name} must be a whole number of ns")
             object.__setattr__(self, name, int(value))
         if not 0 <= self.start <= self.end <= TIME_MAX_NS:
-            raise ChunkError(f"{self._name}: needs 0 <= start <= end <= {TIME_MAX_NS}")
+            raise ChunkError(f"{self.name}: needs 0 <= start <= end <= {TIME_MAX_NS}")
         data: Any = self.data
         if not isinstance(data, np.ndarray) or data.ndim != 1:
-            raise ChunkError(f"{self._name}: data must be a one-dimensional structured array")
+            raise ChunkError(f"{self.name}: data must be a one-dimensional structured array")
         problem = _dtype_problem(data.dtype)
         if problem:
-            raise ChunkError(f"{self._name}: {problem}")
+            raise ChunkError(f"{self.name}: {problem}")
         if len(self.data):
-            self._check_rows()
-
-    def _check_rows(self) -> None:
-        time, endtime = _time_of(self.data), endtime_of(self.data)
-        law, row = laws.first_broken_law(time, endtime, self.start, self.end)
-        if law == laws.FINE:
-            return
-        # Rows with endtime == time are let through: upstream 2.2.3 makes, stores and loads them,
-        # also on the chunk's end. (It does not refuse endtime < time either; that is no row.)
-        broken = {
-            laws.UNSORTED: f"starts before row {row - 1} at {time[row - 1]}; sort rows by time",
-            laws.NEGATIVE_DURATION: "ends before it starts",
-            laws.TOO_EARLY: "starts before the chunk",
-            laws.TOO_LATE: "ends after the chunk",
-        }[law]
-        raise ChunkError(f"{self._name}: row {row} at [{time[row]}, {endtime[row]}) {broken}")
+            check_laws(self, self.data)
 
     @property
     def n(self) -> int:
@@ -136,10 +142,11 @@ class Chunk:
         return len(self.data)
 
     def __repr__(self) -> str:
-        return f"<Chunk {self._name}, {len(self.data)} rows>"
+        return f"<Chunk {self.name}, {len(self.data)} rows>"
 
     @property
-    def _name(self) -> str:
+    def name(self) -> str:
+        """What messages call it."""
         return f"run {self.run_id}, {self.data_type}, [{self.start}, {self.end})"
 
     def with_rows(self, rows: Rows) -> "Chunk":
@@ -160,17 +167,46 @@ class Chunk:
         """
         at_ns = int(at_ns)
         if not self.start <= at_ns <= self.end:
-            raise ChunkError(f"{self._name}: cannot be split outside itself, at {at_ns}")
+            raise ChunkError(f"{self.name}: cannot be split outside itself, at {at_ns}")
         # bisect, because np.searchsorted copies a strided column first.
         n_left = self.n if at_ns == self.end else bisect_left(self.data["time"], at_ns)
         left, right = self.data[:n_left], self.data[n_left:]
         straddling = np.flatnonzero(endtime_of(left) > at_ns)
         if len(straddling):
-            raise ChunkError(f"{self._name}: row {straddling[0]} straddles a split at {at_ns}")
+            raise ChunkError(f"{self.name}: row {straddling[0]} straddles a split at {at_ns}")
         return (
             _trusted(self, self.start, at_ns, left, _clipped(self.subruns, self.start, at_ns)),
             _trusted(self, at_ns, self.end, right, _clipped(self.subruns, at_ns, self.end)),
         )
+
+
+def check_laws(chunk: Chunk, columns: Columns, first_row: int = 0) -> None:
+    """Check every row against the laws of its chunk.
+
+    Args:
+        chunk: gives the borders.
+        columns: rows of it, or at least their time fields.
+        first_row: how many rows come before them, for the message.
+
+    Raises:
+        ChunkError: a law is broken.
+    """
+    time, endtime = times_of(columns)
+    law, row = laws.first_broken_law(time, endtime, chunk.start, chunk.end)
+    if law == laws.FINE:
+        return
+    # Rows with endtime == time are let through: upstream 2.2.3 makes, stores and loads them,
+    # also on the chunk's end. (It does not refuse endtime < time either; that is no row.)
+    before = f"row {first_row + row - 1} at {time[row - 1]}"
+    broken = {
+        laws.UNSORTED: f"starts before {before}; sort rows by time",
+        laws.NEGATIVE_DURATION: "ends before it starts",
+        laws.TOO_EARLY: "starts before the chunk",
+        laws.TOO_LATE: "ends after the chunk",
+    }[law]
+    raise ChunkError(
+        f"{chunk.name}: row {first_row + row} at [{time[row]}, {endtime[row]}) {broken}"
+    )
 
 
 def concatenate(chunks: Sequence[Chunk]) -> Chunk:

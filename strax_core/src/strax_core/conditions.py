@@ -66,6 +66,11 @@ def _names_in(text: str) -> frozenset[str]:
     )
 
 
+def columns_in(condition: Condition) -> frozenset[str] | None:
+    """Return the columns that a condition looks at; None: a function, which may look at any."""
+    return _names_in(condition) if isinstance(condition, str) else None
+
+
 def _is_chain(node: ast.AST) -> bool:
     return isinstance(node, ast.Compare) and len(node.ops) > 1
 

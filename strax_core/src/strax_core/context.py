@@ -3,27 +3,34 @@
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import Event
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
+from strax_core.asked_for import Asked, GetOptions, ShowOptions, asked_for
 from strax_core.chunks import Chunk, Rows
 from strax_core.curator import Curator
 from strax_core.errors import ConfigError
 from strax_core.executors import Workers, workers
 from strax_core.keys import check_run_id
-from strax_core.loading import stacked
 from strax_core.matching import Match
 from strax_core.names import texts
 from strax_core.pipeline import Pipeline
 from strax_core.places import Places
 from strax_core.planning import Request
-from strax_core.plugin import Plugin, SaveWhen, stated_for
+from strax_core.plugin import Plugin
 from strax_core.provenance import DataPlugins, data_plugins_in
 from strax_core.saving import BUFFER_BYTES
-from strax_core.selecting import LoadOptions, Wanted, check_known, wanted
+from strax_core.selecting import LoadOptions
 from strax_core.several import RUNS_AT_ONCE, for_each_run
-from strax_core.tables import columns_of, data_frame, imported_pandas, with_run_id
+from strax_core.tables import (
+    columns_with_run_id,
+    data_frame,
+    imported_pandas,
+    stacked,
+    stacked_columns,
+    with_run_id,
+)
 
 if TYPE_CHECKING:  # pandas is not needed by those who ask for no table
     import pandas as pd
@@ -33,19 +40,6 @@ DEFAULT_STORAGE = "./strax_data"
 RunIds = str | Sequence[str]
 Names = str | Sequence[str]
 Answer = TypeVar("Answer")
-
-
-class ShowOptions(TypedDict, total=False):
-    """What is shown while a user waits."""
-
-    progress: bool | None
-    """Show how far one run is, on stderr; None, the default: on a terminal or in a notebook."""
-    progress_bar: bool | None
-    """Upstream's name of `progress`."""
-
-
-class GetOptions(LoadOptions, ShowOptions, total=False):
-    """What `get_iter`, `get_array` and their likes take: rows, columns, and what is shown."""
 
 
 class Context(Curator):
@@ -239,7 +233,7 @@ class Context(Curator):
                 for run in runs:
                     yield from Pipeline(self._request(run, asked, pool)).chunks()
 
-        return chunks()
+        return asked.report.timed(chunks())
 
     def get_array(
         self,
@@ -265,8 +259,31 @@ class Context(Curator):
                 return rows
             return with_run_id(rows, request.run_id, max(map(len, runs)))
 
-        with workers(executor, max_workers) as pool:
+        with asked.report.timing(), workers(executor, max_workers) as pool:
             return stacked(list(self._each_run(runs, asked, pool, rows_of)))
+
+    def get_columns(
+        self,
+        run_id: RunIds,
+        targets: Names,
+        *,
+        save: Names = (),
+        executor: Executor | None = None,
+        max_workers: int | None = None,
+        **options: Unpack[GetOptions],
+    ) -> dict[str, Rows]:
+        """Return one contiguous array a column; arguments and errors as `get_array`."""
+        asked = self._asked(targets, save, options)
+        runs = self._checked_runs(run_id, asked)
+
+        def columns_of(request: Request) -> dict[str, Rows]:
+            columns = Pipeline(request).columns()
+            if isinstance(run_id, str):
+                return columns
+            return columns_with_run_id(columns, request.run_id, max(map(len, runs)))
+
+        with asked.report.timing(), workers(executor, max_workers) as pool:
+            return stacked_columns(list(self._each_run(runs, asked, pool, columns_of)))
 
     def get_df(self, run_id: RunIds, targets: Names, **arguments: Any) -> "pd.DataFrame":
         """Return all rows as a table of pandas; arguments and errors as `get_array`.
@@ -277,35 +294,13 @@ class Context(Curator):
         imported_pandas()  # or an error, before any work
         return data_frame(self.get_columns(run_id, targets, **arguments))
 
-    def get_columns(self, run_id: RunIds, targets: Names, **arguments: Any) -> dict[str, Rows]:
-        """Return one contiguous array a column; arguments and errors as `get_array`."""
-        return columns_of(self.get_array(run_id, targets, **arguments))
-
     # Inside
 
-    def _asked(self, targets: Names, save: Names, options: Mapping[str, Any]) -> "_Asked":
-        data_plugins = self._data_plugins  # once: another thread may register more
-        check_known(options, GetOptions.__annotations__)
-        shown = {name: options[name] for name in ShowOptions.__annotations__ if name in options}
-        if len(shown) > 1:
-            raise ConfigError("progress and progress_bar are the same option; give one of them")
-        asked = _Asked(
-            progress=next(iter(shown.values()), None),
-            targets=texts(targets, "targets"),
-            save=texts(save, "save"),
-            wanted=wanted({name: options[name] for name in options if name not in shown}),
-            data_plugins=data_plugins,
-        )
-        if not asked.targets or len(set(asked.targets)) < len(asked.targets):
-            raise ConfigError(f"targets are {asked.targets!r}; give each data type once")
-        for forbidden in set(self._forbidden) - {"*"}:
-            data_plugins.that_makes(forbidden)  # or a misspelt name would forbid nothing
-        for listed in asked.save:
-            if stated_for(data_plugins.that_makes(listed), "save_when", listed) == SaveWhen.NEVER:
-                raise ConfigError(f"{listed} is never saved (save_when), but is listed in save")
-        return asked
+    def _asked(self, targets: Names, save: Names, options: Mapping[str, Any]) -> Asked:
+        # The data plugins once: another thread may register more.
+        return asked_for(self._data_plugins, self._forbidden, targets, save, options)
 
-    def _checked_runs(self, run_id: RunIds, asked: "_Asked") -> tuple[str, ...]:
+    def _checked_runs(self, run_id: RunIds, asked: Asked) -> tuple[str, ...]:
         one: Any = run_id
         is_one = not isinstance(one, Iterable) or isinstance(one, str | bytes)
         runs = (one,) if is_one else tuple(one)
@@ -317,7 +312,7 @@ class Context(Curator):
             asked.data_plugins.lineage(target, self._defaults(runs[0]))
         return runs
 
-    def _request(self, run_id: str, asked: "_Asked", pool: Workers, **options: Any) -> Request:
+    def _request(self, run_id: str, asked: Asked, pool: Workers, **options: Any) -> Request:
         return Request(
             run_id=run_id,
             targets=asked.targets,
@@ -329,13 +324,15 @@ class Context(Curator):
             wanted=asked.wanted,
             save=asked.save,
             forbidden=self._forbidden,
+            chunk_size_bytes=asked.chunk_size_bytes,
+            report=asked.report,
             **{"buffer_bytes": self._buffer_bytes, "progress": asked.progress, **options},
         )
 
     def _each_run(
         self,
         runs: Sequence[str],
-        asked: "_Asked",
+        asked: Asked,
         pool: Workers,
         work: Callable[[Request], Answer],
     ) -> Iterator[Answer]:
@@ -355,17 +352,6 @@ class Context(Curator):
             )
 
         yield from for_each_run(runs, in_turn, at_once=at_once)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Asked:
-    """What a user asked for, whichever the run."""
-
-    targets: tuple[str, ...]
-    save: tuple[str, ...]
-    wanted: Wanted
-    progress: bool | None
-    data_plugins: DataPlugins
 
 
 def _listed(given: Any) -> list[Any]:

@@ -21,15 +21,16 @@ class Workers:
     @property
     def n_threads(self) -> int:
         """How many threads there are, as far as the executor tells."""
-        return _n_workers(self.threads)
+        return n_workers(self.threads)
 
     @property
     def n_elsewhere(self) -> int:
         """How many tasks can run elsewhere at once, as far as the executor tells."""
-        return _n_workers(self.elsewhere)
+        return n_workers(self.elsewhere)
 
 
-def _n_workers(executor: Executor | None) -> int:
+def n_workers(executor: Executor | None) -> int:
+    """Return how many tasks run in it at once, as far as it tells."""
     return int(getattr(executor, "_max_workers", None) or WORKERS)
 
 

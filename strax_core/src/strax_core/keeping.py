@@ -9,9 +9,11 @@ from strax_core.chunk_io import encode_chunk
 from strax_core.chunks import Chunk
 from strax_core.codecs import codec_named
 from strax_core.errors import DataExistsError
+from strax_core.executors import n_workers
 from strax_core.rechunk import Rechunker
 from strax_core.saver import Saver
 from strax_core.saving import InFlight
+from strax_core.tasks import Crew
 
 _LOG = logging.getLogger("strax_core")
 
@@ -43,6 +45,8 @@ class Keeper:
         self._aborted: set[Saver] = set()
         self._rechunker = None if target_bytes is None else Rechunker(target_bytes)
         self._executor = executor
+        # A chunk is encoded by all threads: it may be the only one for a long time.
+        self._crew = Crew(executor, n_workers(executor) - 1)
         self._in_flight = in_flight
         self._chunk_i = 0
 
@@ -114,7 +118,7 @@ class Keeper:
     def _write(self, piece: Chunk, chunk_i: int, codec: str, savers: Sequence[Saver]) -> None:
         """Runs in a thread: encode once, write to each place; a place's failure is its own."""
         try:
-            encoded = encode_chunk(piece, codec_named(codec))
+            encoded = encode_chunk(piece, codec_named(codec), run=self._crew)
         except Exception as error:  # noqa: BLE001 - those with another codec go on
             for saver in savers:
                 self._report(saver, error)

@@ -8,9 +8,6 @@ from functools import partial
 from typing import Any
 
 from strax_core.chunk_info import ChunkInfo
-from strax_core.chunk_io import read_rows
-from strax_core.chunks import Rows
-from strax_core.codecs import Codec
 from strax_core.errors import (
     DataCorrupted,
     DataNotAvailable,
@@ -138,14 +135,13 @@ class LiveLoader(Loader):
     def _check_state(self) -> None:
         """Unfinished is what they are."""
 
-    def _read_file(self, info: ChunkInfo, out: Rows, codec: Codec) -> None:
+    def _at_path(self, info: ChunkInfo, read: Callable[[str], int]) -> int:
         if self._committed is None:
             try:
-                read_rows(self._medium, f"{self._folder}/{info.filename}", info, codec, out)
+                return read(f"{self._folder}/{info.filename}")
             except ObjectMissing as error:
-                read_rows(self._medium, self._new_path(info, error), info, codec, out)
-        else:
-            read_rows(self._medium, self._new_path(info), info, codec, out)
+                return read(self._new_path(info, error))
+        return read(self._new_path(info))
 
     def _new_path(self, info: ChunkInfo, missing: ObjectMissing | None = None) -> str:
         """Return where the commit has put a chunk.

@@ -1,18 +1,17 @@
 """Reads one piece of data: planned from its metadata, checked, decoded into its final place."""
 
 import copy
-from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from typing import Self
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from typing import Self, cast
 
 import numpy as np
 
 from strax_core.chunk_info import ChunkInfo
-from strax_core.chunk_io import read_rows, read_stored
+from strax_core.chunk_io import ChunkFile, read_segment, read_stored
 from strax_core.chunks import Chunk, Rows
-from strax_core.codecs import Codec, codec_named
+from strax_core.codecs import Codec, Out, Segment, Selection, codec_named
 from strax_core.errors import (
     ChunkError,
     ConfigError,
@@ -21,9 +20,14 @@ from strax_core.errors import (
     ObjectMissing,
     StorageError,
 )
+from strax_core.excerpts import WHOLE_ROWS, Excerpt
+from strax_core.filling import Filling
 from strax_core.medium import Medium
 from strax_core.metadata import Metadata, read_metadata
-from strax_core.tasks import end_all
+from strax_core.read_report import ReadReport
+from strax_core.reading import Assembly, Means, Reader
+from strax_core.tables import stacked
+from strax_core.tasks import in_order
 
 Watch = Callable[[Iterator[ChunkInfo]], Iterator[ChunkInfo]]
 READ_AHEAD_BYTES = 64 << 20
@@ -66,37 +70,36 @@ class Loader:
         self,
         infos: Sequence[ChunkInfo] | None = None,
         *,
+        excerpt: Excerpt = WHOLE_ROWS,
         executor: Executor | None = None,
         read_ahead_bytes: int = READ_AHEAD_BYTES,
+        report: ReadReport | None = None,
     ) -> Generator[Chunk, None, None]:
         """Iterate over chunks in the order given, by default all in the order of time.
 
         Args:
             infos: entries of the metadata; None: all.
-            executor: reads some ahead; None: each is read when its turn comes.
-            read_ahead_bytes: how much is read ahead, uncompressed.
+            excerpt: which rows and columns of them; no more is read than that needs.
+            executor: threads that read some ahead; None: each is read when its turn comes.
+            read_ahead_bytes: how much is read ahead, uncompressed; stored, it is never more than
+                `reading.AHEAD_BYTES`. One segment always may be.
+            report: counts what is read.
         """
+        reader = self._reader(excerpt, Means(report=report or ReadReport()))
         infos = self.metadata.chunks if infos is None else infos
-        if executor is None:
-            for info in infos:
-                yield self.read_chunk(info)
-            return
-        waiting: deque[tuple[Future[Chunk], int]] = deque()
-        ahead_bytes = 0
-        try:
-            for info in infos:
-                while waiting and ahead_bytes + info.nbytes > read_ahead_bytes:
-                    ahead_bytes -= waiting[0][1]
-                    wait([waiting[0][0]])  # before it is off the list: this may be interrupted
-                    # Not by way of a variable, which would keep the rows until the next are read.
-                    yield waiting.popleft()[0].result()
-                waiting.append((executor.submit(self.read_chunk, info), info.nbytes))
-                ahead_bytes += info.nbytes
-            while waiting:
-                wait([waiting[0][0]])
-                yield waiting.popleft()[0].result()
-        finally:
-            end_all(task for task, _ in waiting)
+        jobs = (
+            job for info in infos for job in self._assembly(reader, info).jobs(read_ahead_bytes)
+        )
+        with closing(in_order(jobs, executor)) as given:
+            for assembled in given:
+                assembly = assembled.assembly
+                assembly.take(assembled)
+                is_last = assembled.is_last
+                del assembled  # its rows may be many
+                if is_last:
+                    chunk = [assembly.chunk.with_rows(stacked(assembly.rows()))]
+                    del assembly
+                    yield chunk.pop()  # not by way of a variable, which would keep the rows
 
     def read_chunk(self, info: ChunkInfo) -> Chunk:
         """Read one chunk, and check it: size, checksum, every law of chunks.
@@ -105,41 +108,71 @@ class Loader:
             DataCorrupted: it does not fit; the message names run, data type, place and chunk.
             DataNotAvailable: the data were replaced or removed meanwhile.
         """
-        rows: Rows = np.empty(info.n, self.metadata.dtype)
-        return self._read_into(info, rows, self._codec())
+        return next(self.chunks([info]))
 
-    def read_all(self, *, executor: Executor | None = None, watch: Watch = iter) -> Rows:
-        """Return all rows, decoded straight into one array; only threads can share it.
+    def read_all(self, *, executor: Executor | None = None) -> Rows:
+        """Return all rows, decoded straight into one array."""
+        means = Means(executor=executor)
+        return cast("Rows", self.read(self.metadata.chunks, WHOLE_ROWS, means))
+
+    def read(
+        self,
+        infos: Sequence[ChunkInfo],
+        excerpt: Excerpt,
+        means: Means,
+        *,
+        as_columns: bool = False,
+        watch: Watch = iter,
+    ) -> Out:
+        """Return the wanted rows of these chunks in one array, or in one array for each column.
+
+        What is wanted as a whole is decoded straight into its place. Only the edges of a time
+        range go by way of small arrays.
 
         Args:
-            executor: threads to read in; None: one chunk after the other, here.
+            infos: entries of the metadata.
+            excerpt: which rows and columns; no more is read than that needs.
+            means: in what.
+            as_columns: give a contiguous array for each column.
             watch: is given the entries of the chunks as they are read, and passes them on.
         """
-        if executor is not None and not isinstance(executor, ThreadPoolExecutor):
-            raise ConfigError(f"{type(executor).__name__} cannot fill an array of this process")
-        out: Rows = np.empty(sum(info.n for info in self.metadata.chunks), self.metadata.dtype)
-        for _ in watch(self._filled(out, executor)):
-            pass
-        return out
+        threads = _threads(means.executor)
+        reader = self._reader(excerpt, means)
+        filling = Filling(
+            reader, [self._assembly(reader, info) for info in infos], as_columns=as_columns
+        )
+        with closing(filling.chunks_done(threads)) as done:
+            for _ in watch(done):
+                pass
+        return filling.out
 
-    def _filled(self, out: Rows, executor: Executor | None) -> Generator[ChunkInfo, None, None]:
-        codec = self._codec()
-        tasks: list[tuple[ChunkInfo, Future[Chunk]]] = []
-        at = 0
-        try:
-            for info in self.metadata.chunks:
-                part = out[at : at + info.n]
-                at += info.n
-                if executor is None:
-                    self._read_into(info, part, codec)
-                    yield info
-                else:
-                    tasks.append((info, executor.submit(self._read_into, info, part, codec)))
-            for info, task in tasks:
-                task.result()
-                yield info
-        finally:
-            end_all(task for _, task in tasks)
+    # Inside
+
+    def _reader(self, excerpt: Excerpt, means: Means) -> Reader:
+        codec, dtype = self._codec(), self.metadata.dtype
+
+        def decode(info: ChunkInfo, segment: Segment, selection: Selection, out: Out) -> int:
+            means.check_wanted()
+
+            def at(path: str) -> int:
+                file = ChunkFile(self._medium, path, info, codec, dtype)
+                return read_segment(file, segment, selection, out, means.report)
+
+            return self._at_path(info, at)
+
+        return Reader(codec, dtype, excerpt, decode=decode, told=self._told)
+
+    def _assembly(self, reader: Reader, info: ChunkInfo) -> Assembly:
+        with self._told(info):
+            chunk = Chunk(
+                start=info.start,
+                end=info.end,
+                data=np.empty(0, self.metadata.dtype),
+                run_id=info.run_id,
+                data_type=self.metadata.data_type,
+                subruns=info.subruns,
+            )
+            return Assembly(reader, chunk, info)
 
     def _codec(self) -> Codec:
         try:
@@ -155,25 +188,12 @@ class Loader:
 
         Its size and checksum are compared, as far as the metadata say them.
         """
-        with self._explained(info):
+        with self._told(info):
             return read_stored(self._medium, f"{self._backend_key}/{info.filename}", info)
 
-    def _read_into(self, info: ChunkInfo, out: Rows, codec: Codec) -> Chunk:
-        with self._explained(info):
-            if info.n:
-                self._read_file(info, out, codec)
-            return Chunk(
-                start=info.start,
-                end=info.end,
-                data=out,
-                run_id=info.run_id,
-                data_type=self.metadata.data_type,
-                subruns=info.subruns,
-            )
-
     @contextmanager
-    def _explained(self, info: ChunkInfo) -> Iterator[None]:
-        """Turn what goes wrong with a chunk into errors that name it, and the way out."""
+    def _told(self, info: ChunkInfo) -> Iterator[None]:
+        """Name run, data type, place and chunk in the errors of this block."""
         try:
             yield
         except ObjectMissing as error:
@@ -184,8 +204,9 @@ class Loader:
         except (DataCorrupted, ChunkError) as error:
             raise DataCorrupted(f"{self._where(info)}: {error}; {WAY_OUT}") from error
 
-    def _read_file(self, info: ChunkInfo, out: Rows, codec: Codec) -> None:
-        read_rows(self._medium, f"{self._backend_key}/{info.filename}", info, codec, out)
+    def _at_path(self, info: ChunkInfo, read: Callable[[str], int]) -> int:
+        """Read the file of a chunk, wherever it lies."""
+        return read(f"{self._backend_key}/{info.filename}")
 
     def _where(self, info: ChunkInfo) -> str:
         metadata = self.metadata
@@ -207,3 +228,9 @@ class Loader:
             raise DataNotAvailable(
                 f"{self.metadata.place}: the data were replaced while they were read; ask again"
             )
+
+
+def _threads(executor: Executor | None) -> ThreadPoolExecutor | None:
+    if executor is None or isinstance(executor, ThreadPoolExecutor):
+        return executor
+    raise ConfigError(f"{type(executor).__name__} cannot fill an array of this process")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
@@ -11,35 +11,20 @@ import numpy as np
 
 from strax_core.asking import Found, of_same_type
 from strax_core.chunk_info import ChunkInfo
-from strax_core.chunks import Chunk, Rows
-from strax_core.errors import ConfigError, DataNotAvailable, StorageError, StorageUnavailable
-from strax_core.loader import Watch
+from strax_core.chunks import Chunk, Rows, time_fields, times_of
+from strax_core.codecs import Out
+from strax_core.errors import DataNotAvailable, StorageError, StorageUnavailable
+from strax_core.excerpts import WHOLE_ROWS, Excerpt
+from strax_core.loader import Loader, Watch
 from strax_core.metadata import Metadata
+from strax_core.read_report import ReadReport
+from strax_core.reading import GivenUp, Means, nothing
+from strax_core.tables import columns_of, stacked, stacked_columns
+from strax_core.wanted import dtype_with, taken
 
 Find = Callable[[], Iterator[Found]]
 """Finds all copies anew, nearest first; raises as `Places.find_all`."""
 ATTEMPTS = 3  # of a load that finds its data replaced or removed meanwhile
-
-
-def load_rows(find: Find, *, executor: Executor | None, watch: Watch = iter) -> Rows:
-    """Return all rows, from the next copy if one cannot be read.
-
-    Raises:
-        DataNotAvailable: nothing is stored.
-        StorageError: no copy could be read, or no place could answer.
-    """
-    failures: list[Exception] = []
-    for _ in range(ATTEMPTS):
-        failures = []
-        for found in find():
-            try:
-                return found.loader().read_all(executor=executor, watch=watch)
-            except Exception as error:  # noqa: BLE001 - another place may serve it
-                found.report_failure(error)
-                failures.append(_typed(error, found))
-        if not _has_changed(failures):
-            break
-    raise all_told(failures)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +37,15 @@ class Reading:
     """The chunks wanted, by the metadata of the copy."""
     by_number: bool = False
     """Chunks are wanted by their numbers, so only a copy cut alike can go on."""
+    excerpt: Excerpt = WHOLE_ROWS
+    """Which rows and columns of these chunks."""
+    report: ReadReport = field(default_factory=ReadReport)
+    check_wanted: Callable[[], None] = nothing
+    """Raises `GivenUp` when nobody wants the rows any more."""
+
+    def note_stored(self, metadata: Metadata) -> None:
+        """Count the size of what is read, once for each piece of data."""
+        self.report.add(stored_bytes=sum(info.filesize or 0 for info in metadata.chunks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +61,22 @@ class _Part:
     from_ns: int | None
     """Up to when others were handed out; None: nothing was."""
 
-    def rest_of(self, chunk: Chunk) -> Chunk:
-        """Return what of this chunk is still to be handed out."""
-        if self.from_ns is None or (chunk.start >= self.from_ns and not self.n_given):
-            return chunk
-        rest = chunk.split(max(self.from_ns, chunk.start))[1]
-        return replace(rest, data=chunk.data[self.n_given :])
+    @property
+    def is_begun(self) -> bool:
+        """Whether a part of it was handed out already."""
+        return self.from_ns is not None and (self.info.start < self.from_ns or self.n_given > 0)
+
+    def rest_of(self, chunk: Chunk, excerpt: Excerpt) -> Chunk:
+        """Return what of this chunk, which is begun, is still to be handed out.
+
+        Args:
+            chunk: with all its rows, and the time fields.
+            excerpt: what is wanted of it.
+        """
+        rest = chunk.split(max(self.from_ns or 0, chunk.start))[1]
+        rows = chunk.data[self.n_given :]
+        mask = None if excerpt.within is None else excerpt.within.mask(*times_of(rows))
+        return rest.with_rows(taken(rows, mask, dtype_with(rows.dtype, excerpt.columns)))
 
 
 @dataclass(kw_only=True)
@@ -115,6 +119,46 @@ class _HandedOut:
         self.begun, self.end_ns, self.n_rows = metadata, chunk.end, part.n_until_its_end
 
 
+def load_rows(
+    find: Find, reading: Reading, *, as_columns: bool = False, watch: Watch = iter
+) -> Out:
+    """Return the wanted rows in one array, from the next copy if one cannot be read.
+
+    Args:
+        find: finds the copies.
+        reading: what is wanted of them.
+        as_columns: give an array for each column.
+        watch: is given the entries of the chunks as they are read, and passes them on.
+
+    Raises:
+        DataNotAvailable: nothing is stored.
+        StorageError: no copy could be read, or no place could answer.
+    """
+    means = Means(
+        executor=reading.executor, report=reading.report, check_wanted=reading.check_wanted
+    )
+    failures: list[Exception] = []
+    for _ in range(ATTEMPTS):
+        failures = []
+        for found in find():
+            infos = reading.chunks_of(found.metadata)
+            try:
+                rows = found.loader().read(
+                    infos, reading.excerpt, means, as_columns=as_columns, watch=watch
+                )
+            except GivenUp:
+                raise
+            except Exception as error:  # noqa: BLE001 - another place may serve it
+                found.report_failure(error)
+                failures.append(_typed(error, found))
+            else:
+                reading.note_stored(found.metadata)
+                return rows
+        if not _has_changed(failures):
+            break
+    raise all_told(failures)
+
+
 def load_chunks(find: Find, reading: Reading) -> Generator[Chunk, None, None]:
     """Iterate over the chunks of the nearest copy; if it fails, the next one goes on.
 
@@ -129,11 +173,13 @@ def load_chunks(find: Find, reading: Reading) -> Generator[Chunk, None, None]:
     for _ in range(ATTEMPTS):
         failed_now: list[Exception] = []
         for found in done.going_on(find, reading):
+            if done.begun is None and not failures and not failed_now:
+                reading.note_stored(found.metadata)
             parts = done.parts_of(found.metadata, reading.chunks_of(found.metadata))
             with closing(_given(found, parts, reading)) as given:
                 for part in parts:
                     try:
-                        chunk = [part.rest_of(next(given))]
+                        chunk = [next(given)]
                     except Exception as error:  # noqa: BLE001 - another place may serve it
                         found.report_failure(error)
                         failed_now.append(_typed(error, found))
@@ -149,10 +195,27 @@ def load_chunks(find: Find, reading: Reading) -> Generator[Chunk, None, None]:
 
 
 def _given(found: Found, parts: Sequence[_Part], reading: Reading) -> Generator[Chunk, None, None]:
-    yield from found.loader().chunks(
+    """Iterate over what is wanted of each part."""
+    loader = found.loader()
+    begun = [part for part in parts if part.is_begun]
+    # Of a chunk that was handed out in part the rows are counted, so all of them are needed.
+    columns = reading.excerpt.columns
+    times = time_fields(loader.metadata.dtype.names or ())
+    counted = Excerpt(None if columns is None else tuple(dict.fromkeys((*columns, *times))))
+    for part, chunk in zip(begun, _chunks(loader, begun, reading, counted), strict=True):
+        yield part.rest_of(chunk, reading.excerpt)
+    yield from _chunks(loader, parts[len(begun) :], reading, reading.excerpt)
+
+
+def _chunks(
+    loader: Loader, parts: Sequence[_Part], reading: Reading, excerpt: Excerpt
+) -> Generator[Chunk, None, None]:
+    return loader.chunks(
         [part.info for part in parts],
+        excerpt=excerpt,
         executor=reading.executor,
         read_ahead_bytes=reading.read_ahead_bytes,
+        report=reading.report,
     )
 
 
@@ -203,37 +266,7 @@ def joined(chunks: Iterable[Chunk], dtype: np.dtype[Any]) -> Rows:
     return stacked([chunk.data for chunk in chunks], dtype)
 
 
-def stacked(parts: list[Rows], dtype: np.dtype[Any] | None = None) -> Rows:
-    """Return the rows of all parts in one array; each part is let go once copied.
-
-    So about as much memory is needed as the rows take. A single part is returned as it is, unless
-    a dtype is given.
-
-    Args:
-        parts: arrays of one dtype; the list is emptied.
-        dtype: theirs; needed if there may be no part.
-
-    Raises:
-        ConfigError: the parts have different dtypes.
-    """
-    if dtype is None:
-        if len(parts) == 1:
-            return parts.pop()
-        dtype = parts[0].dtype
-    for part in parts:
-        if part.dtype != dtype:
-            raise ConfigError(f"rows of {part.dtype} and of {dtype} cannot stand in one array")
-    rows: Rows = np.empty(sum(len(part) for part in parts), dtype=dtype)
-    # As plain bytes, field by field is several times slower.
-    as_bytes = np.dtype((np.void, rows.dtype.itemsize))
-    at = 0
-    for part in _taken(parts):
-        rows[at : at + len(part)].view(as_bytes)[:] = np.ascontiguousarray(part).view(as_bytes)
-        at += len(part)
-    return rows
-
-
-def _taken(parts: list[Rows]) -> Iterator[Rows]:
-    parts.reverse()
-    while parts:
-        yield parts.pop()
+def joined_columns(chunks: Iterable[Chunk], dtype: np.dtype[Any]) -> dict[str, Rows]:
+    """Return an array of its own for each column of the rows of all chunks."""
+    parts = [columns_of(chunk.data) for chunk in chunks]
+    return stacked_columns(parts or [columns_of(np.empty(0, dtype))])

@@ -3,38 +3,40 @@
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from strax_core.chunk_info import ChunkInfo
 from strax_core.chunks import Chunk, Rows
+from strax_core.codecs import Out
 from strax_core.computing import Ahead, computed
 from strax_core.dispatching import Dispatcher
-from strax_core.errors import ConfigError, DataNotAvailable, StorageError
+from strax_core.errors import ConfigError, DataNotAvailable
+from strax_core.excerpts import WHOLE_ROWS, Excerpt
 from strax_core.keeping import Keeper
 from strax_core.lines import Done, Failed, Line
 from strax_core.lining import Lines, lines_of
-from strax_core.loading import Reading, joined, load_chunks, load_rows
+from strax_core.loading import Reading, joined, joined_columns, load_chunks, load_rows
 from strax_core.metadata import Metadata
 from strax_core.planning import Plan, Request
 from strax_core.plugin import Plugin, dependencies, provided
 from strax_core.progress import Piece, Some, progress
+from strax_core.reading import GivenUp
+from strax_core.rechunk import recut
 from strax_core.saver import Saver
 from strax_core.saving import InFlight
 from strax_core.sharing import SharedStream
 from strax_core.storing import open_savers_of
 from strax_core.synchronise import Synchroniser, merge_columns
 from strax_core.tasks import Budget, Queue
+from strax_core.wanted import Wanted
 
 ATTEMPTS = 3  # to plan, while others store what was to be made
 Item = TypeVar("Item")
 # A data type that is loaded, a data plugin at work here, or a line of them elsewhere.
 StreamKey = str | type[Plugin] | Line
-
-
-class _GivenUpError(StorageError):
-    """Nobody wants this run any more; of that no failure note tells."""
 
 
 class Pipeline:
@@ -68,14 +70,27 @@ class Pipeline:
 
     def rows(self) -> Rows:
         """Return all rows of the targets as one array; errors as `chunks`."""
+        return cast("Rows", self._all(as_columns=False))
+
+    def columns(self) -> dict[str, Rows]:
+        """Return one contiguous array for each column of the targets; errors as `chunks`."""
+        return cast("dict[str, Rows]", self._all(as_columns=True))
+
+    def _all(self, *, as_columns: bool) -> Out:
         for attempt in range(ATTEMPTS):
             with self._running():
-                if not (self._is_loaded_alone and self._plan.wanted.is_all):
-                    return joined(self._selected(), self._plan.rows_dtype())
-                find = self._plan.finder(self.request.targets[0])
+                # A user's condition must not be taken for a failure of the place.
+                if not self._is_loaded_alone or self._plan.wanted.where:
+                    dtype = self._plan.rows_dtype()
+                    join = joined_columns if as_columns else joined
+                    return join(self._selected(), dtype)
+                target = self.request.targets[0]
                 try:
                     return load_rows(
-                        find, executor=self.request.workers.threads, watch=self._watched
+                        self._plan.finder(target),
+                        self._reading(target),
+                        as_columns=as_columns,
+                        watch=self._watched,
                     )
                 except DataNotAvailable:  # removed since it was found: plan again
                     if attempt + 1 == ATTEMPTS:
@@ -124,7 +139,7 @@ class Pipeline:
                 yield
             except BaseException as error:
                 # Before the sources are closed, or savers would hear of that instead of the error.
-                self._abort(None if isinstance(error, _GivenUpError) else error)
+                self._abort(None if isinstance(error, GivenUp) else error)
                 raise
 
     def _settled_plan(self, *, wants_rows: bool) -> Plan:
@@ -198,13 +213,27 @@ class Pipeline:
         return self._made_elsewhere(key) if isinstance(key, Line) else self._made(key)
 
     def _loaded(self, data_type: str) -> Generator[Chunk, None, None]:
-        reading = Reading(
+        return load_chunks(self._plan.finder(data_type), self._reading(data_type))
+
+    def _reading(self, data_type: str) -> Reading:
+        return Reading(
             executor=self.request.workers.threads,
             read_ahead_bytes=self.request.buffer_bytes // 4 // len(self._plan.loaded),
             chunks_of=self._chunks_of,
             by_number=self._plan.wanted.chunk_numbers is not None,
+            excerpt=self._excerpt(data_type),
+            report=self.request.report,
+            check_wanted=self._check_wanted,
         )
-        return load_chunks(self._plan.finder(data_type), reading)
+
+    def _excerpt(self, data_type: str) -> Excerpt:
+        """What is read of a data type: all that a data plugin may want, else what is asked for."""
+        if data_type in self._inputs_from_outside():
+            return WHOLE_ROWS
+        if self._is_loaded_alone:
+            cuts = self.request.chunk_size_bytes is not None
+            return self._plan.wanted.excerpt(self._plan.full_dtype(), with_times=cuts)
+        return self._plan.excerpt_to_merge(data_type)
 
     def _chunks_of(self, metadata: Metadata) -> Sequence[ChunkInfo]:
         """The chunks to load: those asked for; all that follow too if they go through anything."""
@@ -278,9 +307,12 @@ class Pipeline:
             keeper.finish()
 
     def _still_wanted(self, item: Item) -> Item:
-        if self.request.stop is not None and self.request.stop.is_set():
-            raise _GivenUpError(f"run {self.request.run_id} is given up, for another one failed")
+        self._check_wanted()
         return item
+
+    def _check_wanted(self) -> None:
+        if self.request.stop is not None and self.request.stop.is_set():
+            raise GivenUp(f"run {self.request.run_id} is given up, for another one failed")
 
     # What the user gets
 
@@ -302,7 +334,15 @@ class Pipeline:
         if wanted.time_range is not None and not self._is_loaded_alone:
             chunks = wanted.chunks_within(chunks)
         chunks = self._watched(chunks)
-        return chunks if wanted.is_all else map(wanted.chunk_of, chunks)
+        dtype = self._plan.full_dtype()
+        rest = wanted.after_excerpt(dtype) if self._is_loaded_alone else wanted.resolved(dtype)
+        if self.request.chunk_size_bytes is None:
+            return chunks if rest.is_all else map(rest.chunk_of, chunks)
+        # Cut while the times are there, which may not be asked for.
+        columns = Wanted(columns=rest.columns)
+        n_rows = self.request.chunk_size_bytes / columns.dtype_of(dtype).itemsize
+        selected = map(replace(rest, columns=None).chunk_of, chunks)
+        return map(columns.chunk_of, recut(selected, n_rows))
 
     def _watched(self, chunks: Iterator[Some]) -> Iterator[Some]:
         title = f"{self.request.run_id} {', '.join(self.request.targets)}"

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from strax_core.asking import Found
+from strax_core.chunks import time_fields
 from strax_core.errors import ConfigError, DataNotAvailable, RunMetadataNotAvailable
+from strax_core.excerpts import WHOLE_ROWS, Excerpt
 from strax_core.executors import Workers
 from strax_core.keys import DataKey
 from strax_core.loading import Find
@@ -20,10 +22,11 @@ from strax_core.matching import STRICT, Match
 from strax_core.places import Places
 from strax_core.plugin import Plugin, SaveWhen, dependencies, missing_methods, provided
 from strax_core.provenance import DataPlugins
+from strax_core.read_report import ReadReport
 from strax_core.reserving import source_hash
 from strax_core.saving import BUFFER_BYTES
-from strax_core.selecting import ALL_ROWS, Wanted
 from strax_core.synchronise import merged_dtype
+from strax_core.wanted import ALL_ROWS, Wanted
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LOG = logging.getLogger("strax_core")
@@ -55,6 +58,10 @@ class Request:
     """Having nowhere to write is an error, not a warning."""
     progress: bool | None = False
     """Whether to show how far it is; None: if somebody watches."""
+    chunk_size_bytes: int | None = None
+    """Size of the chunks that the user gets; None: as they are stored or made."""
+    report: ReadReport = field(default_factory=ReadReport)
+    """Counts what is read."""
     stop: Event | None = None
     """Set by another thread that needs the answer no more."""
 
@@ -140,7 +147,16 @@ class Plan:
         """Return the dtype of the targets side by side, with the columns that are wanted.
 
         Raises:
-            ConfigError: the targets are of different kinds, or a column does not exist.
+            ConfigError: as `full_dtype`, or a column does not exist.
+            ChunkError: their columns cannot stand side by side.
+        """
+        return self.wanted.dtype_of(self.full_dtype())
+
+    def full_dtype(self) -> np.dtype[Any]:
+        """Return the dtype of the targets side by side, with all columns.
+
+        Raises:
+            ConfigError: the targets are of different kinds.
             ChunkError: their columns cannot stand side by side.
         """
         targets = self.request.targets
@@ -148,8 +164,21 @@ class Plan:
         if len(set(kinds.values())) > 1:
             told = ", ".join(f"{target} is of the kind {kind}" for target, kind in kinds.items())
             raise ConfigError(f"only data types of one kind can be merged: {told}; ask for each")
-        dtypes = {target: self._dtype_of(target) for target in targets}
-        return self.wanted.dtype_of(merged_dtype(dtypes, kind=kinds[targets[0]]))
+        dtypes = {target: self.dtype_of(target) for target in targets}
+        return merged_dtype(dtypes, kind=kinds[targets[0]])
+
+    def excerpt_to_merge(self, target: str) -> Excerpt:
+        """Return what must be read of a loaded target that is merged with others by column.
+
+        Of a column that several have, the last one's is taken; the time fields of each are needed
+        to put them side by side.
+        """
+        columns = self.wanted.excerpt(self.full_dtype()).columns
+        if columns is None:
+            return WHOLE_ROWS
+        holders = {field: each for each in self.request.targets for field in self._names_of(each)}
+        own = [column for column in columns if holders[column] == target]
+        return Excerpt(tuple(dict.fromkeys((*own, *time_fields(self._names_of(target))))))
 
     @property
     def span_ns(self) -> tuple[int, int] | None:
@@ -180,11 +209,15 @@ class Plan:
                 return f"{needed} was found by a loose match ({'; '.join(found.differences)})"
         return None
 
-    def _dtype_of(self, data_type: str) -> np.dtype[Any]:
+    def dtype_of(self, data_type: str) -> np.dtype[Any]:
+        """Return the dtype of a data type that is loaded or made."""
         found = self.loaded.get(data_type)
         if found is not None:
             return found.metadata.dtype
         return self._instance_of(data_type).dtype_for(data_type)
+
+    def _names_of(self, data_type: str) -> tuple[str, ...]:
+        return self.dtype_of(data_type).names or ()
 
     def _instance_of(self, data_type: str) -> Plugin:
         return self.instances[self.request.data_plugins.that_makes(data_type)]

@@ -1,5 +1,6 @@
 """Rechunking: chunks of any size in, chunks near a target size out."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,17 @@ from strax_core.errors import ConfigError
 # of it before the row it precedes. Upstream's numbers, so that both cut the same data alike.
 MIN_GAP_NS = 1000
 CUT_BEFORE_ROW_NS = 500
+
+
+def checked_chunk_size(size: object) -> int | None:
+    """Return what a user gave as `chunk_size_bytes`.
+
+    Raises:
+        ConfigError: it is no whole number above 0.
+    """
+    if size is None or (isinstance(size, int) and not isinstance(size, bool) and size > 0):
+        return size
+    raise ConfigError(f"chunk_size_bytes is {size!r}; give a whole number above 0")
 
 
 class Rechunker:
@@ -102,6 +114,24 @@ class Rechunker:
             emitted.append(self._take())
         self._keep(_released(rest, chunk))
         return emitted
+
+
+def recut(chunks: Iterable[Chunk], n_rows: float) -> Iterator[Chunk]:
+    """Iterate over the same rows in chunks of about so many; across a hole none are joined."""
+    rechunker: Rechunker | None = None
+    end: int | None = None
+    for chunk in chunks:
+        if rechunker is None or chunk.start != end:
+            if rechunker is not None:
+                yield from rechunker.flush()
+            rechunker = Rechunker(max(1, int(n_rows * chunk.dtype.itemsize)))
+        end = chunk.end
+        pieces = rechunker.receive(chunk)
+        del chunk  # or it would be held while the user works on what is cut from it
+        while pieces:
+            yield pieces.pop(0)
+    if rechunker is not None:
+        yield from rechunker.flush()
 
 
 def _possible_cuts(chunk: Chunk) -> npt.NDArray[np.int64]:

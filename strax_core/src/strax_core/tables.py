@@ -1,7 +1,7 @@
 """Rows as tables: a pandas DataFrame, an array for each column, a column that names the run."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -61,6 +61,13 @@ def columns_of(rows: Rows) -> dict[str, npt.NDArray[Any]]:
     return {name: rows[name].copy() for name in rows.dtype.names or ()}
 
 
+def columns_with_run_id(columns: Columns, run_id: str, width: int) -> dict[str, Rows]:
+    """Return these columns with a first column `run_id`; arguments and errors as `with_run_id`."""
+    _check_run_id(columns, run_id, width)
+    n = len(next(iter(columns.values())))
+    return {RUN_ID: np.full(n, run_id, f"<U{width}"), **columns}
+
+
 def with_run_id(rows: Rows, run_id: str, width: int) -> Rows:
     """Return a copy of the rows with a first column `run_id`, as for several runs at once.
 
@@ -73,13 +80,7 @@ def with_run_id(rows: Rows, run_id: str, width: int) -> Rows:
         ConfigError: there is such a column already, or the run id is longer than `width`.
     """
     names = rows.dtype.names or ()
-    if RUN_ID in names:
-        raise ConfigError(
-            f"rows of run {run_id} have a column `{RUN_ID}` already, so none can be added for "
-            "several runs; load one run at a time, or drop that column"
-        )
-    if len(run_id) > width:
-        raise ConfigError(f"run {run_id} is longer than the {width} characters of its column")
+    _check_run_id(names, run_id, width)
     labelled = np.empty(len(rows), [(RUN_ID, f"<U{width}"), *fields_of(rows.dtype, names)])
     labelled[RUN_ID] = run_id
     for name in names:
@@ -98,6 +99,62 @@ def fields_of(dtype: np.dtype[Any], names: Iterable[str]) -> list[tuple[Any, Any
     return fields
 
 
+def stacked(parts: list[Rows], dtype: np.dtype[Any] | None = None) -> Rows:
+    """Return the rows of all parts in one array; each part is let go once copied.
+
+    So about as much memory is needed as the rows take. A single part is returned as it is, unless
+    a dtype is given.
+
+    Args:
+        parts: arrays of one dtype; the list is emptied.
+        dtype: theirs; needed if there may be no part.
+
+    Raises:
+        ConfigError: the parts have different dtypes.
+    """
+    if dtype is None:
+        if len(parts) == 1:
+            return parts.pop()
+        dtype = parts[0].dtype
+    for part in parts:
+        if part.dtype != dtype:
+            raise ConfigError(f"rows of {part.dtype} and of {dtype} cannot stand in one array")
+    rows: Rows = np.empty(sum(len(part) for part in parts), dtype=dtype)
+    # As plain bytes, field by field is several times slower.
+    as_bytes = np.dtype((np.void, rows.dtype.itemsize))
+    at = 0
+    for part in _taken(parts):
+        rows[at : at + len(part)].view(as_bytes)[:] = np.ascontiguousarray(part).view(as_bytes)
+        at += len(part)
+    return rows
+
+
+def stacked_columns(parts: list[dict[str, Rows]]) -> dict[str, Rows]:
+    """Return the values of all parts in one array a column; each is let go once copied.
+
+    Args:
+        parts: at least one; an array a column, of the same columns; they are emptied.
+
+    Raises:
+        ConfigError: the parts have different columns or dtypes.
+    """
+    if len(parts) == 1:
+        return parts.pop()
+    dtypes = [{name: (each.dtype, each.shape[1:]) for name, each in part.items()} for part in parts]
+    for other in dtypes:
+        if other != dtypes[0]:
+            raise ConfigError(f"columns {dtypes[0]} and {other} cannot stand in one array each")
+    columns: dict[str, Rows] = {}
+    for name, (dtype, shape) in dtypes[0].items():
+        values = [part.pop(name) for part in parts]
+        columns[name] = np.empty((sum(map(len, values)), *shape), dtype)
+        at = 0
+        for each in _taken(values):
+            columns[name][at : at + len(each)] = each
+            at += len(each)
+    return columns
+
+
 def _as_objects(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
     objects = np.empty(len(column), dtype=object)
     for row, value in enumerate(column):
@@ -110,3 +167,19 @@ def _as_pandas_takes_it(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return column.astype(object)
     # pandas holds numbers in the byte order of another machine, but cannot compute with them.
     return column.astype(column.dtype.newbyteorder("="), copy=False)
+
+
+def _check_run_id(names: Collection[str], run_id: str, width: int) -> None:
+    if RUN_ID in names:
+        raise ConfigError(
+            f"rows of run {run_id} have a column `{RUN_ID}` already, so none can be added for "
+            "several runs; load one run at a time, or drop that column"
+        )
+    if len(run_id) > width:
+        raise ConfigError(f"run {run_id} is longer than the {width} characters of its column")
+
+
+def _taken(parts: list[Rows]) -> Iterator[Rows]:
+    parts.reverse()
+    while parts:
+        yield parts.pop()

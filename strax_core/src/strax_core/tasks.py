@@ -1,13 +1,16 @@
 """Tasks in an executor: in order, bounded, and none at work when its request ends."""
 
 from collections import deque
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, wait
+from contextlib import suppress
 from dataclasses import dataclass
-from threading import Condition
+from itertools import chain, islice
+from threading import Condition, Lock
 from typing import Any, Generic, TypeVar
 
 Answer = TypeVar("Answer")
+JOBS_AHEAD_MAX = 64  # given to a pool and not yet taken: enough for any pool, few to call off
 
 
 @dataclass
@@ -81,6 +84,128 @@ class Queue(Generic[Answer]):
         self._tasks.clear()
         raised = [task.exception() for task in tasks if not task.cancelled()]
         return [error for error in raised if error is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Job(Generic[Answer]):
+    """Work for a thread, and its share of what may be under way at once."""
+
+    work: Callable[[], Answer]
+    share: float
+
+
+def in_order(
+    jobs: Iterable[Job[Answer]], threads: Executor | None, *, at_least: int = 1
+) -> Generator[Answer, None, None]:
+    """Iterate over what jobs give, in their order; some are begun before their turn.
+
+    A single job is done here, as all are without threads: to wake a thread takes longer than to
+    read a small chunk.
+
+    Args:
+        jobs: taken as they are begun.
+        threads: where they are done; None: here.
+        at_least: so many jobs may be under way whatever their shares; else these are 1 together.
+    """
+    jobs = iter(jobs)
+    first = list(islice(jobs, 2))
+    if threads is None or len(first) < 2:  # noqa: PLR2004 - not several
+        for job in chain(_taken(first), jobs):
+            yield job.work()
+        return
+    waiting: deque[tuple[Future[Answer], float]] = deque()
+    ahead = 0.0
+    try:
+        for job in chain(_taken(first), jobs):
+            while (len(waiting) >= at_least and ahead + job.share > 1) or (
+                len(waiting) >= JOBS_AHEAD_MAX
+            ):
+                ahead -= waiting[0][1]
+                wait([waiting[0][0]])  # before it is off the list: this may be interrupted
+                # Not by way of a variable, which would keep what it gave until the next.
+                yield waiting.popleft()[0].result()
+            waiting.append((threads.submit(job.work), job.share))
+            ahead += job.share
+            del job
+        while waiting:
+            wait([waiting[0][0]])
+            yield waiting.popleft()[0].result()
+    finally:
+        end_all(task for task, _ in waiting)
+
+
+def _taken(things: list[Answer]) -> Iterator[Answer]:
+    while things:
+        yield things.pop(0)
+
+
+class Crew:
+    """Does the parts of a task that runs in a pool, with the help of its threads that are idle.
+
+    The caller works through the parts itself. Helpers are given to the pool, and take parts if they
+    get to run before all are taken. A helper that did not get to run is called off; one that did is
+    waited for. So a task never waits for one that has not begun, and no pool, be it of one thread
+    and full of such tasks, can come to a halt.
+
+    Args:
+        threads: the pool in which the caller runs; None: the caller works alone.
+        n_helpers: how many to ask for at most.
+    """
+
+    def __init__(self, threads: Executor | None, n_helpers: int) -> None:
+        self._threads = threads
+        self._n_helpers = n_helpers
+
+    def __call__(self, parts: Sequence[Callable[[], Answer]], /) -> list[Answer]:
+        """Return what the parts give, in their order; the first error ends it."""
+        work = _Parts(parts)
+        helpers: list[Future[None]] = []
+        # If the pool takes nothing more, it is about to end, and waits for this task.
+        with suppress(RuntimeError):
+            helpers.extend(self._helpers(work, len(parts) - 1))
+        work.do()
+        end_all(helpers)
+        return work.answers()
+
+    def _helpers(self, work: "_Parts[Any]", n: int) -> Iterator[Future[None]]:
+        if self._threads is not None:
+            for _ in range(min(self._n_helpers, n)):
+                yield self._threads.submit(work.do)
+
+
+class _Parts(Generic[Answer]):
+    """Parts of one task, each of which is taken by one thread."""
+
+    def __init__(self, parts: Sequence[Callable[[], Answer]]) -> None:
+        self._parts = parts
+        self._numbers: Iterator[int] = iter(range(len(parts)))
+        self._lock = Lock()
+        self._answers: dict[int, Answer] = {}
+        self._errors: dict[int, BaseException] = {}
+
+    def do(self) -> None:
+        """Take one part after the other, until all are taken."""
+        while (number := self._next()) is not None:
+            try:
+                self._answers[number] = self._parts[number]()
+            except BaseException as error:  # noqa: BLE001 - the caller raises it
+                self._errors[number] = error
+                self.give_up()
+
+    def give_up(self) -> None:
+        """Let nobody take another part."""
+        with self._lock:
+            self._numbers = iter(())
+
+    def answers(self) -> list[Answer]:
+        """Return all answers, now that all parts are done; or raise the first error."""
+        for number in sorted(self._errors):
+            raise self._errors[number]
+        return [self._answers[number] for number in range(len(self._parts))]
+
+    def _next(self) -> int | None:
+        with self._lock:
+            return next(self._numbers, None)
 
 
 def end_all(tasks: Iterable[Future[Any]], *, cancel: bool = True) -> None:

@@ -1,7 +1,7 @@
 """Segments to rows: two reads at most, and straight into the final array."""
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ import zstandard
 from strax_core.codecs.base import SIZED, Decoder, Out, Rows, Selection
 from strax_core.codecs.columns import index as ix
 from strax_core.codecs.columns import kernels as k
+from strax_core.codecs.columns import plain
 from strax_core.codecs.columns.blocks import FRAME_HEADER, Filter
 from strax_core.codecs.columns.entry import StoredSegment
 from strax_core.codecs.columns.leaves import Leaf, leaves_of
@@ -220,8 +221,6 @@ class _Part:
 
     def decode(self, out: Out, names: Sequence[str]) -> None:
         """Fill the beginning of `out`."""
-        from strax_core.codecs.columns.kernels.decoding import decode_block
-
         index = self.source.index
         columns = set(names)
         views: dict[int, npt.NDArray[Any]] = {}
@@ -259,6 +258,7 @@ class _Part:
         most = int(plan[:, k.COUNT].max())
         tile_rows = max(1, min(1024, TILE_BYTES // value_bytes, block_rows))
         words = SCRATCH.words("tile", 16 * max(k.AT_ONCE, most))
+        decode_block = _block_decoder(self.n_rows * value_bytes)
         moving = np.array([i in views for i in self.wanted])
         for block in range(
             self.first_block, self.first_block + -(-self.n_rows // index.block_rows)
@@ -294,6 +294,15 @@ class _Part:
             planes.append(b"".join((mask, bytes(MASK_SPARE_BYTES))))
             row[k.MASK] = address_of(planes[-1])
         return planes
+
+
+def _block_decoder(n_bytes: int) -> Callable[[plain.Int64s, int, int, plain.Words], int]:
+    """Return what decodes blocks with this many bytes of rows in all."""
+    if plain.ALLOWANCE.covers(n_bytes):
+        return plain.decode_block
+    from strax_core.codecs.columns.kernels.decoding import decode_block
+
+    return decode_block
 
 
 def _can_be_filled(view: npt.NDArray[Any], leaf: Leaf) -> bool:

@@ -6,6 +6,7 @@ against the other.
 """
 
 import ctypes
+import sys
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +15,34 @@ from strax_core.codecs.columns import kernels as k
 
 Int64s = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
+KERNELS = f"{k.__name__}.decoding"
+FIRST_BYTES = 8 << 20
+"""numpy decodes as much in about 0.1 s; to import numba and load a kernel takes 0.5 s and more."""
 _ONE = np.uint64(1)
 
 
-def decode_block(plan: Int64s, n_rows: int) -> int:
-    """Decode all fields of a plan; the field whose mask does not fit, else `FINE`."""
+class Allowance:
+    """How many bytes of rows this process still decodes without the kernels."""
+
+    def __init__(self, n_bytes: int) -> None:
+        self._left_bytes = n_bytes
+
+    def covers(self, n_bytes: int) -> bool:
+        """Say whether to do without the kernels for this many bytes; if so, they are spent.
+
+        Threads that ask at once may spend some bytes twice: no harm is done.
+        """
+        if KERNELS in sys.modules or n_bytes > self._left_bytes:
+            return False
+        self._left_bytes -= n_bytes
+        return True
+
+
+ALLOWANCE = Allowance(FIRST_BYTES)
+
+
+def decode_block(plan: Int64s, n_rows: int, _tile_rows: int, _scratch: Words) -> int:
+    """Decode all fields of a plan, as `kernels.decoding.decode_block`."""
     for field, told in enumerate(plan.tolist()):
         n_values = n_rows * told[k.COUNT]
         to = _rows_of(told, n_rows)
@@ -74,8 +98,7 @@ def _rows_of(told: list[int], n_rows: int) -> npt.NDArray[np.unsignedinteger]:
     """Return a field where it lies in the rows, of shape ``(rows, values)``."""
     count, width, stride = told[k.COUNT], told[k.WIDTH], told[k.STRIDE]
     dtype = np.dtype(f"{'>' if told[k.FLAGS] & k.SWAPPED else '<'}u{width}")
-    size = (n_rows - 1) * stride + count * width
-    memory = (ctypes.c_uint8 * size).from_address(told[k.ADDRESS])
+    memory = _bytes_at(told[k.ADDRESS], (n_rows - 1) * stride + count * width)
     return np.ndarray((n_rows, count), dtype, memory, strides=(stride, width))
 
 
@@ -86,4 +109,4 @@ def _plane(told: list[int], j: int, size: int) -> npt.NDArray[np.uint8]:
 def _bytes_at(address: int, size: int) -> npt.NDArray[np.uint8]:
     if not size:
         return np.empty(0, np.uint8)
-    return np.frombuffer((ctypes.c_uint8 * size).from_address(address), np.uint8)
+    return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))

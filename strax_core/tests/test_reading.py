@@ -1,0 +1,215 @@
+"""Parts that are read by segment, block and column equal the same parts of all rows."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from segment_codec import installed
+from small_plugins import context, place
+
+from strax_core.chunks import Chunk
+from strax_core.context import Context
+from strax_core.directory import DirectoryFrontend
+from strax_core.plugin import Plugin
+
+CODECS = ("none", "zstd", "segments-5-2", "segments-3-3", "segments-1000-4", "segments-4-1")
+TIMES = {
+    "endtime": [("time", "<i8"), ("endtime", "<i8")],
+    "length": [("time", "<i8"), ("length", "<i4"), ("dt", "<i2")],
+    "both": [("length", "<u2"), ("time", ">i8"), ("dt", "<i4"), ("endtime", "<i8")],
+}
+MORE = [
+    ("x", "<f8"),
+    (("Area of it", "area"), ">f4"),
+    ("wave", "<f4", (3,)),
+    ("flag", "?"),
+    ("name", "<U3"),
+    ("raw", "S2"),
+    ("nested", [("a", "<i2"), ("b", "<f8", (2,))]),
+    ("when", "<M8[ns]"),
+    ("z", "<c8"),
+]
+DURATIONS = st.sampled_from((0, 0, 1, 5, 30))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _segment_codec() -> Iterator[None]:
+    with installed():
+        yield
+
+
+@dataclass
+class Stored:
+    """Rows in a place in memory, and a context that may only load them."""
+
+    rows: np.ndarray[Any, Any]
+    borders: list[tuple[int, int]]
+    ctx: Context
+    frontend: DirectoryFrontend
+
+    def endtime(self) -> np.ndarray[Any, Any]:
+        """Computed here, in Python's own numbers."""
+        if "endtime" in (self.rows.dtype.names or ()):
+            return np.array([int(end) for end in self.rows["endtime"]], "i8")
+        return np.array(
+            [int(row["time"]) + int(row["dt"]) * int(row["length"]) for row in self.rows], "i8"
+        )
+
+
+def filled(n: int, dtype: np.dtype[Any], durations: list[int], gaps: list[int]) -> Any:
+    """Rows of arbitrary bytes but for their times."""
+    rows = np.zeros(n, dtype)
+    for name in dtype.names or ():
+        column = rows[name]
+        if column.dtype.kind in "US":
+            column[...] = [str(i) for i in range(n)]
+        elif column.dtype.names is None:
+            values = np.arange(column.size).reshape(column.shape) * 7 % 50
+            column[...] = values.astype("i8").view("M8[ns]") if column.dtype.kind == "M" else values
+        else:
+            column["a"] = np.arange(n)
+            column["b"][...] = np.arange(2 * n).reshape(n, 2) / 3
+    time = 100 + np.cumsum([0, *gaps])[:n]
+    rows["time"] = time
+    for name in {"dt", "length"} & set(dtype.names or ()):
+        rows[name] = 1
+    if "endtime" in (dtype.names or ()):
+        rows["endtime"] = time + durations[:n]
+    else:
+        rows["length"] = durations[:n]
+    return rows
+
+
+def cuts_of(rows: np.ndarray[Any, Any], ends: np.ndarray[Any, Any]) -> list[int]:
+    """Rows before which a chunk may begin: all before have ended."""
+    return [
+        i
+        for i in range(1, len(rows))
+        if max(int(end) for end in ends[:i]) <= int(rows["time"][i])
+        and int(rows["time"][i - 1]) < int(rows["time"][i])
+    ]
+
+
+@st.composite
+def pieces_of_data(draw: st.DrawFn) -> Stored:
+    n = draw(st.integers(1, 30))
+    more = draw(st.lists(st.sampled_from(MORE), unique_by=str, max_size=4))
+    fields = draw(st.permutations([*TIMES[draw(st.sampled_from(sorted(TIMES)))], *more]))
+    durations = draw(st.lists(DURATIONS, min_size=n, max_size=n))
+    gaps = draw(st.lists(st.sampled_from((0, 1, 10, 40)), min_size=n, max_size=n))
+    rows = filled(n, np.dtype(fields), durations, gaps)
+    made = Stored(rows, [], Context([]), place())
+    cuts = cuts_of(rows, made.endtime())
+    chosen = sorted(draw(st.sets(st.sampled_from(cuts)))) if cuts else []
+    last = int(made.endtime().max()) + draw(st.sampled_from((0, 50)))
+    starts = [0, *(int(rows["time"][cut]) for cut in chosen), last]
+    made.borders = list(pairwise(starts))
+    store(made, [0, *chosen, n], draw(st.sampled_from(CODECS)))
+    return made
+
+
+def store(made: Stored, at: list[int], compressor: str) -> None:
+    class Records(Plugin):
+        dtype = made.rows.dtype
+
+    made.ctx = context(made.frontend, plugins=[Records], forbid_creation_of="*")
+    key = made.ctx.key_for("7", "records")
+    document = {
+        "run_id": "7",
+        "data_type": "records",
+        "data_kind": "records",
+        "dtype": repr(made.rows.dtype.descr),
+        "compressor": compressor,
+        "lineage": key.lineage.as_json(),
+        "lineage_hash": key.lineage_hash,
+    }
+    made.frontend.saver(key, document).save_from(
+        Chunk(start, end, made.rows[begin:stop], "7", "records")
+        for (start, end), (begin, stop) in zip(made.borders, pairwise(at), strict=True)
+    )
+
+
+@st.composite
+def selections(draw: st.DrawFn, made: Stored) -> tuple[dict[str, Any], np.ndarray[Any, Any]]:
+    """Options, and the rows that they select, found row by row."""
+    options: dict[str, Any] = {}
+    names = list(made.rows.dtype.names or ())
+    columns = draw(st.none() | st.lists(st.sampled_from(names), unique=True, min_size=1).map(tuple))
+    keep = np.ones(len(made.rows), bool)
+    time, endtime = made.rows["time"].astype("i8"), made.endtime()
+    if draw(st.booleans()):
+        start, end = sorted((draw(st.integers(80, 700)), draw(st.integers(80, 700))))
+        if draw(st.booleans()):
+            start = int(time[draw(st.integers(0, len(time) - 1))])
+            end = max(start, end)
+        options["time_range"] = start, end
+        options["time_selection"] = draw(st.sampled_from(("fully_contained", "touching")))
+        for i in range(len(keep)):
+            keep[i] = (
+                endtime[i] > start and time[i] < end
+                if options["time_selection"] == "touching"
+                else start <= time[i] and endtime[i] <= end
+            )
+    if draw(st.booleans()):
+        middle = int(time[len(time) // 2])
+        options["where"] = draw(
+            st.sampled_from(
+                (
+                    f"time > {middle}",
+                    lambda rows: rows["time"] > middle,
+                    [f"time > {middle}", lambda rows: rows["time"] == rows["time"]],
+                )
+            )
+        )
+        keep &= time > middle
+    expected = made.rows[keep]
+    if columns is not None and draw(st.booleans()) and len(columns) < len(names):
+        options["drop_columns"] = columns
+        columns = tuple(name for name in names if name not in columns)
+    elif columns is not None:
+        options["columns"] = columns
+    if columns is not None:
+        packed = np.zeros(
+            len(expected), [field for name in columns for field in _field(made, name)]
+        )
+        for name in columns:
+            packed[name] = expected[name]
+        expected = packed
+    return options, expected
+
+
+def _field(made: Stored, name: str) -> list[Any]:
+    of_type, _, *title = made.rows.dtype.fields[name]
+    return [((title[0], name) if title else name, of_type)]
+
+
+def is_outside(made: Stored, options: dict[str, Any]) -> bool:
+    """Whether a time range overlaps no chunk, which is an error."""
+    start, end = options.get("time_range", (0, 1 << 60))
+    return bool(start >= made.borders[-1][1] or end <= made.borders[0][0])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_parts_equal_the_same_parts_of_all_rows(data: st.DataObject) -> None:
+    made = data.draw(pieces_of_data())
+    options, expected = data.draw(selections(made))
+    if is_outside(made, options):
+        return
+    rows = made.ctx.get_array("7", "records", **options)
+    columns = made.ctx.get_columns("7", "records", **options)
+    chunks = list(made.ctx.get_iter("7", "records", **options))
+
+    assert rows.dtype == expected.dtype
+    assert rows.tobytes() == expected.tobytes()
+    assert b"".join(chunk.data.tobytes() for chunk in chunks) == expected.tobytes()
+    assert tuple(columns) == expected.dtype.names
+    for name, column in columns.items():
+        assert column.flags.c_contiguous
+        assert column.dtype == expected[name].dtype
+        assert column.tobytes() == expected[name].tobytes()
