@@ -1,7 +1,7 @@
 """What metadata says of one chunk. The field names are strax's; the last five are ours."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from strax_core.errors import DataCorrupted
@@ -48,7 +48,8 @@ class ChunkInfo:
 
     def as_json(self) -> dict[str, Any]:
         """Return the entry as metadata stores it; what is not known is left out."""
-        document = {name: value for name, value in asdict(self).items() if value is not None}
+        values = ((name, getattr(self, name)) for name in _NAMES)
+        document = {name: value for name, value in values if value is not None}
         document["subruns"] = self.subruns
         return document
 

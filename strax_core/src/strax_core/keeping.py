@@ -77,7 +77,10 @@ class Keeper:
 
     def finish(self) -> None:
         """Keep what is still held, and commit; that was the last chunk."""
-        self._push([] if self._rechunker is None else self._rechunker.flush())
+        pieces = [] if self._rechunker is None else self._rechunker.flush()
+        if self._in_flight.is_idle:
+            self._executor = None  # we would only wait for what else a thread is started for
+        self._push(pieces)
         self._in_flight.drain()
         self._commit()
 

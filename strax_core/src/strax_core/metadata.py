@@ -241,8 +241,20 @@ def read_metadata(medium: Medium, backend_key: str) -> Metadata:
 
 
 def encode_document(document: Mapping[str, Any]) -> bytes:
-    """Return JSON as strax writes it: ASCII, indented, keys sorted."""
-    return json.dumps(document, sort_keys=True, indent=4).encode("ascii")
+    """Return JSON that strax reads: ASCII, keys sorted, one line for each field and each chunk.
+
+    Python indents JSON ten times slower than it writes a line.
+    """
+    lines = [f"    {json.dumps(name)}: {_as_lines(document[name])}" for name in sorted(document)]
+    return "\n".join(("{", ",\n".join(lines), "}")).encode("ascii")
+
+
+def _as_lines(value: Any) -> str:
+    if not isinstance(value, list) or not value or not isinstance(value[0], dict):
+        return json.dumps(value, sort_keys=True)
+    items = ",\n".join(f"        {json.dumps(item, sort_keys=True)}" for item in value)
+    return f"[\n{items}\n    ]"
+
 
 
 def dtype_text(dtype: np.dtype[Any]) -> str:

@@ -23,6 +23,11 @@ class InFlight:
         self.budget = budget or Budget(IN_FLIGHT_BYTES)
         self._tasks: deque[tuple[Future[Any], int]] = deque()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way."""
+        return not self._tasks
+
     def make_room(self, size_bytes: int) -> None:
         """Wait until a task of this size fits; one task always does."""
         while self._tasks and (

@@ -159,14 +159,12 @@ class LocalBackend(StorageBackend):
     def _make_parents(self, full: str) -> None:
         """Make the folders above a file, but never the root: its disk may not be mounted."""
         folder = os.path.dirname(full)
-        if os.path.isdir(folder):
+        if folder == self._root or os.path.isdir(folder):
             return
-        at = self._root
-        for part in os.path.relpath(folder, self._root).split(os.sep):
-            parent, at = at, os.path.join(at, part)
-            with suppress(FileExistsError):
-                os.mkdir(at)
-                self._sync_folder(parent)
+        self._make_parents(folder)
+        with suppress(FileExistsError):
+            os.mkdir(folder)
+            self._sync_folder(os.path.dirname(folder))
 
     def _drop_empty_parents(self, path: str) -> None:
         parts = path.split("/")[:-1]
