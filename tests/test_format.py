@@ -50,7 +50,9 @@ def test_golden_files_of_the_codec_columns_load(data_type: str, made: Any) -> No
 @each_piece
 def test_the_program_of_the_page_reads_them(data_type: str) -> None:
     page = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
-    found = re.search(r"<!-- file: read_columns.py -->\s*```python\n(.*?)^```", page, re.S | re.M)
+    found = re.search(
+        r"<!-- file: read_columns.py -->\s*```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE
+    )
     assert found is not None
     program: dict[str, Any] = {}
     exec(compile(found[1], "read_columns.py", "exec"), program)  # noqa: S102 - of our own page
