@@ -94,6 +94,6 @@ def their_context(
 
 
 def our_context(folder: Path, *data_plugins: type, **options: Any) -> strax_core.Context:
-    """Return ours on the same folder; no waiting for the disk."""
-    place = {"frontend": "local", "path": str(folder), "fsync": False}
+    """Return ours on the same folder, in codecs that both know; no waiting for the disk."""
+    place = {"frontend": "local", "path": str(folder), "fsync": False, "for_upstream": True}
     return strax_core.Context([place], plugins=data_plugins, **options)
