@@ -378,7 +378,7 @@ def test_pieces_of_one_chunk_are_decoded_by_several_threads(
 def test_one_chunk_is_encoded_by_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     made = _stored("none")
     meeting = threading.Barrier(2, timeout=60)
-    honest = SegmentCodec._blocks  # noqa: SLF001 - of this test's own codec
+    honest = SegmentCodec._blocks
 
     def blocks(self: SegmentCodec, part: Any) -> Any:
         meeting.wait()  # none goes on before two threads are at work
