@@ -395,3 +395,27 @@ def test_one_chunk_is_encoded_by_several_threads(monkeypatch: pytest.MonkeyPatch
     ctx.make("7", "records", max_workers=2)
 
     assert ctx.get_array("7", "records").tobytes() == made.rows.tobytes()
+
+
+@pytest.mark.parametrize("compressor", ["zstd", "segments-4-1", "segments-3-2", "segments-1-1"])
+@pytest.mark.parametrize("time_selection", ["fully_contained", "touching"])
+def test_rows_of_zero_duration_on_borders_are_those_of_a_full_read(
+    compressor: str, time_selection: str
+) -> None:
+    n = 9
+    dtype = np.dtype([*TIMES["endtime"], ("x", "<f8")])
+    rows = filled(n, dtype, [0, 0, 5, 0, 10, 0, 0, 10, 0], [10] * n)
+    made = Stored(rows, [(0, 300)], Context([]), place())
+    store(made, [0, n], compressor)
+    borders = sorted({*map(int, rows["time"]), *map(int, rows["endtime"])})
+    for start in borders:
+        for end in [each for each in borders if each >= start]:
+            options: dict[str, Any] = {"time_selection": time_selection, "columns": "x"}
+            given = made.ctx.get_array("7", "records", time_range=(start, end), **options)
+            expected = [
+                float(row["x"])
+                for row in rows
+                if (time_selection == "touching" and row["endtime"] > start and row["time"] < end)
+                or (time_selection != "touching" and start <= row["time"] and row["endtime"] <= end)
+            ]
+            assert given["x"].tolist() == expected
