@@ -1,5 +1,7 @@
 """Parts that are read by segment, block and column equal the same parts of all rows."""
 
+import json
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -9,9 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from segment_codec import installed
+from segment_codec import SegmentCodec, installed
 from small_plugins import context, place
 
+import strax_core as sc
 from strax_core.chunks import Chunk
 from strax_core.context import Context
 from strax_core.directory import DirectoryFrontend
@@ -119,19 +122,22 @@ def store(made: Stored, at: list[int], compressor: str) -> None:
 
     made.ctx = context(made.frontend, plugins=[Records], forbid_creation_of="*")
     key = made.ctx.key_for("7", "records")
-    document = {
-        "run_id": "7",
-        "data_type": "records",
+    made.frontend.saver(key, _document(key, made.rows.dtype, compressor)).save_from(
+        Chunk(start, end, made.rows[begin:stop], "7", "records")
+        for (start, end), (begin, stop) in zip(made.borders, pairwise(at), strict=True)
+    )
+
+
+def _document(key: sc.DataKey, dtype: np.dtype[Any], compressor: str) -> dict[str, Any]:
+    return {
+        "run_id": key.run_id,
+        "data_type": key.data_type,
         "data_kind": "records",
-        "dtype": repr(made.rows.dtype.descr),
+        "dtype": repr(dtype.descr),
         "compressor": compressor,
         "lineage": key.lineage.as_json(),
         "lineage_hash": key.lineage_hash,
     }
-    made.frontend.saver(key, document).save_from(
-        Chunk(start, end, made.rows[begin:stop], "7", "records")
-        for (start, end), (begin, stop) in zip(made.borders, pairwise(at), strict=True)
-    )
 
 
 @st.composite
@@ -213,3 +219,203 @@ def test_parts_equal_the_same_parts_of_all_rows(data: st.DataObject) -> None:
         assert column.flags.c_contiguous
         assert column.dtype == expected[name].dtype
         assert column.tobytes() == expected[name].tobytes()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_parts_of_merged_data_equal_the_same_parts_of_all_rows(data: st.DataObject) -> None:
+    made = data.draw(pieces_of_data())
+    names = list(made.rows.dtype.names or ())
+    times = {"time", "endtime", "dt", "length"} & set(names)
+    more = [name for name in names if name not in times]
+    left = {name for i, name in enumerate(more) if i % 2}
+    merged = made.ctx.get_array("7", "records")
+    frontend, parts = place(), {}
+    for data_type, out in (("left", left), ("right", set(more) - left)):
+        fields = [f for name in names if name not in out for f in _field(made, name)]
+        part = np.zeros(len(merged), fields)
+        for name in part.dtype.names or ():
+            part[name] = merged[name]
+        parts[data_type] = part
+    ctx = _two_of_a_kind(frontend, made, parts, data.draw(st.sampled_from(CODECS)))
+    options, expected = data.draw(selections(made))
+    if is_outside(made, options):
+        return
+    rows = ctx.get_array("7", ["left", "right"], **options)
+    columns = ctx.get_columns("7", ["left", "right"], **options)
+
+    assert set(rows.dtype.names or ()) == set(expected.dtype.names or ())
+    for name in expected.dtype.names or ():
+        assert rows[name].tobytes() == columns[name].tobytes() == expected[name].tobytes()
+
+
+def _two_of_a_kind(
+    frontend: DirectoryFrontend, made: Stored, parts: dict[str, Any], compressor: str
+) -> Context:
+    class Left(Plugin):
+        dtype = parts["left"].dtype
+        data_kind = "records"
+
+    class Right(Plugin):
+        dtype = parts["right"].dtype
+        data_kind = "records"
+
+    ctx = context(frontend, plugins=[Left, Right], forbid_creation_of="*")
+    for data_type, rows in parts.items():
+        key = ctx.key_for("7", data_type)
+        frontend.saver(key, _document(key, rows.dtype, compressor)).save_from(
+            Chunk(chunk.start, chunk.end, rows[begin : begin + chunk.n], "7", data_type)
+            for chunk, begin in _chunks_and_rows(made)
+        )
+    return ctx
+
+
+def _chunks_and_rows(made: Stored) -> Iterator[tuple[Chunk, int]]:
+    at = 0
+    for chunk in made.ctx.get_iter("7", "records"):
+        yield chunk, at
+        at += chunk.n
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data(), st.integers(1, 2000))
+def test_chunks_of_a_size_are_the_same_rows(data: st.DataObject, size_bytes: int) -> None:
+    made = data.draw(pieces_of_data())
+    options, expected = data.draw(selections(made))
+    if is_outside(made, options):
+        return
+    chunks = list(made.ctx.get_iter("7", "records", chunk_size_bytes=size_bytes, **options))
+
+    assert b"".join(chunk.data.tobytes() for chunk in chunks) == expected.tobytes()
+    assert all(one.end == other.start for one, other in pairwise(chunks))
+
+
+def _stored(compressor: str, n: int = 20) -> Stored:
+    rows = filled(n, np.dtype([*TIMES["endtime"], ("x", "<f8")]), [1] * n, [100] * n)
+    made = Stored(rows, [(0, 100 + 100 * n)], Context([]), place())
+    store(made, [0, n], compressor)
+    return made
+
+
+def test_a_report_tells_what_was_fetched() -> None:
+    made = _stored("segments-5-2")
+    everything, column, time = sc.ReadReport(), sc.ReadReport(), sc.ReadReport()
+    made.ctx.get_array("7", "records", report=everything)
+    made.ctx.get_columns("7", "records", columns="x", report=column)
+    list(made.ctx.get_iter("7", "records", time_range=(0, 350), report=time))
+
+    size = made.rows.nbytes
+    assert (everything.stored_bytes, everything.fetched_bytes, everything.requests) == (
+        size,
+        size,
+        4,
+    )
+    assert (column.stored_bytes, column.fetched_bytes, column.requests) == (size, size // 3, 4)
+    # Rows at 100, 200, 300: the first two blocks of the first segment.
+    assert (time.stored_bytes, time.fetched_bytes, time.requests) == (size, 4 * 24, 1)
+    for report in (everything, column, time):
+        assert report.decoding_s > 0
+        assert report.fetching_s > 0
+        assert report.total_s > 0
+    assert str(column).startswith("fetched 0.000 of 0.000 MB (33.3%) in 4 requests; 0.")
+
+
+def test_a_report_counts_on_over_several_runs_and_copies() -> None:
+    made = _stored("zstd")
+    report = sc.ReadReport()
+    made.ctx.get_array(["7"], "records", report=report)
+    made.ctx.get_array("7", "records", report=report)
+    size = made.ctx.get_metadata("7", "records")["chunks"][0]["filesize"]
+
+    assert (report.fetched_bytes, report.requests, report.stored_bytes) == (2 * size, 2, 2 * size)
+    with pytest.raises(sc.ConfigError, match="report is a dict"):
+        made.ctx.get_array("7", "records", report={})
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5, True, "1 MB"])
+def test_a_size_that_is_none_is_refused(size: Any) -> None:
+    with pytest.raises(sc.ConfigError, match="chunk_size_bytes"):
+        _stored("none").ctx.get_iter("7", "records", chunk_size_bytes=size)
+
+
+def test_segments_out_of_order_are_damage_though_each_is_in_order() -> None:
+    made = _stored("none")
+    rows = made.rows[np.r_[10:20, 0:10]]
+    honest = SegmentCodec(10, 10)
+    encoded = honest.encode(np.ascontiguousarray(rows))
+    folder = made.ctx.key_for("7", "records").name
+    backend = made.frontend.backends["main"]
+    path = f"{folder}/{made.ctx.get_metadata('7', 'records').chunks[0].filename}"
+    document = dict(made.ctx.get_metadata("7", "records"))
+    entry = {**document["chunks"][0], "codec": json.loads(json.dumps(dict(encoded.info)))}
+    document |= {"compressor": "segments-10-10", "chunks": [entry]}
+    backend.write(path, encoded.buffers)
+    backend.write(sc.metadata_path(folder), [json.dumps(document).encode()])
+
+    for load in (made.ctx.get_array, made.ctx.get_columns, lambda *a: list(made.ctx.get_iter(*a))):
+        with pytest.raises(sc.DataCorrupted, match=r"row 10 starts at .* sort rows by time"):
+            load("7", "records")
+    assert len(made.ctx.get_array("7", "records", columns="x")) == 20
+
+
+def test_pieces_of_one_chunk_are_decoded_by_several_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = _stored("segments-10-2")
+    meeting = threading.Barrier(2, timeout=60)
+    honest = made.frontend.backends["main"].read_ranges
+
+    def read_ranges(path: str, ranges: Any) -> Any:
+        meeting.wait()  # none goes on before two threads are at work
+        return honest(path, ranges)
+
+    monkeypatch.setattr(made.frontend.backends["main"], "read_ranges", read_ranges)
+
+    assert len(made.ctx.get_array("7", "records", max_workers=2)) == 20
+    assert sum(chunk.n for chunk in made.ctx.get_iter("7", "records", max_workers=2)) == 20
+
+
+def test_one_chunk_is_encoded_by_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = _stored("none")
+    meeting = threading.Barrier(2, timeout=60)
+    honest = SegmentCodec._blocks
+
+    def blocks(self: SegmentCodec, part: Any) -> Any:
+        meeting.wait()  # none goes on before two threads are at work
+        return honest(self, part)
+
+    class Records(Plugin):
+        dtype = made.rows.dtype
+
+        def chunks(self) -> Iterator[Chunk]:
+            yield self.chunk(start=0, end=made.borders[-1][1], data=made.rows)
+
+    monkeypatch.setattr(SegmentCodec, "_blocks", blocks)
+    ctx = context(place(compressor="segments-10-5"), plugins=[Records])
+    ctx.make("7", "records", max_workers=2)
+
+    assert ctx.get_array("7", "records").tobytes() == made.rows.tobytes()
+
+
+@pytest.mark.parametrize("compressor", ["zstd", "segments-4-1", "segments-3-2", "segments-1-1"])
+@pytest.mark.parametrize("time_selection", ["fully_contained", "touching"])
+def test_rows_of_zero_duration_on_borders_are_those_of_a_full_read(
+    compressor: str, time_selection: str
+) -> None:
+    n = 9
+    dtype = np.dtype([*TIMES["endtime"], ("x", "<f8")])
+    rows = filled(n, dtype, [0, 0, 5, 0, 10, 0, 0, 10, 0], [10] * n)
+    made = Stored(rows, [(0, 300)], Context([]), place())
+    store(made, [0, n], compressor)
+    borders = sorted({*map(int, rows["time"]), *map(int, rows["endtime"])})
+    for start in borders:
+        for end in [each for each in borders if each >= start]:
+            options: dict[str, Any] = {"time_selection": time_selection, "columns": "x"}
+            given = made.ctx.get_array("7", "records", time_range=(start, end), **options)
+            expected = [
+                float(row["x"])
+                for row in rows
+                if (time_selection == "touching" and row["endtime"] > start and row["time"] < end)
+                or (time_selection != "touching" and start <= row["time"] and row["endtime"] <= end)
+            ]
+            assert given["x"].tolist() == expected

@@ -1,9 +1,9 @@
 """Only what is needed is read, and read once; chunks come in the size wanted (W36 W40 W41 W44)."""
 
-import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -119,7 +119,7 @@ def test_chunks_come_in_the_size_wanted_with_any_executor(
         chunks = list(ctx.get_iter(RUN, data_type, executor=executor, chunk_size_bytes=size_bytes))
 
     assert [chunk.n for chunk in chunks] == [n_rows] * (N_CHUNKS * N_ROWS // n_rows)
-    assert all(one.end == next_one.start for one, next_one in itertools.pairwise(chunks))
+    assert all(one.end == next_one.start for one, next_one in pairwise(chunks))
     x0 = np.concatenate([chunk.data["x0"] for chunk in chunks])
     np.testing.assert_array_equal(x0, ALL_ROWS["x0"] * (-1 if data_type == "negative" else 1))
     assert [info.n for info in ctx.get_metadata(RUN, data_type).chunks] == [N_ROWS] * N_CHUNKS
