@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from jobs import Answer, Task
@@ -70,6 +70,8 @@ HDF5 = Peer("HDF5", "hdf5")
 LIMIT = Peer("limit", "limit")
 SHOWN = (LZ4, BZ2, PARQUET, ZARR, HDF5)
 """Peers without targets."""
+SHOWN_REPEAT = 3
+"""Enough rounds for what has no target, or takes very long."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,6 @@ Results = Mapping[Case, Sequence[Answer]]
 class Bench:
     """Cases that are run in turns, and the rows of the table that they give."""
 
-    name: str
     cases: Sequence[Case]
     rows: Callable[[Results], list[Row]]
     stores: Sequence[Case] = field(default=())
@@ -148,7 +149,7 @@ def faster(
         ours=time_text(seconds(one)),
         theirs=time_text(seconds(other)),
         value=seconds(other) / seconds(one),
-        unit="× faster",
+        unit="x faster",
         low=min(per_round),
         high=max(per_round),
         target=target,
@@ -172,6 +173,11 @@ def mean_of(what: str, rows: Sequence[Row], *, target: str | None = None) -> Row
         high=mean([row.high for row in rows]),
         target=target,
     )
+
+
+def as_share(row: Row, unit: str) -> Row:
+    """Return a row that says how much ours takes of the other's time."""
+    return replace(row, value=1 / row.value, low=1 / row.high, high=1 / row.low, unit=unit)
 
 
 def single(what: str, value: float, unit: str, **others: object) -> Row:

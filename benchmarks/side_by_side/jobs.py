@@ -47,6 +47,8 @@ class Answer:
     """What was measured."""
 
     seconds: float
+    cpu_seconds: float = 0
+    """Of all threads; says more than `seconds` where the machine does other work, too."""
     result_bytes: int = 0
     """Size of the rows saved or loaded."""
     stored_bytes: int = 0
@@ -57,6 +59,14 @@ class Answer:
     """Greatest resident memory during the job, less that before it."""
     check: str = ""
     """Says what came out: equal for all peers."""
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """What another process needed."""
+
+    seconds: float
+    cpu_seconds: float
 
 
 Work = Callable[[], Any]
@@ -124,9 +134,9 @@ def measure(work: Work, task: Task) -> Answer:
     gc.collect()
     before = reset_peak()
     written = written_bytes()
-    began = time.perf_counter()
+    cpu, began = time.process_time(), time.perf_counter()
     result = work()
-    seconds = time.perf_counter() - began
+    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     written = written_bytes() - written
     peak = memory_bytes("VmHWM") - before
     check, result_bytes = "", 0
@@ -136,13 +146,14 @@ def measure(work: Work, task: Task) -> Answer:
         result_bytes = result
     elif isinstance(result, str):
         check = result
-    elif isinstance(result, float):
-        seconds = result  # measured elsewhere
+    elif isinstance(result, Elsewhere):
+        seconds, cpu = result.seconds, result.cpu_seconds
     stored = stored_bytes(place)
     if place is not None and not task.keep and place.name.startswith("scratch"):
         shutil.rmtree(place, ignore_errors=True)
     return Answer(
         seconds=seconds,
+        cpu_seconds=cpu,
         result_bytes=result_bytes,
         stored_bytes=stored,
         written_bytes=written,

@@ -28,9 +28,7 @@ from starting import seconds_to_first_rows
 from strax_core import Chunk, Context, Option, Plugin, takes_config
 
 
-def plugin_of(
-    source: Source | None, data_type: str, *, small_chunks: bool = False
-) -> type[Plugin]:
+def plugin_of(source: Source | None, data_type: str, *, small_chunks: bool = False) -> type[Plugin]:
     """Return a data plugin that gives these blocks, one after the other."""
 
     class Simulated(Plugin):

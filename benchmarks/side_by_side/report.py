@@ -1,7 +1,7 @@
 """Tables of what was measured: for the terminal, and for the README."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,8 @@ def table_text(rows: Sequence[Row]) -> str:
     lines = [HEAD, *map(cells, rows)]
     widths = [max(len(line[at]) for line in lines) for at in range(len(HEAD))]
     return "\n".join(
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        "  "
+        + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
 
@@ -62,10 +63,13 @@ def row_from_json(stored: dict[str, Any]) -> Row:
     return Row(**{name: value for name, value in stored.items() if name != "is_met"})
 
 
-def write_readme(path: Path, results: Path) -> None:
+def write_readme(path: Path, results: Path, names: Iterable[str]) -> None:
     """Put tables of all results between the marks in a README."""
-    documents = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(results.glob("*.json"))]
-    parts = [markdown(document) for document in documents]
+    parts = [
+        markdown(json.loads(file.read_text(encoding="utf-8")))
+        for file in (results / f"{name}.json" for name in names)
+        if file.exists()
+    ]
     before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
     path.write_text(f"{before}{BEGIN}\n\n{''.join(parts)}{END}{after}", encoding="utf-8")

@@ -16,11 +16,20 @@ from typing import Any
 from benches import BENCHES
 from cases import DATA_TYPES, Bench, Case, Row, Settings
 from jobs import Answer
-from report import row_of, row_as_json, table_text, write_readme
+from plot import draw
+from report import row_as_json, row_of, table_text, write_readme
 from simulation import simulate
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "results"
+RAW = (
+    "seconds",
+    "cpu_seconds",
+    "result_bytes",
+    "stored_bytes",
+    "written_bytes",
+    "peak_bytes",
+)
 LARGEST_JOB_S = 3600
 QUICK: dict[str, Any] = {
     "size_mb": 50,
@@ -41,13 +50,17 @@ class Workers:
 
     def answer(self, case: Case) -> Answer:
         """Do a job in a process of its own."""
-        return Answer(**self._ask(case.peer.environment, case.peer.module, case.job, asdict(case.task)))
+        return Answer(
+            **self._ask(case.peer.environment, case.peer.module, case.job, asdict(case.task))
+        )
 
     def versions(self) -> dict[str, Any]:
         """Return what is installed in each environment."""
         return {name: self._ask(name, "", "versions", {}) for name in self.pythons}
 
-    def _ask(self, environment: str, peer: str, job: str, task: Mapping[str, Any]) -> dict[str, Any]:
+    def _ask(
+        self, environment: str, peer: str, job: str, task: Mapping[str, Any]
+    ) -> dict[str, Any]:
         command = [self.pythons[environment], str(HERE / "worker.py"), peer, job, json.dumps(task)]
         done = subprocess.run(  # noqa: S603 - our own script
             command, capture_output=True, text=True, check=False, timeout=LARGEST_JOB_S
@@ -85,7 +98,9 @@ class Store:
         return self._done[known]
 
 
-def run(bench: Bench, settings: Settings, workers: Workers, store: Store) -> dict[Case, list[Answer]]:
+def run(
+    bench: Bench, settings: Settings, workers: Workers, store: Store
+) -> dict[Case, list[Answer]]:
     """Run the cases of a bench in turns."""
     results: dict[Case, list[Answer]] = {}
     for case in bench.stores:
@@ -97,7 +112,10 @@ def run(bench: Bench, settings: Settings, workers: Workers, store: Store) -> dic
             if number < case.repeat_at_most:
                 answer = workers.answer(case)
                 results[case].append(answer)
-                say(f"  {number + 1}: {case.name}: {answer.seconds:.4g} s")
+                say(
+                    f"  {number + 1}: {case.name}: {answer.seconds:.4g} s "
+                    f"({answer.cpu_seconds:.4g} s CPU)"
+                )
     return results
 
 
@@ -121,15 +139,15 @@ def machine() -> dict[str, Any]:
 
 
 def write(
-    path: Path, results: Mapping[Case, Sequence[Answer]], rows: Sequence[Row], facts: Mapping[str, Any]
+    path: Path,
+    results: Mapping[Case, Sequence[Answer]],
+    rows: Sequence[Row],
+    facts: Mapping[str, Any],
 ) -> None:
     """Write what was measured, raw, and the rows that follow."""
     path.parent.mkdir(parents=True, exist_ok=True)
     measured = {
-        case.name: {
-            name: [getattr(answer, name) for answer in answers]
-            for name in ("seconds", "result_bytes", "stored_bytes", "written_bytes", "peak_bytes")
-        }
+        case.name: {name: [getattr(answer, name) for answer in answers] for name in RAW}
         for case, answers in results.items()
     }
     document = {**facts, "rows": [row_as_json(row) for row in rows], "measured": measured}
@@ -144,7 +162,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--repeat", type=int, help="how many rounds")
     parser.add_argument("--size-mb", type=float, help="of each data type")
     parser.add_argument("--folder", type=Path, required=True, help="where to work")
-    parser.add_argument("--results", type=Path, help="where to write; left out: beside this, if not quick")
+    parser.add_argument(
+        "--results", type=Path, help="where to write; left out: beside this, if not quick"
+    )
     parser.add_argument("--python-ours", default=sys.executable)
     parser.add_argument("--python-upstream", required=True)
     given = parser.parse_args()
@@ -191,7 +211,8 @@ def main() -> None:
     for row in missed:
         say(f"MISSED: {row_of(row)}")
     if results_folder == RESULTS:
-        write_readme(HERE.parent / "README.md", RESULTS)
+        write_readme(HERE.parent / "README.md", RESULTS, BENCHES)
+        draw(RESULTS, RESULTS / "ratios.png")
     raise SystemExit(bool(missed))
 
 

@@ -1,4 +1,4 @@
-"""What is promised, and what is aimed at: a run fails if a target is missed; aims are only shown."""
+"""What is promised, and what is aimed at: only a missed target makes a run fail."""
 
 from dataclasses import dataclass
 

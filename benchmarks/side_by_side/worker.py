@@ -10,8 +10,9 @@ from importlib import metadata
 from jobs import Job, Task, as_json, measure
 
 VERSIONS = (
-    "strax-core strax numpy zarr pyarrow h5py hdf5plugin numba zstandard blosc zstd pandas"
-).split()
+    *("strax-core", "strax", "numpy", "zarr", "pyarrow", "h5py"),
+    *("hdf5plugin", "numba", "zstandard", "blosc", "zstd", "pandas"),
+)
 
 
 def versions() -> dict[str, str]:
