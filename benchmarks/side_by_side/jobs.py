@@ -107,7 +107,8 @@ def warm_up_source(task: Task) -> tuple[Source, tuple[int, int]]:
     rows = np.load(Path(task.arrays) / f"{task.data}.npy", mmap_mode="r")
     n, second = WARM_UP_ROWS, rows_a_block(task.data)
     few = np.concatenate([rows[:n], rows[second : second + n]])
-    return Source(few, n), (int(few["time"][n // 2]), int(few["time"][-n // 2]))
+    quarter = len(few) // 4
+    return Source(few, n), (int(few["time"][quarter]), int(few["time"][-quarter]))
 
 
 def part_of_time(task: Task) -> tuple[int, int]:
