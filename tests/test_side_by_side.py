@@ -59,17 +59,17 @@ class OurSideAlone:
 
     def answer(self, case: Any) -> Any:
         """Do a job, of whichever peer, by ours."""
+        if case.job == "fuzzy" and case.peer.module == "upstream":  # which counts pieces, not runs
+            found = self._scripts.many_runs.answer_text(case.task.number)
+            return self._scripts.jobs.Answer(seconds=1, check=found)
         job = OUR_NAMES.get(case.job, case.job)
         same = (job, case.task.data, case.task.number, case.task.rows, case.task.keep)
         if same not in self._known:
-            task = replace(case.task, compressor=None, fsync=False)
+            place = case.task.place.replace("many-upstream", "many-ours")
+            task = replace(case.task, place=place, compressor=None, fsync=False)
             work = self._scripts.peer_ours.JOBS[job](task)
             self._known[same] = self._scripts.jobs.measure(work, task)
-        answer = self._known[same]
-        if case.job == "fuzzy" and case.peer.module == "upstream":
-            found = self._scripts.many_runs.answer_text(case.task.number)
-            return replace(answer, check=found)
-        return answer
+        return self._known[same]
 
 
 def test_all_benches_give_rows_that_the_readme_and_the_results_can_show(

@@ -86,12 +86,11 @@ def availability(settings: Settings) -> Bench:
     one_by_one = replace(many(settings, UPSTREAM, "is_stored", n), repeat_at_most=SHOWN_REPEAT)
     several = replace(many(settings, UPSTREAM, "find_several", n), repeat_at_most=SHOWN_REPEAT)
     our_own = replace(many(settings, OURS, "is_stored", n), repeat_at_most=SHOWN_REPEAT)
-    what = f"availability of {n} runs x {N_DATA_TYPES} data types"
 
     def rows(results: Results) -> list[Row]:
         return [
             faster(
-                f"{what}, against `{case.job}`",
+                f"availability, against `{case.job}`",
                 ours,
                 case,
                 results,
@@ -100,7 +99,7 @@ def availability(settings: Settings) -> Bench:
             for case in (one_by_one, several)
         ] + [
             faster(
-                f"`is_stored` of {n} runs x {N_DATA_TYPES}, each alone",
+                "`is_stored`, one by one",
                 our_own,
                 one_by_one,
                 results,
@@ -131,9 +130,7 @@ def fuzzy(settings: Settings) -> Bench:
                 replace(each, seconds=each.seconds * scale, check="") for each in results[theirs]
             ],
         }
-        return [
-            faster(f"fuzzy, {n} pieces of another lineage", ours, theirs, scaled, target="fuzzy")
-        ]
+        return [faster("fuzzy, all of another lineage", ours, theirs, scaled, target="fuzzy")]
 
     return Bench(cases=[ours, theirs], rows=rows, stores=many_stores(settings))
 
@@ -149,7 +146,7 @@ def start(settings: Settings) -> Bench:
         cases[peer] = Case(peer, "start", task)
 
     def rows(results: Results) -> list[Row]:
-        row = faster("process start to first rows of 1 MB", cases[OURS], cases[UPSTREAM], results)
+        row = faster("start to first rows of 1 MB", cases[OURS], cases[UPSTREAM], results)
         return [replace(as_share(row, "x upstream's"), target="start")]
 
     return Bench(cases=list(cases.values()), rows=rows, stores=stores)
