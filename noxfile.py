@@ -1,8 +1,8 @@
-"""Everything the checks do: `nox -s demo`, `tests`, `lint`, `types`, `layers`, `wheels`.
+"""Everything the checks do: `nox -s demo`, `tests`, `lint`, `types`, `layers`, `wheels`, `bench`.
 
 Longer ones, for now and then: `nox -s contract_full`, `mutation`.
 All sessions share one virtual environment in `.nox/shared`. It is made once, from the checkout, and
-made again when this file or a `pyproject.toml` changes.
+made again when this file or a `pyproject.toml` changes. `bench` has two of its own.
 """
 
 import hashlib
@@ -14,7 +14,6 @@ import nox
 
 ROOT = Path(__file__).resolve().parent
 SHARED = ROOT / ".nox" / "shared"
-STAMP = SHARED / "stamp"
 PYTHONS = ((3, 11), (3, 12))
 STORAGE_PLUGINS = [*ROOT.glob("plugins/*/pyproject.toml"), *ROOT.glob("examples/*/pyproject.toml")]
 PACKAGES = [ROOT / "strax_core", *sorted(project.parent for project in STORAGE_PLUGINS)]
@@ -34,6 +33,11 @@ TOOLS = [
     "ruff==0.17.6",  # exactly: every rule is selected, and a new release adds rules
     "strax==2.2.3",  # the real peer in tests and demo; it needs Python below 3.13
 ]
+
+BENCH = ROOT / ".nox" / "bench"
+SIDE_BY_SIDE = ROOT / "benchmarks" / "side_by_side"
+UPSTREAM = ["strax==2.2.3"]  # with what it asks for: zarr 2
+PEERS = ["zarr>=3", "pyarrow", "h5py", "hdf5plugin", "pandas", "matplotlib"]
 
 nox.needs_version = ">=2024.3"
 nox.options.default_venv_backend = "none"  # the shared environment is used instead
@@ -66,6 +70,7 @@ def types(session: nox.Session) -> None:
     for package in PACKAGES:
         run(session, "mypy", str((package / "src").relative_to(ROOT)))
     run(session, "mypy", "noxfile.py", "conftest.py")
+    run(session, "mypy", str(SIDE_BY_SIDE.relative_to(ROOT)))
 
 
 @nox.session
@@ -92,6 +97,23 @@ def mutation(session: nox.Session) -> None:
     run(session, "python", "tests/mutation.py", *session.posargs)
 
 
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure against upstream and others; `-- --quick`, `-- NAME …`: benchmarks/README.md."""
+    packages = [ROOT / "strax_core", ROOT / "plugins" / "strax_local"]
+    ours = [word for package in packages for word in ("--editable", str(package))]
+    make_environment(session, BENCH / "ours", [*ours, *PEERS])
+    make_environment(session, BENCH / "upstream", UPSTREAM)
+    session.run(
+        str(BENCH / "ours" / "bin" / "python"),
+        str(SIDE_BY_SIDE / "runner.py"),
+        *("--folder", str(BENCH / "data")),
+        *("--python-upstream", str(BENCH / "upstream" / "bin" / "python")),
+        *session.posargs,
+        external=True,
+    )
+
+
 def run(session: nox.Session, command: str, *arguments: str, **variables: str) -> None:
     """Run a command of the shared environment, with variables added to its environment."""
     make_shared_environment(session)
@@ -105,15 +127,21 @@ def make_shared_environment(session: nox.Session) -> None:
             f"nox runs on Python {sys.version_info[0]}.{sys.version_info[1]}, but demo and tests "
             "need 3.11 or 3.12. Remove .venv and make it with python3.11 or python3.12"
         )
-    if STAMP.exists() and STAMP.read_text() == wanted_stamp():
-        return
-    session.log("making the shared environment; this takes a minute or two, once")
-    shutil.rmtree(SHARED, ignore_errors=True)
-    session.run(sys.executable, "-m", "venv", str(SHARED), external=True)
     editable = [word for package in PACKAGES for word in ("--editable", with_extras(package))]
-    python = str(SHARED / "bin" / "python")
-    session.run(python, "-m", "pip", "install", "--quiet", *editable, *TOOLS, external=True)
-    STAMP.write_text(wanted_stamp())  # last, so that an interrupted install is done again
+    make_environment(session, SHARED, [*editable, *TOOLS])
+
+
+def make_environment(session: nox.Session, folder: Path, packages: list[str]) -> None:
+    """Install packages in an environment, unless that was done already."""
+    stamp = folder / "stamp"
+    if stamp.exists() and stamp.read_text() == wanted_stamp():
+        return
+    session.log(f"making the environment {folder.name}; this takes a minute or two, once")
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run(sys.executable, "-m", "venv", str(folder), external=True)
+    python = str(folder / "bin" / "python")
+    session.run(python, "-m", "pip", "install", "--quiet", *packages, external=True)
+    stamp.write_text(wanted_stamp())  # last, so that an interrupted install is done again
 
 
 def with_extras(package: Path) -> str:
