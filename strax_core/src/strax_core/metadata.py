@@ -256,7 +256,6 @@ def _as_lines(value: Any) -> str:
     return f"[\n{items}\n    ]"
 
 
-
 def dtype_text(dtype: np.dtype[Any]) -> str:
     """Return a dtype as metadata stores it: the text of its ``descr``."""
     return repr(dtype.descr)
