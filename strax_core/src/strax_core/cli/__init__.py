@@ -81,6 +81,12 @@ def _parser() -> argparse.ArgumentParser:
     clean.add_argument("--yes", action="store_true", help="remove it; without this, only list it")
     clean.set_defaults(run=_run_clean)
 
+    doctor = commands.add_parser(
+        "doctor", parents=[common], help="find out whether a place works, and what to do if not"
+    )
+    _add_place(doctor)
+    doctor.set_defaults(run=_run_doctor)
+
     demo = commands.add_parser(
         "demo", parents=[common], help="show the main job on a simulated detector run"
     )
@@ -144,6 +150,12 @@ def _run_clean(options: argparse.Namespace) -> None:
     from strax_core.cli.clean import clean_place
 
     clean_place(options.place, options.config, grace_s=options.grace_s, remove=options.yes)
+
+
+def _run_doctor(options: argparse.Namespace) -> None:
+    from strax_core.cli.doctor import examine_place
+
+    examine_place(options.place, options.config)
 
 
 def _run_demo(options: argparse.Namespace) -> None:
