@@ -1,4 +1,4 @@
-"""Everything the checks do: `nox -s demo`, `tests`, `lint`, `types`, `layers`, `wheels`.
+"""Everything the checks do: `nox -s demo`, `tests`, `servers`, `lint`, `types`, `layers`, `wheels`.
 
 All sessions share one virtual environment in `.nox/shared`. It is made once, from the checkout, and
 made again when this file or a `pyproject.toml` changes.
@@ -17,7 +17,10 @@ STAMP = SHARED / "stamp"
 PYTHONS = ((3, 11), (3, 12))
 STORAGE_PLUGINS = [*ROOT.glob("plugins/*/pyproject.toml"), *ROOT.glob("examples/*/pyproject.toml")]
 PACKAGES = [ROOT / "strax_core", *sorted(project.parent for project in STORAGE_PLUGINS)]
-EXTRAS = {"strax_core": ["pandas", "testing", "upstream"]}  # of each package, what the tests need
+EXTRAS = {  # of each package, what the tests need
+    "strax_core": ["pandas", "testing", "upstream"],
+    "strax_s3": ["testing"],
+}
 TOOLS = [
     "build",
     "hatchling>=1.26",  # builds all packages, as their pyproject.toml say
@@ -43,6 +46,12 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run all tests that need no server; arguments after `--` go to pytest."""
     run(session, "pytest", *session.posargs)
+
+
+@nox.session
+def servers(session: nox.Session) -> None:
+    """Run the tests that need real servers; `tests/servers/install-debian.sh` installs them."""
+    run(session, "pytest", "-m", "servers", *session.posargs)
 
 
 @nox.session
