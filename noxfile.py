@@ -1,5 +1,6 @@
 """Everything the checks do: `nox -s demo`, `tests`, `servers`, `lint`, `types`, `layers`, `wheels`.
 
+Longer ones, for now and then: `nox -s contract_full`, `mutation`.
 All sessions share one virtual environment in `.nox/shared`. It is made once, from the checkout, and
 made again when this file or a `pyproject.toml` changes.
 """
@@ -21,6 +22,12 @@ EXTRAS = {  # of each package, what the tests need
     "strax_core": ["pandas", "testing", "upstream"],
     "strax_s3": ["testing"],
 }
+CONTRACTS = [
+    "strax_core/tests/test_memory.py",
+    *(f"strax_core/tests/test_contract_{what}.py" for what in ("codecs", "frontends", "reading")),
+    "plugins/strax_local/tests/test_local_contract.py",
+    "examples/strax_zip/tests/test_zip.py",
+]
 TOOLS = [
     "build",
     "hatchling>=1.26",  # builds all packages, as their pyproject.toml say
@@ -82,10 +89,22 @@ def wheels(session: nox.Session) -> None:
     run(session, "pytest", "tests/wheels/wheel_checks.py", *session.posargs)
 
 
-def run(session: nox.Session, command: str, *arguments: str) -> None:
-    """Run a command of the shared environment."""
+@nox.session
+def contract_full(session: nox.Session) -> None:
+    """Run the contract kit at its level full, on memory, strax-local and strax-zip."""
+    run(session, "pytest", *CONTRACTS, *session.posargs, STRAX_CONTRACT="full")
+
+
+@nox.session
+def mutation(session: nox.Session) -> None:
+    """Change the code in small ways, and look whether the tests notice."""
+    run(session, "python", "tests/mutation.py", *session.posargs)
+
+
+def run(session: nox.Session, command: str, *arguments: str, **variables: str) -> None:
+    """Run a command of the shared environment, with variables added to its environment."""
     make_shared_environment(session)
-    session.run(str(SHARED / "bin" / command), *arguments, external=True)
+    session.run(str(SHARED / "bin" / command), *arguments, external=True, env=variables)
 
 
 def make_shared_environment(session: nox.Session) -> None:

@@ -26,7 +26,18 @@ BAD_RUNS = [
     "_superrun",
     "x" * 101,
 ]
-BAD_FILES = ["../outside", "/outside", "..", "a/../../outside", "a/b/c", "", "a\\b", "x\x00", "./x"]
+BAD_FILES = [
+    "../outside",
+    "/outside",
+    "..",
+    "a/../../outside",
+    "a/b/c",
+    "",
+    "a\\b",
+    "x\x00",
+    "./x",
+    "\udcff",
+]
 each_bad_run = pytest.mark.parametrize("run_id", BAD_RUNS)
 
 

@@ -18,9 +18,10 @@ from strax_core import (
     Location,
     Match,
     MemoryBackend,
+    Segment,
     Selection,
 )
-from strax_core.codecs import Decoder
+from strax_core.codecs import Decoder, Out, Run, run_here
 from strax_core.codecs.zstd import ZstdCodec
 from strax_core.testing import CodecContract, FaultyBackend, FrontendContract
 
@@ -123,28 +124,31 @@ class AllocatesWhatAHeaderSays(ZstdCodec):
 class NotesEveryRow(ZstdCodec):
     """Writes far too much into the metadata."""
 
-    def encode(self, rows: Rows) -> Encoded:
-        return Encoded(super().encode(rows).buffers, {"times": [int(t) for t in rows["time"]]})
+    def encode(self, rows: Rows, *, run: Run = run_here) -> Encoded:
+        return Encoded(
+            super().encode(rows, run=run).buffers, {"times": [int(t) for t in rows["time"]]}
+        )
 
 
 class SortsColumns(ZstdCodec):
     """Gives columns in another order than asked."""
 
     def decode(
-        self, info: ChunkInfo, selection: Selection, out: Rows, *, dtype: np.dtype[Any]
+        self,
+        info: ChunkInfo,
+        segment: Segment,
+        selection: Selection,
+        out: Out,
+        *,
+        dtype: np.dtype[Any],
     ) -> Decoder:
-        if selection.columns is None:
-            return super().decode(info, selection, out, dtype=dtype)
-        return self._decode_sorted(info, selection.columns, out, dtype)
-
-    def _decode_sorted(
-        self, info: ChunkInfo, columns: tuple[str, ...], out: Rows, dtype: np.dtype[Any]
-    ) -> Decoder:
-        rows: Rows = np.empty(info.n, dtype)
-        n = yield from super().decode(info, ALL, rows, dtype=dtype)
-        for name, of_rows in zip(out.dtype.names or (), sorted(columns), strict=True):
+        rows: Rows = np.empty(segment.n, dtype)
+        n = yield from super().decode(info, segment, ALL, rows, dtype=dtype)
+        wanted = dtype.names or () if selection.columns is None else selection.columns
+        given = wanted if selection.columns is None else sorted(wanted)
+        for name, of_rows in zip(wanted, given, strict=True):
             if rows[of_rows].dtype == out[name].dtype:
-                out[name] = rows[of_rows]
+                out[name][...] = rows[of_rows]
         return n
 
 
@@ -153,10 +157,10 @@ class SharesItsBuffer(ZstdCodec):
 
     kept: Any = None
 
-    def encode(self, rows: Rows) -> Encoded:
+    def encode(self, rows: Rows, *, run: Run = run_here) -> Encoded:
         self.kept = rows
         time.sleep(0.001)  # a long computation
-        return super().encode(self.kept)
+        return super().encode(self.kept, run=run)
 
 
 class TestHonestCodec(CodecContract):

@@ -12,6 +12,7 @@ from strax_core.codecs.base import (
     Codec,
     Decoder,
     Encoded,
+    Segment,
     Selection,
     WholeFileCodec,
 )
@@ -103,6 +104,7 @@ __all__ = [
     "SaveWhen",
     "Saver",
     "SecretReference",
+    "Segment",
     "Selection",
     "SettlingSaver",
     "State",

@@ -1,20 +1,12 @@
-"""What is where: the half of a context that finds data and looks after them, and makes none."""
+"""What is where: the part of a context that finds data, and neither makes nor changes any."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from strax_core.asking import Found
-from strax_core.cleaning import Leftover, clean
-from strax_core.copying import Target, copy_data
-from strax_core.errors import (
-    ConfigError,
-    DataExistsError,
-    ReadOnlyError,
-)
-from strax_core.executors import workers
+from strax_core.errors import ConfigError
 from strax_core.frontend import StorageFrontend
 from strax_core.keys import DataKey, Lineage, check_run_id
 from strax_core.matching import Match
@@ -24,7 +16,6 @@ from strax_core.places import Places
 from strax_core.plugin import Plugin
 from strax_core.provenance import DataPlugins
 from strax_core.runs import per_run_defaults, select_fields
-from strax_core.verifying import verify_data
 
 if TYPE_CHECKING:  # pandas is not needed by those who ask for no table
     import pandas as pd
@@ -138,94 +129,6 @@ class Catalogue:
             forbidden=self._forbidden,
         ).of(data_type)
 
-    def verify(self, run_id: str, data_type: str, *, at: str | None = None) -> list[str]:
-        """Read every copy to its end and check it; return the places, all of which are good.
-
-        Args:
-            run_id: of one run.
-            data_type: of one data type; the key must match exactly.
-            at: a place, as in `copy`; left out: all.
-
-        Raises:
-            ConfigError: there is no such place.
-            DataCorrupted: a copy is damaged; the message says which, and which are good.
-            DataNotAvailable: there is no copy.
-            StorageError: a place could not answer.
-        """
-        key = self.key_for(run_id, data_type)
-        asked = (
-            [self._places.place(at)]
-            if at is not None
-            else [(each, None) for each in self._places if each.wants(data_type)]
-        )
-        return verify_data(key, asked)
-
-    def copy(
-        self,
-        run_id: str | Sequence[str],
-        targets: str | Sequence[str],
-        to: str,
-        *,
-        chunk_size_bytes: int | None = None,
-        compressor: str | None = None,
-    ) -> None:
-        """Copy stored data to another place; each piece all or nothing.
-
-        Args:
-            run_id: one run, or several.
-            targets: one data type, or several.
-            to: a place of this context, ``frontend`` or ``frontend/backend``.
-            chunk_size_bytes: about how large the copy's chunks are, uncompressed; left out: as now.
-            compressor: codec of the copy; left out: the place's own, else as now.
-
-        Raises:
-            ConfigError: there is no such place or codec, or no such size.
-            DataNotAvailable: something is not stored.
-            DataExistsError: something is stored there already; all else was copied.
-            ReadOnlyError: that place does not take it.
-            StorageError: it could not be read, or not written.
-        """
-        frontend, backend = self._places.place(to)
-        target = Target(
-            frontend=frontend,
-            backend=backend,
-            chunk_size_bytes=chunk_size_bytes,
-            compressor=compressor,
-        )
-        match = replace(self._match, allow_incomplete=False)
-        data_types = texts(targets, "targets")
-        keys = [key for run in texts(run_id, "run_id") for key in self._keys(run, data_types)]
-        there: list[DataExistsError] = []
-        with workers(None, None) as pool:
-            for key in keys:
-                try:
-                    copy_data(
-                        partial(self._places.find_all, key, match),
-                        target,
-                        executor=pool.threads,
-                        buffer_bytes=self._buffer_bytes,
-                    )
-                except DataExistsError as error:
-                    there.append(error)
-        if there:
-            raise DataExistsError("; ".join(map(str, there))) from there[0]
-
-    def remove(self, run_id: str, data_type: str, *, from_: str) -> None:
-        """Remove a piece of data from one place; its key must match exactly.
-
-        Args:
-            run_id: of one run.
-            data_type: of one data type.
-            from_: the place, as in `copy`.
-
-        Raises:
-            ConfigError: there is no such place.
-            ReadOnlyError: nothing may be removed there.
-            DataNotAvailable: it is not there.
-        """
-        frontend, backend = self._places.place(from_)
-        frontend.remove(self.key_for(run_id, data_type), backend=backend)
-
     # Runs, and many pieces of data
 
     def run_metadata(
@@ -312,34 +215,6 @@ class Catalogue:
         selected = table[kept]
         selected.attrs["problems"] = problems
         return selected
-
-    def clean(
-        self, storage: str | StorageFrontend, *, grace_s: float | None = None, dry_run: bool = True
-    ) -> list[Leftover]:
-        """List what writers that died left in a place, and remove it unless `dry_run`.
-
-        Args:
-            storage: a frontend or its name.
-            grace_s: how long a writer must have been silent; left out: the frontend's own time.
-            dry_run: only list.
-
-        Raises:
-            ConfigError: there is no such place.
-            ReadOnlyError: nothing may be removed there.
-            StorageError: it could not be read, or something could not be removed.
-        """
-        frontend = self._places.place(storage)[0] if isinstance(storage, str) else storage
-        if frontend.readonly or not any(
-            backend.saver_class for backend in frontend.backends.values()
-        ):
-            raise ReadOnlyError(f"{frontend.name} is read-only, so nothing is cleaned there")
-        grace_s = frontend.grace_time_s if grace_s is None else grace_s
-        return [
-            leftover
-            for backend in frontend.backends.values()
-            if backend.saver_class is not None
-            for leftover in clean(backend, grace_s=grace_s, dry_run=dry_run)
-        ]
 
     # Inside
 

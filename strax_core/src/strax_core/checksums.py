@@ -31,3 +31,19 @@ def matches(expected: str, buffers: Iterable[Buffer]) -> bool:
             "a newer strax-core may read this data"
         )
     return checksum(buffers) == expected
+
+
+class Running:
+    """The checksum of what is given piece by piece: the same, wherever it is cut."""
+
+    def __init__(self) -> None:
+        self._digest = xxhash.xxh3_64()
+
+    def add(self, buffer: Buffer) -> None:
+        """Add what comes next."""
+        self._digest.update(buffer)
+
+    @property
+    def so_far(self) -> str:
+        """Of all that was given, as `checksum` writes it."""
+        return f"{ALGORITHM}:{self._digest.hexdigest()}"

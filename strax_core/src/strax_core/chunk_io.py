@@ -9,7 +9,7 @@ import numpy as np
 from strax_core import checksums
 from strax_core.chunk_info import ChunkInfo
 from strax_core.chunks import Chunk, Rows, endtime_of, extrema
-from strax_core.codecs import ALL, WHOLE, Codec, bytes_of
+from strax_core.codecs import ALL, WHOLE, Codec, Decoder, Run, bytes_of, run_here
 from strax_core.errors import DataCorrupted
 from strax_core.medium import Buffer, Medium
 from strax_core.metadata import packed
@@ -23,7 +23,7 @@ class EncodedChunk:
     buffers: Sequence[Buffer]
 
 
-def encode_chunk(chunk: Chunk, codec: Codec) -> EncodedChunk:
+def encode_chunk(chunk: Chunk, codec: Codec, *, run: Run = run_here) -> EncodedChunk:
     """Compress a chunk and take its checksums; a chunk without rows has no bytes."""
     common: dict[str, Any] = {
         "chunk_i": 0,
@@ -36,7 +36,7 @@ def encode_chunk(chunk: Chunk, codec: Codec) -> EncodedChunk:
     if chunk.n == 0:
         return EncodedChunk(ChunkInfo(nbytes=0, **common), ())
     rows = np.ascontiguousarray(chunk.data, dtype=packed(chunk.dtype))
-    encoded = codec.encode(rows)
+    encoded = codec.encode(rows, run=run)
     min_time, max_endtime = extrema(rows)
     first_endtime, last_endtime = (
         int(endtime_of(rows[at : at + 1])[0]) for at in (0, len(rows) - 1)
@@ -79,8 +79,33 @@ def read_rows(
         _read_rows_once(medium, path, info, codec, out)
 
 
+def read_stored(medium: Medium, path: str, info: ChunkInfo) -> bytes:
+    """Return a chunk's file as it is stored, after comparing its size and checksum.
+
+    Raises:
+        DataCorrupted: it does not fit twice.
+        ObjectMissing: there is no such file.
+    """
+    stored = medium.read(path)
+    try:
+        _check_stored(stored, info)
+    except DataCorrupted:
+        stored = medium.read(path)
+        _check_stored(stored, info)
+    return stored
+
+
 def _read_rows_once(medium: Medium, path: str, info: ChunkInfo, codec: Codec, out: Rows) -> None:
-    decoder = codec.decode(info, ALL, out, dtype=out.dtype)
+    for segment in codec.segments(info):
+        part = out[segment.first_row : segment.first_row + segment.n]
+        n = _read_segment(
+            medium, path, info, codec.decode(info, segment, ALL, part, dtype=out.dtype)
+        )
+        if n != segment.n:
+            raise DataCorrupted(f"{n} rows were decoded, not {segment.n}")
+
+
+def _read_segment(medium: Medium, path: str, info: ChunkInfo, decoder: Decoder) -> int:
     try:
         request = next(decoder)
         while True:
@@ -91,8 +116,7 @@ def _read_rows_once(medium: Medium, path: str, info: ChunkInfo, codec: Codec, ou
             else:
                 request = decoder.send(medium.read_ranges(path, request))
     except StopIteration as end:
-        if end.value != info.n:
-            raise DataCorrupted(f"{end.value} rows were decoded, not {info.n}") from None
+        return int(end.value)
     finally:
         decoder.close()
 

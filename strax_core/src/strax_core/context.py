@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
-from strax_core.catalogue import Catalogue
 from strax_core.chunks import Chunk, Rows
+from strax_core.curator import Curator
 from strax_core.errors import ConfigError
 from strax_core.executors import Workers, workers
 from strax_core.keys import check_run_id
@@ -48,7 +48,7 @@ class GetOptions(LoadOptions, ShowOptions, total=False):
     """What `get_iter`, `get_array` and their likes take: rows, columns, and what is shown."""
 
 
-class Context(Catalogue):
+class Context(Curator):
     """Data plugins, their options, and the places where data are kept. Usable from several threads.
 
     Args:

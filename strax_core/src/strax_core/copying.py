@@ -1,23 +1,23 @@
 """Copies stored data from place to place; the copy keeps what the data are, and who made them."""
 
+import logging
 import os
 from collections.abc import Generator, Iterator, Mapping
-from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from strax_core.asking import Found
+from strax_core.backend import StorageBackend
 from strax_core.chunks import Chunk
 from strax_core.codecs import codec_named
-from strax_core.errors import ConfigError
+from strax_core.errors import ConfigError, DataExistsError, ReadOnlyError, StorageError
 from strax_core.frontend import StorageFrontend
-from strax_core.keeping import Keeper
 from strax_core.keys import DataKey
 from strax_core.loading import Find, Reading, all_told, is_same_making, load_chunks
 from strax_core.metadata import STRAX_COMPRESSORS, Metadata
 from strax_core.reserving import DEFAULT_FOR_UPSTREAM
-from strax_core.saving import InFlight
-from strax_core.tasks import Budget
+from strax_core.saver import Saver
+from strax_core.transferring import Means, Unreadable, may_move_files, move_files, store_rows
 
 _KEPT_FIELDS = (
     "data_id",
@@ -28,6 +28,9 @@ _KEPT_FIELDS = (
     "lineage",
     "chunk_target_size_mb",
 )
+_RECHUNKED = "rechunked_to_bytes"
+"""Field of `writer`: for what size of chunks the data were rechunked, after they were made."""
+_LOG = logging.getLogger("strax_core")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,28 +44,51 @@ class Target:
     """Size of the copy's chunks, uncompressed; None: chunks as they are."""
     compressor: str | None = None
     """Codec; None: the frontend's, else that of the source, if it may stand there."""
+    replaces: Found | None = None
+    """What the copy is to replace, there; None: it replaces nothing that is good."""
 
     def __post_init__(self) -> None:
         size: object = self.chunk_size_bytes
         if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
             raise ConfigError(f"chunk_size_bytes is {size!r}; give a whole number above 0")
 
+    def in_place_of(self, found: Found) -> "Target":
+        """Return the same form, for what is to replace this copy where it lies."""
+        return replace(self, backend=found.location.backend, replaces=found)
 
-def copy_data(find: Find, target: Target, *, executor: Executor, buffer_bytes: int) -> None:
+    def compressor_for(self, source: Metadata) -> str:
+        """Return the codec that the copy is to have."""
+        stated = self.compressor or (None if self.replaces else self.frontend.compressor)
+        compressor = stated or source.compressor
+        if self.frontend.for_upstream and stated is None and compressor not in STRAX_COMPRESSORS:
+            return DEFAULT_FOR_UPSTREAM
+        return compressor
+
+    def is_form_of(self, source: Metadata) -> bool:
+        """Say whether the source has the form already that the copy is to have."""
+        return self.compressor_for(source) == source.compressor and not self._cuts(source)
+
+    def _cuts(self, source: Metadata) -> bool:
+        size = self.chunk_size_bytes
+        if size is None or writer_of(source).get(_RECHUNKED) == size:
+            return False
+        # However it is cut, one chunk of no more than the size stays one.
+        return len(source.chunks) > 1 or source.chunks[0].nbytes > size
+
+
+def copy_data(find: Find, target: Target, means: Means) -> Metadata:
     """Copy a piece of data, from the next copy if one cannot be read; all or nothing.
 
     Its key is that of the stored lineage: what was found by a loose match stays what it is.
+
+    Returns:
+        The metadata of the copy, or of what someone else stored there meanwhile.
 
     Raises:
         DataNotAvailable: nothing is stored.
         DataExistsError, ReadOnlyError: the target has it already, or takes none.
         StorageError: it could not be read from any place, or not be written.
     """
-    reading = Reading(
-        executor=executor,
-        read_ahead_bytes=buffer_bytes // 4,
-        chunks_of=lambda metadata: metadata.chunks,
-    )
     tried: list[Metadata] = []
     failures: list[Exception] = []
     for found in find():
@@ -72,29 +98,67 @@ def copy_data(find: Find, target: Target, *, executor: Executor, buffer_bytes: i
         if any(is_same_making(each, source, cut_alike=False) for each in tried):
             continue
         tried.append(source)
-        chunks = _readable(load_chunks(_copies_of(found, find), reading))
+        if target.is_form_of(source) and may_move_files(source):
+            try:
+                return _moved(found, target, means)
+            except Unreadable as error:
+                # Rows can be read on in another copy, from wherever this one fails.
+                _LOG.info("the files of %s are not copied as they are: %s", found, error)
         try:
-            _save(chunks, source, target, executor=executor, buffer_bytes=buffer_bytes * 3 // 4)
-        except _Unreadable as error:
+            return _stored_again(found, find, target, means)
+        except Unreadable as error:
             failures.append(error.cause)
-        else:
-            return
     raise all_told(failures)
 
 
-class _Unreadable(Exception):  # noqa: N818 - it never leaves this module
-    """No copy of one making can be read."""
+def stored_bytes(backend: StorageBackend, folder: str, metadata: Metadata) -> int:
+    """Return how large the files of a piece of data are, together.
 
-    def __init__(self, cause: Exception) -> None:
-        super().__init__(str(cause))
-        self.cause = cause
+    Raises:
+        StorageError: the folder had to be listed, and could not be.
+    """
+    infos = [info for info in metadata.chunks if info.filename is not None]
+    sizes = [info.filesize for info in infos if info.filesize is not None]
+    if len(sizes) < len(infos):  # strax leaves sizes out where other processes wrote
+        names = {info.filename for info in infos}
+        sizes = [entry.size_bytes for entry in backend.list(folder) if entry.name in names]
+    return sum(sizes)
+
+
+def _moved(found: Found, target: Target, means: Means) -> Metadata:
+    saver = _saver(found, target)
+    try:
+        move_files(found.loader(), saver, means)
+        return _committed(saver, target)
+    except BaseException as error:
+        # Without a note, if the source failed: it is tried once more, in another way.
+        _abort(saver, None if isinstance(error, Unreadable) else error)
+        raise
+
+
+def _stored_again(found: Found, find: Find, target: Target, means: Means) -> Metadata:
+    saver = _saver(found, target)
+    quarter = replace(means, buffer_bytes=max(1, means.buffer_bytes // 4))
+    reading = Reading(
+        executor=means.executor,
+        read_ahead_bytes=quarter.buffer_bytes,
+        chunks_of=lambda metadata: metadata.chunks,
+    )
+    chunks = _readable(load_chunks(_copies_of(found, find), reading))
+    writing = replace(means, buffer_bytes=max(1, means.buffer_bytes - quarter.buffer_bytes))
+    try:
+        store_rows(chunks, found.metadata, saver, writing, chunk_size_bytes=target.chunk_size_bytes)
+        return _committed(saver, target)
+    except BaseException as error:
+        _abort(saver, error.cause if isinstance(error, Unreadable) else error)
+        raise
 
 
 def _readable(chunks: Generator[Chunk, None, None]) -> Iterator[Chunk]:
     try:
         yield from chunks
     except Exception as error:
-        raise _Unreadable(error) from error
+        raise Unreadable(error) from error
 
 
 def _copies_of(first: Found, find: Find) -> Find:
@@ -117,36 +181,69 @@ def _where(found: Found) -> tuple[str, str]:
     return found.place, found.location.backend_key
 
 
-def _save(
-    chunks: Iterator[Chunk],
-    source: Metadata,
-    target: Target,
-    *,
-    executor: Executor,
-    buffer_bytes: int,
-) -> None:
-    key = DataKey(source.run_id, source.data_type, source.lineage)
-    saver = target.frontend.saver(key, _document(key, source, target), backend=target.backend)
-    keeper = Keeper(
-        [saver],
-        target_bytes=target.chunk_size_bytes,
-        executor=executor,
-        in_flight=InFlight(Budget(buffer_bytes)),
-    )
+def _saver(found: Found, target: Target) -> Saver:
+    source = found.metadata
+    # Not by the stored lineage, if it is the one asked for: JSON has made texts of numeric keys.
+    exact = found.key if found.is_exact else None
+    key = exact or DataKey(source.run_id, source.data_type, source.lineage)
+    document = _document(key, source, target)
+    overwrite = "always" if target.replaces else None
+    saver = target.frontend.saver(key, document, backend=target.backend, overwrite=overwrite)
+    if target.replaces is not None and saver.backend_key != target.replaces.location.backend_key:
+        saver.abort()
+        raise ReadOnlyError(
+            f"{saver.metadata.place} is where {target.frontend.name} keeps {key} now, not "
+            f"{source.place}: copy it, and remove the old copy"
+        )
+    return saver
+
+
+def _committed(saver: Saver, target: Target) -> Metadata:
+    """Commit what was read back and found good, unless the data to be replaced changed meanwhile.
+
+    Raises:
+        DataExistsError: they did; or good data stand there, and may not be replaced.
+    """
+    read_back = saver.before_commit
+
+    def before_commit(written: Metadata) -> None:
+        if read_back is not None:
+            read_back(written)
+        if target.replaces is not None:
+            _check_unchanged(target.replaces)
+
+    saver.before_commit = before_commit
     try:
-        for chunk in chunks:
-            keeper.receive(chunk)
-        keeper.finish()
-    except BaseException as error:
-        keeper.abort(error.cause if isinstance(error, _Unreadable) else error)
-        raise
+        return saver.commit()
+    except DataExistsError as error:
+        if target.replaces is not None or not saver.is_beaten():
+            raise
+        # Someone else brought the same data meanwhile: they are there, which was the aim.
+        _LOG.info("%s", error)
+        saver.abort()
+        return saver.metadata
+
+
+def _check_unchanged(replaced: Found) -> None:
+    """Refuse to replace data that are not those that were read."""
+    location = replaced.location
+    now = replaced.frontend.backends[location.backend].get_metadata(location.backend_key)
+    if dict(now) != dict(replaced.metadata):
+        raise DataExistsError(
+            f"{now.place}: the data were replaced by others while they were copied; "
+            "nothing was changed"
+        )
+
+
+def _abort(saver: Saver, error: BaseException | None) -> None:
+    try:
+        saver.abort(error)
+    except StorageError:  # the first error is the one to tell
+        _LOG.exception("%r could not be aborted", saver)
 
 
 def _document(key: DataKey, source: Metadata, target: Target) -> dict[str, Any]:
-    compressor = target.compressor or target.frontend.compressor or source.compressor
-    is_stated = target.compressor is not None or target.frontend.compressor is not None
-    if target.frontend.for_upstream and not is_stated and compressor not in STRAX_COMPRESSORS:
-        compressor = DEFAULT_FOR_UPSTREAM
+    compressor = target.compressor_for(source)
     codec_named(compressor)  # refused before anything is written
     document = {name: source[name] for name in _KEPT_FIELDS if source.get(name) is not None}
     if target.chunk_size_bytes is not None:
@@ -155,18 +252,29 @@ def _document(key: DataKey, source: Metadata, target: Target) -> dict[str, Any]:
         **document,
         "lineage_hash": key.lineage_hash,
         "compressor": compressor,
-        "writer": _writer(source),
+        "writer": _writer(source, target),
     }
 
 
-def _writer(source: Metadata) -> dict[str, Any]:
-    """Who copies; and, of the source, what made the rows."""
+def writer_of(metadata: Metadata) -> Mapping[str, Any]:
+    """Return what metadata say of their writer; strax says nothing."""
+    writer = metadata.get("writer")
+    return writer if isinstance(writer, Mapping) else {}
+
+
+def _writer(source: Metadata, target: Target) -> dict[str, Any]:
+    """Who copies; and, of the source, what made the rows, and how they were cut."""
     import socket
 
-    made_by = source.get("writer")
-    kept = made_by if isinstance(made_by, Mapping) else {}
+    kept = {
+        name: value
+        for name, value in writer_of(source).items()
+        if name.startswith("data_plugin_") or name == _RECHUNKED
+    }
+    if target.chunk_size_bytes is not None:
+        kept[_RECHUNKED] = target.chunk_size_bytes
     return {
-        **{name: value for name, value in kept.items() if name.startswith("data_plugin_")},
+        **kept,
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "copied_from": source.place,

@@ -7,7 +7,7 @@ No folder beside the data may have three dash-separated parts: strax would take 
 
 from dataclasses import dataclass
 
-from strax_core.errors import DataCorrupted
+from strax_core.errors import ConfigError, DataCorrupted
 from strax_core.medium import checked_path
 
 STAGING = ".staging"
@@ -54,8 +54,8 @@ def checked_file_name(name: str, *, where: str) -> str:
         DataCorrupted: it would leave the folder.
     """
     try:
-        checked_path(name).encode()  # lone surrogates name no file
-    except Exception as error:
+        checked_path(name)
+    except ConfigError as error:
         raise DataCorrupted(f"{where}: the metadata names the file {name!r}") from error
     if name.endswith("metadata.json"):
         raise DataCorrupted(f"{where}: the metadata name {name!r} as a chunk's file")

@@ -4,12 +4,13 @@ import copy
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import Self
 
 import numpy as np
 
 from strax_core.chunk_info import ChunkInfo
-from strax_core.chunk_io import read_rows
+from strax_core.chunk_io import read_rows, read_stored
 from strax_core.chunks import Chunk, Rows
 from strax_core.codecs import Codec, codec_named
 from strax_core.errors import (
@@ -149,8 +150,16 @@ class Loader:
                 f"which is not here: {error}"
             ) from error
 
+    def read_stored(self, info: ChunkInfo) -> bytes:
+        """Return the file of a chunk that has one, as it is stored; errors as `read_chunk`.
+
+        Its size and checksum are compared, as far as the metadata say them.
+        """
+        with self._explained(info):
+            return read_stored(self._medium, f"{self._backend_key}/{info.filename}", info)
+
     def _read_into(self, info: ChunkInfo, out: Rows, codec: Codec) -> Chunk:
-        try:
+        with self._explained(info):
             if info.n:
                 self._read_file(info, out, codec)
             return Chunk(
@@ -161,6 +170,12 @@ class Loader:
                 data_type=self.metadata.data_type,
                 subruns=info.subruns,
             )
+
+    @contextmanager
+    def _explained(self, info: ChunkInfo) -> Iterator[None]:
+        """Turn what goes wrong with a chunk into errors that name it, and the way out."""
+        try:
+            yield
         except ObjectMissing as error:
             self._check_still_there()
             raise DataCorrupted(

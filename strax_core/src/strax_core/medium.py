@@ -1,5 +1,6 @@
 """The byte verbs of a place: all that loaders and savers know of where bytes lie."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -7,6 +8,7 @@ from typing import Protocol
 from strax_core.errors import ConfigError
 
 Buffer = bytes | bytearray | memoryview
+_UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +59,15 @@ def checked_path(path: str) -> str:
     """Return `path` if it stays inside the place; every backend calls this on what it is given.
 
     Raises:
-        ConfigError: absolute, empty, with ``..``, empty parts, back slashes or control characters.
+        ConfigError: absolute, empty, with ``..``, empty parts, back slashes, control characters, or
+            lone surrogates, which stand for bytes that are not UTF-8.
     """
     parts = path.split("/")
     if (
         not path
         or any(part in {"", ".", ".."} for part in parts)
         or "\\" in path
-        or any(ord(character) < 32 or ord(character) == 127 for character in path)  # noqa: PLR2004 - ASCII
+        or _UNFIT.search(path)
     ):
         raise ConfigError(f"{path!r} is not a path inside a storage place")
     return path

@@ -14,6 +14,11 @@ from strax_core.settling import SettlingSaver
 class RenamingSaver(SettlingSaver):
     """Chunks and metadata lie in the writer's own staging until one rename makes them data."""
 
+    @property
+    def folder(self) -> str:
+        """The part of the writer's own staging that is renamed."""
+        return self.staging.data
+
     def _write(self, name: str, buffers: Sequence[Buffer]) -> None:
         self.medium.write(f"{self.staging.data}/{name}", buffers)
 

@@ -33,6 +33,7 @@ from strax_core.saving import save_all
 from strax_core.tasks import AtWork
 
 OVERWRITE = ("never", "if_broken", "always")
+_LISTENERS = ("before_commit", "after_commit", "after_failure")
 _LOG = logging.getLogger("strax_core")
 
 
@@ -91,13 +92,16 @@ class Saver:
         self._lock = threading.Lock()
         self._writing = AtWork()
         self._is_closed = False
+        self.before_commit: Callable[[Metadata], None] | None = None
+        """Called when all is written and nothing is visible; an error of it ends the commit."""
         self.after_commit: Callable[[Metadata], None] | None = None
         """Called with the final metadata, by the frontend that wants to know."""
         self.after_failure: Callable[[BaseException], None] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        del state["_lock"], state["_writing"], state["after_commit"], state["after_failure"]
+        for name in ("_lock", "_writing", *_LISTENERS):
+            del state[name]
         state["_receipts"] = []
         return state
 
@@ -105,7 +109,7 @@ class Saver:
         self.__dict__.update(state)
         self._lock = threading.Lock()
         self._writing = AtWork()
-        self.after_commit = self.after_failure = None
+        self.before_commit = self.after_commit = self.after_failure = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.backend_key} at {self.medium.place}>"
@@ -133,6 +137,11 @@ class Saver:
     def _discard(self) -> None:
         """Remove all that this writer wrote, its ticket last."""
         raise NotImplementedError(f"{type(self).__name__} must override Saver._discard")
+
+    @property
+    def folder(self) -> str:
+        """Where `_write` puts the files, until the commit; override it if that is elsewhere."""
+        return self.backend_key
 
     def _file_name(self, chunk_i: int) -> str:
         name = chunk_name(self.backend_key, chunk_i)
@@ -162,12 +171,16 @@ class Saver:
         Of what a copy in another process writes so, nobody hears but by the receipt: `take` it.
         """
         self._check_chunk(chunk)
+        return self.save_stored(encoded, chunk_i)
+
+    def save_stored(self, encoded: EncodedChunk, chunk_i: int) -> ChunkInfo:
+        """Write a chunk as `save_encoded` does; who calls this knows that it is of these data."""
         with self._writing:
             if self._is_closed:
                 raise StorageError(f"{self!r} is closed and takes no more chunks")
             self._journal.check_alive()
             info = replace(encoded.info, chunk_i=_checked_number(chunk_i))
-            if chunk.n:
+            if info.n:
                 info = replace(info, filename=self._file_name(chunk_i))
                 self._write(str(info.filename), encoded.buffers)
             if self._journal.is_owner:
@@ -209,6 +222,8 @@ class Saver:
         infos = ordered_receipts(receipts, where=self.metadata.place)
         self._check_sizes(infos)
         metadata = self._final_metadata(infos)
+        if self.before_commit is not None:
+            self.before_commit(metadata)
         self._journal.check_alive()
         try:
             self._publish(metadata)

@@ -170,19 +170,17 @@ class LocalBackend(StorageBackend):
 
     def _drop_empty_parents(self, path: str) -> None:
         parts = path.split("/")[:-1]
-        while parts:
-            try:
+        with suppress(OSError):  # not empty, or gone already
+            while parts:
                 os.rmdir(os.path.join(self._root, *parts))
-            except OSError:
-                return  # not empty, or gone already
-            parts.pop()
+                parts.pop()
 
     def _sync_folder(self, full: str) -> None:
         """Make the names in a folder durable; without this a power cut may undo a rename."""
         if not self._fsync:
             return
         try:
-            descriptor = os.open(full, os.O_RDONLY | os.O_DIRECTORY)
+            descriptor = os.open(full, os.O_RDONLY)
         except FileNotFoundError:
             return  # tidied up by someone else
         try:

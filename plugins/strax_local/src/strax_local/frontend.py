@@ -17,10 +17,8 @@ class LocalFrontend(DirectoryFrontend):
 
     def __init__(self, backend: LocalBackend, **options: Any) -> None:
         super().__init__(backend, **options)
-        if not self.readonly and not os.path.isdir(backend.place):
-            parent = os.path.dirname(backend.place)
-            if os.path.isdir(parent):
-                # If it cannot be made, whoever asks for something here is told why: not here, where
-                # it would keep all other places of a context from opening.
-                with suppress(OSError):
-                    os.makedirs(backend.place, exist_ok=True)
+        if not self.readonly:
+            # If it cannot be made, whoever asks for something here is told why: not here, where it
+            # would keep all other places of a context from opening.
+            with suppress(OSError):
+                os.mkdir(backend.place)

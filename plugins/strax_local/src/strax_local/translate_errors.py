@@ -16,7 +16,7 @@ from strax_core import (
 )
 
 _DENIED = "may not be used: ask for permission, or give the place readonly = true if you only read"
-_ERRORS: dict[int, tuple[type[StorageError], str]] = {
+_ERRORS: dict[int | None, tuple[type[StorageError], str]] = {
     errno.ENOENT: (ObjectMissing, "is not there"),
     errno.ENOTDIR: (ObjectMissing, "is not there: a part of the path is a file"),
     errno.EISDIR: (ObjectMissing, "is a folder, not a file"),
@@ -44,5 +44,5 @@ def storage_errors(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        kind, text = _ERRORS.get(error.errno or 0, (StorageUnavailable, "could not be used"))
+        kind, text = _ERRORS.get(error.errno, (StorageUnavailable, "could not be used"))
         raise kind(f"{path} {text} ({error.strerror or error})") from error

@@ -1,4 +1,4 @@
-"""The command ``strax``: what is installed, what is stored where, what can be tidied up, a demo."""
+"""The command ``strax``: what is installed and stored, and how to look after it."""
 
 import argparse
 import os
@@ -51,7 +51,9 @@ def _parser() -> argparse.ArgumentParser:
         "--debug", action="store_true", default=argparse.SUPPRESS, help="show where an error arose"
     )
     parser = argparse.ArgumentParser(
-        prog="strax", description="Find out what is installed and what is stored.", parents=[common]
+        prog="strax",
+        description="Find out what is installed and what is stored, and look after it.",
+        parents=[common],
     )
     parser.add_argument("--version", action=_Version, help="show the version of strax-core")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -87,9 +89,24 @@ def _parser() -> argparse.ArgumentParser:
     _add_place(doctor)
     doctor.set_defaults(run=_run_doctor)
 
-    demo = commands.add_parser(
-        "demo", parents=[common], help="show the main job on a simulated detector run"
+    rechunk = commands.add_parser(
+        "rechunk", parents=[common], help="store data again in chunks of another size"
     )
+    _add_rewriting(rechunk, chunk_size_is_required=True)
+    recompress = commands.add_parser(
+        "recompress", parents=[common], help="store data again with another codec"
+    )
+    _add_rewriting(recompress, chunk_size_is_required=False)
+
+    _add_demo(
+        commands.add_parser(
+            "demo", parents=[common], help="show the main job on a simulated detector run"
+        )
+    )
+    return parser
+
+
+def _add_demo(demo: argparse.ArgumentParser) -> None:
     demo.add_argument("--size", type=_positive, default=300.0, metavar="MB", help="default: 300")
     demo.add_argument("--folder", default="./strax_demo", metavar="DIR", help="where it works")
     demo.add_argument(
@@ -99,7 +116,6 @@ def _parser() -> argparse.ArgumentParser:
         help="what if the package strax is not installed: leave that step out, or fail",
     )
     demo.set_defaults(run=_run_demo)
-    return parser
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
@@ -109,6 +125,54 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="write JSON, for programs")
+
+
+def _add_rewriting(parser: argparse.ArgumentParser, *, chunk_size_is_required: bool) -> None:
+    _add_place(parser)
+    named = "patterns as in a shell, such as 'run_1*'; left out: all"
+    parser.add_argument(
+        "--run", nargs="+", default=[], dest="run_ids", metavar="RUN", help=f"which runs: {named}"
+    )
+    parser.add_argument(
+        "--type",
+        nargs="+",
+        default=[],
+        dest="data_types",
+        metavar="TYPE",
+        help=f"which data types: {named}",
+    )
+    parser.add_argument(
+        "--chunk-size-mb",
+        type=_positive,
+        metavar="MB",
+        required=chunk_size_is_required,
+        help="about how large chunks are to be, uncompressed, in MB of 1e6 bytes",
+    )
+    parser.add_argument(
+        "--compressor",
+        metavar="CODEC",
+        required=not chunk_size_is_required,
+        help="the codec; `strax plugins` lists them",
+    )
+    parser.add_argument(
+        "--to",
+        metavar="PLACE",
+        help="keep the result there; left out: it replaces the data where they are, after it was "
+        "read back and compared",
+    )
+    parser.add_argument(
+        "--workers", type=_whole, metavar="N", help="how many threads read, encode and write"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only list what would be done")
+    _add_json(parser)
+    parser.set_defaults(run=_run_rewrite)
+
+
+def _whole(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
 
 
 def _positive(text: str) -> float:
@@ -156,6 +220,23 @@ def _run_doctor(options: argparse.Namespace) -> None:
     from strax_core.cli.doctor import examine_place
 
     examine_place(options.place, options.config)
+
+
+def _run_rewrite(options: argparse.Namespace) -> None:
+    from strax_core.cli.rewrite import Job, rewrite_place
+
+    job = Job(
+        place=options.place,
+        to=options.to,
+        config=options.config,
+        runs=options.run_ids,
+        data_types=options.data_types,
+        chunk_size_mb=options.chunk_size_mb,
+        compressor=options.compressor,
+        n_workers=options.workers,
+        dry_run=options.dry_run,
+    )
+    rewrite_place(job, as_json=options.json)
 
 
 def _run_demo(options: argparse.Namespace) -> None:

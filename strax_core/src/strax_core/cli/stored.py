@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from strax_core.backend import StorageBackend
+from strax_core.copying import stored_bytes
 from strax_core.errors import DataNotAvailable, StorageError
 from strax_core.layout import TEMPORARY
 from strax_core.metadata import Metadata
@@ -104,17 +105,11 @@ def _described(backend: StorageBackend, piece: Stored, metadata: Metadata) -> St
         state = "unfinished" if metadata.exception is None else "failed"
         return replace(known, state=state, reason=metadata.why_incomplete)
     infos = metadata.chunks
-    sizes = [info.filesize for info in infos if info.filename is not None]
-    filesizes = [size for size in sizes if size is not None]
-    if len(filesizes) < len(sizes):  # strax leaves sizes out where other processes wrote
-        wanted = {info.filename for info in infos}
-        files = backend.list(piece.folder)
-        filesizes = [entry.size_bytes for entry in files if entry.name in wanted]
     return replace(
         known,
         state="complete",
         rows=sum(info.n for info in infos),
         chunks=len(infos),
         nbytes=sum(info.nbytes for info in infos),
-        stored_bytes=sum(filesizes),
+        stored_bytes=stored_bytes(backend, piece.folder, metadata),
     )

@@ -6,9 +6,13 @@ from strax_core.codecs.base import (
     Codec,
     Decoder,
     Encoded,
+    Out,
+    Run,
+    Segment,
     Selection,
     WholeFileCodec,
     bytes_of,
+    run_here,
 )
 
 __all__ = [
@@ -17,10 +21,14 @@ __all__ = [
     "Codec",
     "Decoder",
     "Encoded",
+    "Out",
+    "Run",
+    "Segment",
     "Selection",
     "WholeFileCodec",
     "bytes_of",
     "codec_named",
+    "run_here",
 ]
 
 

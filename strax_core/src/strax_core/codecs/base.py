@@ -1,16 +1,32 @@
 """What a codec is: rows to bytes and back, without any reading or writing of its own."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from strax_core.chunk_info import ChunkInfo
 from strax_core.medium import Buffer
 
 Rows = np.ndarray[Any, np.dtype[Any]]
+Out = Rows | Mapping[str, npt.NDArray[Any]]
+"""Where decoded rows go: a structured array, or an array for each column; ``out[name]`` is either's
+column. All have as many rows as the segment."""
+Answer = TypeVar("Answer")
+
+
+class Run(Protocol):
+    """Does jobs, some at once perhaps, and returns what they give, in their order."""
+
+    def __call__(self, jobs: Sequence[Callable[[], Answer]], /) -> list[Answer]: ...  # noqa: D102
+
+
+def run_here(jobs: Sequence[Callable[[], Answer]], /) -> list[Answer]:
+    """Do one job after the other."""
+    return [job() for job in jobs]
 
 
 class Whole(Enum):
@@ -53,6 +69,20 @@ class Selection:
 ALL = Selection()
 
 
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of a chunk's rows whose bytes lie together, so that it is read without the rest."""
+
+    first_row: int
+    """Which row of the chunk comes first."""
+    n: int
+    """How many rows; at least one."""
+    stored_bytes: int
+    """About how many bytes of the file; what may be read at once is bounded by it."""
+    extrema: tuple[int, int] | None = None
+    """Earliest `time` and latest end of its rows, in ns; None: not known."""
+
+
 class Codec(Protocol):
     """Compresses the rows of a chunk.
 
@@ -64,13 +94,33 @@ class Codec(Protocol):
     def name(self) -> str:
         """What the metadata's ``compressor`` says."""
 
-    def encode(self, rows: Rows) -> Encoded:
-        """Compress rows: structured, shape ``(n,)``, contiguous, not padded, n > 0."""
+    def encode(self, rows: Rows, *, run: Run = run_here) -> Encoded:
+        """Compress rows: structured, shape ``(n,)``, contiguous, not padded, n > 0.
+
+        Args:
+            rows: of one chunk.
+            run: what does the parts of the work that can be done at once.
+        """
+
+    def segments(self, info: ChunkInfo) -> Sequence[Segment]:
+        """Return the segments of a chunk that has rows, in their order; together they are all rows.
+
+        They follow from its entry in the metadata, so nothing has to be read.
+
+        Raises:
+            DataCorrupted: what the entry says cannot be.
+        """
 
     def decode(
-        self, info: ChunkInfo, selection: Selection, out: Rows, *, dtype: np.dtype[Any]
+        self,
+        info: ChunkInfo,
+        segment: Segment,
+        selection: Selection,
+        out: Out,
+        *,
+        dtype: np.dtype[Any],
     ) -> Decoder:
-        """Fill the beginning of `out` with the selected rows; return how many they are.
+        """Fill the beginning of `out` with a segment's selected rows; return how many they are.
 
         A generator: it yields what it wants to read, is sent the bytes, and returns at the end.
         More rows may be given than touch the time range: whole blocks, say. Whatever is read in
@@ -78,8 +128,9 @@ class Codec(Protocol):
 
         Args:
             info: the chunk's entry in the metadata; already found to fit the dtype.
-            selection: which part is wanted.
-            out: array to fill, shape ``(info.n,)``, of the selected columns.
+            segment: one of its `segments`.
+            selection: which part of the segment is wanted.
+            out: to fill, with ``segment.n`` rows, of the selected columns.
             dtype: the dtype of the stored rows.
 
         Raises:
@@ -102,22 +153,39 @@ class WholeFileCodec:
             f"{type(self).__name__} must override WholeFileCodec.decompress_into"
         )
 
-    def encode(self, rows: Rows) -> Encoded:
+    def encode(self, rows: Rows, *, run: Run = run_here) -> Encoded:
         """Compress rows as one block."""
-        return Encoded([self.compress(bytes_of(rows))])
+        return Encoded(run([lambda: self.compress(bytes_of(rows))]))
+
+    def segments(self, info: ChunkInfo) -> Sequence[Segment]:
+        """Return the one there is."""
+        stored_bytes = info.nbytes if info.filesize is None else info.filesize
+        return (Segment(0, info.n, stored_bytes),)
 
     def decode(
-        self, info: ChunkInfo, selection: Selection, out: Rows, *, dtype: np.dtype[Any]
+        self,
+        info: ChunkInfo,  # noqa: ARG002 - a codec may need it
+        segment: Segment,
+        selection: Selection,
+        out: Out,
+        *,
+        dtype: np.dtype[Any],
     ) -> Decoder:
-        """Decompress straight into `out` if it takes all columns, else beside it."""
+        """Decompress straight into `out` if it takes all columns of rows, else beside it."""
         (stored,) = yield WHOLE
-        if selection.columns is None and out.flags.c_contiguous and out.dtype == dtype:
+        if (
+            isinstance(out, np.ndarray)
+            and selection.columns is None
+            and out.flags.c_contiguous
+            and out.dtype == dtype
+        ):
             self.decompress_into(stored, bytes_of(out))
         else:
-            rows: Rows = np.empty(info.n, dtype)
+            rows: Rows = np.empty(segment.n, dtype)
             self.decompress_into(stored, bytes_of(rows))
-            out[...] = rows if selection.columns is None else rows[list(selection.columns)]
-        return info.n
+            for name in dtype.names or () if selection.columns is None else selection.columns:
+                out[name][...] = rows[name]
+        return segment.n
 
 
 def bytes_of(rows: Rows) -> memoryview:

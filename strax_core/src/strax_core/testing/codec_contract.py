@@ -13,7 +13,7 @@ import pytest
 from strax_core.chunk_info import ChunkInfo
 from strax_core.chunk_io import encode_chunk, read_rows
 from strax_core.chunks import Chunk
-from strax_core.codecs import ALL, WHOLE, Codec, Selection, codec_named
+from strax_core.codecs import ALL, WHOLE, Codec, Decoder, Selection, codec_named
 from strax_core.errors import DataCorrupted
 from strax_core.memory import MemoryBackend
 from strax_core.metadata import packed
@@ -55,19 +55,28 @@ def decoded(codec: Codec, chunk: Stored, selection: Selection = ALL) -> Rows:
     dtype = chunk.rows.dtype
     wanted = chunk.rows[:0] if selection.columns is None else chunk.rows[:0][[*selection.columns]]
     out: Rows = np.empty(chunk.info.n, packed(wanted.dtype))
-    decoder = codec.decode(chunk.info, selection, out, dtype=dtype)
+    filled = 0
+    for segment in codec.segments(chunk.info):
+        part = out[filled : filled + segment.n]
+        decoder = codec.decode(chunk.info, segment, selection, part, dtype=dtype)
+        filled += _answered(decoder, chunk.data)
+    return out[:filled]
+
+
+def _answered(decoder: Decoder, data: bytes) -> int:
+    """Give a decoder the bytes that it asks for; how many rows it says it gave."""
     answer: Sequence[bytes] | None = None
     while True:
         try:
             request = next(decoder) if answer is None else decoder.send(answer)
         except StopIteration as end:
-            return out[: end.value]
+            return int(end.value)
         if request is WHOLE:
-            answer = [chunk.data]
+            answer = [data]
         else:
-            if not all(0 <= at <= at + n <= len(chunk.data) for at, n in request):
+            if not all(0 <= at <= at + n <= len(data) for at, n in request):
                 raise DataCorrupted("a backend has no such range")
-            answer = [chunk.data[at : at + n] for at, n in request]
+            answer = [data[at : at + n] for at, n in request]
 
 
 def loaded(codec: Codec, chunk: Stored) -> Rows:

@@ -12,7 +12,7 @@ from strax_core.testing.raw import RawAccess, everything
 
 OUTSIDE = (
     *("", "/x", "..", "../x", "a/../x", "a/../../x", "a/..", ".", "a/./x", "./x"),
-    *("a//x", "a/", "a\\x", "..\\x", "a\0x", "a\nx", "a\x7fx"),
+    *("a//x", "a/", "a\\x", "..\\x", "a\0x", "a\nx", "a\x7fx", "a\udcffx"),
 )
 NAMES = (
     *("plain", "Größe", "测试", "with space", "%2F", "a+b", "a#b", "a?b=c&d", "a:b", "-dash"),

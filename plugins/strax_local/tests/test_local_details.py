@@ -1,0 +1,354 @@
+"""What a directory does when the system answers otherwise; each was found by changing the code."""
+
+import ctypes
+import errno
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from strax_core import (
+    AccessDenied,
+    ConfigError,
+    Context,
+    ObjectExists,
+    ObjectMissing,
+    ReadOnlyError,
+    StorageFull,
+    StorageUnavailable,
+)
+from strax_core.testing import RawFolder, everything
+from strax_local import rename_exclusive as renaming
+from strax_local.backend import LocalBackend
+from strax_local.frontend import LocalFrontend
+from strax_local.options import LocalOptions
+from strax_local.rename_exclusive import rename_exclusive
+from strax_local.translate_errors import storage_errors
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> LocalBackend:
+    return LocalBackend(LocalOptions(path=str(tmp_path)))
+
+
+def failing(number: int, *, times: int | None = None, then: Callable[..., Any] = id) -> Any:
+    """Return a function that raises an error of the system, for ever or a few times."""
+    left = [0] * times if times is not None else None
+
+    def fail(*arguments: Any, **options: Any) -> Any:
+        if left is None or left:
+            if left:
+                left.pop()
+            raise OSError(number, os.strerror(number))
+        return then(*arguments, **options)
+
+    return fail
+
+
+# Options and the frontend
+
+
+def test_an_url_names_a_directory_of_this_machine() -> None:
+    for url in ("file:///my%20data/x", "file://localhost/my%20data/x"):
+        assert LocalOptions.from_url(url) == {"path": "/my data/x"}
+    with pytest.raises(ConfigError, match="file://host/data: a file URL names no machine"):
+        LocalOptions.from_url("file://host/data")
+
+
+def test_options_do_not_change_and_wait_for_the_disk_by_default(tmp_path: Path) -> None:
+    options = LocalOptions(path=str(tmp_path))
+
+    assert options.fsync is True
+    with pytest.raises(FrozenInstanceError):
+        options.path = "elsewhere"  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        LocalOptions(str(tmp_path))  # type: ignore[misc]
+
+
+def test_a_path_in_a_settings_file_begins_where_the_file_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "settings").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    settings = tmp_path / "settings" / "strax.toml"
+    settings.write_text(
+        '[storage.here]\nfrontend = "local"\npath = "./data"\n'
+        '[context.analysis]\nstorage = ["here"]\n'
+    )
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setenv("STRAX_CONFIG", str(settings))
+    (place,) = Context.from_config("analysis").storage
+
+    assert place.backends["main"].place == str(tmp_path / "settings" / "data")
+    assert (tmp_path / "settings" / "data").is_dir()
+
+
+def test_a_frontend_opens_where_the_directory_cannot_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "mkdir", failing(errno.EACCES))
+        place = LocalFrontend(LocalBackend(LocalOptions(path=str(tmp_path / "new"))))
+
+    with pytest.raises(StorageUnavailable, match="is not there"):
+        place.run_metadata("run_1")
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (errno.ENOENT, ObjectMissing),
+        (errno.ENOTDIR, ObjectMissing),
+        (errno.EISDIR, ObjectMissing),
+        (errno.EEXIST, ObjectExists),
+        (errno.ENOTEMPTY, ObjectExists),
+        (errno.EACCES, AccessDenied),
+        (errno.EPERM, AccessDenied),
+        (errno.EROFS, ReadOnlyError),
+        (errno.ENOSPC, StorageFull),
+        (errno.EDQUOT, StorageFull),
+        (errno.EFBIG, StorageFull),
+        (errno.ENAMETOOLONG, ConfigError),
+        (errno.EXDEV, ConfigError),
+        (errno.EINVAL, ConfigError),
+        (errno.EIO, StorageUnavailable),
+        (errno.EMFILE, StorageUnavailable),
+        (None, StorageUnavailable),
+    ],
+)
+def test_every_error_of_the_system_has_one_of_ours(
+    number: int | None, expected: type[Exception]
+) -> None:
+    error = OSError("no number") if number is None else OSError(number, "what the system said")
+    text = r"^/data/x .*\((no number|what the system said)\)$"
+    with pytest.raises(expected, match=text) as got, storage_errors("/data/x"):
+        raise error
+
+    assert type(got.value) is expected
+    assert got.value.__cause__ is error
+
+
+def test_a_directory_that_vanished_has_the_systems_error_as_cause(tmp_path: Path) -> None:
+    with pytest.raises(StorageUnavailable, match="mkdir -p") as caught:
+        LocalBackend(LocalOptions(path=str(tmp_path / "gone"))).read("file")
+
+    assert isinstance(caught.value.__cause__, ObjectMissing)
+
+
+# Renaming
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+    """Stand in for the C library; it has only what a test gives it."""
+    made = SimpleNamespace()
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: made)
+    renaming._system_call.cache_clear()
+    yield made
+    renaming._system_call.cache_clear()
+
+
+def answering(number: int, calls: list[tuple[Any, ...]]) -> Callable[..., int]:
+    def call(*arguments: Any) -> int:
+        calls.append(arguments)
+        ctypes.set_errno(number)
+        return -1 if number else 0
+
+    return call
+
+
+def test_a_rename_begins_at_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "source").write_bytes(b"x")
+    rename_exclusive("source", "target")
+
+    assert everything(RawFolder(tmp_path)) == {"target"}
+
+
+@pytest.mark.parametrize(
+    ("platform", "name", "arguments"),
+    [
+        ("darwin", "renamex_np", (b"a", b"b", 4)),  # RENAME_EXCL
+        ("linux", "renameat2", (-100, b"a", -100, b"b", 1)),  # AT_FDCWD, RENAME_NOREPLACE
+    ],
+)
+def test_the_system_is_asked_to_replace_nothing(
+    library: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    platform: str,
+    name: str,
+    arguments: tuple[Any, ...],
+) -> None:
+    calls: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(sys, "platform", platform)
+    setattr(library, name, answering(0, calls))
+    rename_exclusive("a", "b")
+    setattr(library, name, answering(errno.EEXIST, calls))
+    renaming._system_call.cache_clear()
+    with pytest.raises(FileExistsError) as caught:
+        rename_exclusive("a", "b")
+
+    assert calls == [arguments, arguments]
+    assert (caught.value.filename, caught.value.filename2) == ("a", "b")
+
+
+NOT_OFFERED = [None, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP]
+
+
+@pytest.mark.parametrize("platform", ["darwin", "linux"])
+@pytest.mark.parametrize("number", NOT_OFFERED)
+def test_without_the_call_nothing_is_replaced_either(
+    library: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    platform: str,
+    number: int | None,
+) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    if number is not None:
+        library.renamex_np = library.renameat2 = answering(number, [])
+    raw = RawFolder(tmp_path)
+    for path in ("file", "other", "folder/file", "full/file"):
+        raw.write(path, path.encode())
+    with pytest.raises(FileExistsError):
+        rename_exclusive(str(tmp_path / "file"), str(tmp_path / "other"))
+    with pytest.raises(OSError, match="full"):
+        rename_exclusive(str(tmp_path / "folder"), str(tmp_path / "full"))
+    assert {path: raw.read(path) for path in everything(raw)} == {
+        path: path.encode() for path in ("file", "other", "folder/file", "full/file")
+    }
+    rename_exclusive(str(tmp_path / "file"), str(tmp_path / "file_2"))
+    rename_exclusive(str(tmp_path / "folder"), str(tmp_path / "folder_2"))
+
+    assert everything(raw) == {"file_2", "other", "folder_2/file", "full/file"}
+    assert raw.read("file_2") == b"file"
+
+
+# Writing and deleting while others do
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ENOTEMPTY])
+def test_a_folder_that_comes_or_goes_under_a_write_is_no_failure(
+    backend: LocalBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(os, "replace", failing(number, times=5, then=os.replace))
+    backend.write("folder/file", [b"x"])
+
+    assert (tmp_path / "folder" / "file").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(errno.ENOENT, ObjectMissing), (errno.ENOTEMPTY, ObjectExists)]
+)
+def test_who_never_succeeds_gives_up_and_says_so(
+    backend: LocalBackend,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    expected: type[Exception],
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", failing(number))
+        with pytest.raises(expected):
+            backend.write("file", [b"x"])
+
+    assert everything(RawFolder(tmp_path)) == set()
+
+
+def test_a_source_that_is_gone_is_not_looked_for_again(
+    backend: LocalBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder").mkdir()
+    calls: list[str] = []
+
+    def gone(source: str, target: str) -> None:
+        calls.append(target)
+        os.rmdir(source)
+        raise FileNotFoundError(errno.ENOENT, "gone")
+
+    monkeypatch.setattr("strax_local.backend.rename_exclusive", gone)
+    with pytest.raises(ObjectMissing):
+        backend.rename("folder", "other")
+
+    assert calls == [str(tmp_path / "other")]
+
+
+def test_a_parent_that_others_tidy_up_need_not_be_made_durable(
+    backend: LocalBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", failing(errno.ENOENT))
+        backend.write("folder/file", [b"x"])
+
+    assert (tmp_path / "folder" / "file").read_bytes() == b"x"
+
+
+def test_a_write_leaves_no_open_file(backend: LocalBackend) -> None:
+    backend.write("folder/file", [b"x"])
+    before = set(os.listdir("/dev/fd"))
+    for _ in range(5):
+        backend.write("folder/file", [b"x"])
+
+    assert len(set(os.listdir("/dev/fd"))) == len(before)
+
+
+def test_all_bytes_are_with_the_system_when_the_disk_is_waited_for(
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    fsync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        sizes.append(os.fstat(descriptor).st_size)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    backend.write("file", [b"123", b"45"])
+
+    assert 5 in sizes
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_an_interrupted_write_leaves_nothing(
+    backend: LocalBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            backend.write("file", [b"x"])
+
+    assert everything(RawFolder(tmp_path)) == set()
+
+
+def test_a_listing_passes_over_what_is_gone(backend: LocalBackend, tmp_path: Path) -> None:
+    for number in range(20):
+        (tmp_path / f"gone_{number}").symlink_to(tmp_path / "nowhere")
+        (tmp_path / f"file_{number}").write_bytes(b"x")
+
+    assert {entry.name for entry in backend.list("")} == {f"file_{i}" for i in range(20)}
+
+
+def test_deleting_takes_the_folders_that_are_empty_then(
+    backend: LocalBackend, tmp_path: Path
+) -> None:
+    for path in ("a/b/c/file", "a/other"):
+        backend.write(path, [b"x"])
+    backend.delete("a/b/c/file")
+
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["other"]
+    backend.delete("a/other")
+    assert not (tmp_path / "a").exists()
+    assert tmp_path.is_dir()
