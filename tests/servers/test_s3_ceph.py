@@ -1,9 +1,10 @@
 """The contract on a real server, over http and https, and claims that another does not keep."""
 
+import secrets
 from pathlib import Path
 
 import pytest
-from raw_s3 import RawS3
+from raw_s3 import RawS3, plain_client
 from s3_places import backend_on
 from s3_server import S3Server
 
@@ -19,12 +20,19 @@ class TestS3OnCeph(BackendContract):
         return ceph_server
 
     @pytest.fixture
-    def backend(self, server: S3Server, prefix: str, tmp_path: Path) -> S3Backend:
-        return backend_on(server, prefix, tmp_path)
+    def bucket(self, server: S3Server) -> str:
+        """A bucket of its own: with a prefix, the longest keys would be too long."""
+        name = f"test-{secrets.token_hex(6)}"
+        plain_client(server).create_bucket(Bucket=name)
+        return name
 
     @pytest.fixture
-    def raw(self, server: S3Server, prefix: str) -> RawAccess:
-        return RawS3(server, prefix)
+    def backend(self, server: S3Server, bucket: str, tmp_path: Path) -> S3Backend:
+        return backend_on(server, "", tmp_path, bucket=bucket)
+
+    @pytest.fixture
+    def raw(self, server: S3Server, bucket: str) -> RawAccess:
+        return RawS3(server, "", bucket=bucket)
 
     @pytest.fixture
     def secret(self, server: S3Server) -> str:
