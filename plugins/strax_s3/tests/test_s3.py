@@ -11,8 +11,6 @@ from strax_core.testing import (
     BackendContract,
     ByteChecks,
     CleaningChecks,
-    DamageChecks,
-    DatasetChecks,
     DistributionContract,
     FaultyBackend,
     FrontendContract,
@@ -21,8 +19,8 @@ from strax_core.testing import (
 from strax_s3.backend import S3Backend
 
 
-class TestS3OnMoto(ByteChecks, DatasetChecks, DamageChecks, CleaningChecks):
-    """What needs few requests; the whole contract follows."""
+class TestS3OnMoto(ByteChecks, CleaningChecks):
+    """What needs few requests; the whole contract takes minutes, and needs no more than pip."""
 
     @pytest.fixture
     def backend(self, moto_server: S3Server, prefix: str, tmp_path: Path) -> S3Backend:
@@ -44,6 +42,7 @@ class TestAllOfS3OnMoto(BackendContract):
     secret = TestS3OnMoto.secret
 
 
+@pytest.mark.servers
 class TestS3Frontend(FrontendContract):
     requests_for_many = 2
 
