@@ -66,6 +66,8 @@ def test_who_takes_the_risk_writes_there_and_reads(
     backend = backend_on(rclone_server, prefix, tmp_path, unsafe_commit=True)
     save_sample(backend, sample_key())
     backend.verify(sample_key().name)
+    raw = RawS3(rclone_server, prefix)
+    assert not [path for path in everything(raw) if path.startswith(".staging")]
     data = bytes(range(256)) * 3000
     backend.write("folder/file", [data], create_only=True)
 

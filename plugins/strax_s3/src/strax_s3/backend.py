@@ -77,10 +77,13 @@ class S3Backend(StorageBackend):
 
     def delete(self, path: str) -> None:
         key = self._key(path)
-        self._bucket.ask("delete_object", key)
+        is_folder = False
         for page in self._pages(f"{key}/"):
             for found in page.get("Contents", ()):
+                is_folder = True
                 self._bucket.ask("delete_object", found["Key"])
+        if not is_folder:  # some servers, on a disk, fail to delete what is a folder to them
+            self._bucket.ask("delete_object", key)
 
     def checks(self, *, writes: bool) -> Iterator[Check]:
         yield from (reached := list(reach_checks(self._bucket, self._root)))
