@@ -2,6 +2,8 @@
 
 import pytest
 
+pytest_plugins = ["server_fixtures"]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--allow-skips`, for a look at one part on a machine that lacks something."""

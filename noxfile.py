@@ -1,4 +1,4 @@
-"""Everything the checks do: `nox -s demo`, `tests`, `lint`, `types`, `layers`, `wheels`, `bench`.
+"""What the checks do: `nox -s demo`, `tests`, `servers`, `lint`, `types`, `layers`, `wheels`, `bench`.
 
 Longer ones, for now and then: `nox -s contract_full`, `mutation`.
 All sessions share one virtual environment in `.nox/shared`. It is made once, from the checkout, and
@@ -17,7 +17,10 @@ SHARED = ROOT / ".nox" / "shared"
 PYTHONS = ((3, 11), (3, 12))
 STORAGE_PLUGINS = [*ROOT.glob("plugins/*/pyproject.toml"), *ROOT.glob("examples/*/pyproject.toml")]
 PACKAGES = [ROOT / "strax_core", *sorted(project.parent for project in STORAGE_PLUGINS)]
-EXTRAS = {"strax_core": ["pandas", "testing", "upstream"]}  # of each package, what the tests need
+EXTRAS = {  # of each package, what the tests need
+    "strax_core": ["pandas", "testing", "upstream"],
+    "strax_s3": ["testing"],
+}
 CONTRACTS = [
     "strax_core/tests/test_memory.py",
     *(f"strax_core/tests/test_contract_{what}.py" for what in ("codecs", "frontends", "reading")),
@@ -54,6 +57,12 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run all tests that need no server; arguments after `--` go to pytest."""
     run(session, "pytest", *session.posargs)
+
+
+@nox.session
+def servers(session: nox.Session) -> None:
+    """Run the tests that need real servers; `tests/servers/install-debian.sh` installs them."""
+    run(session, "pytest", "-m", "servers", *session.posargs)
 
 
 @nox.session

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 CORE = "strax_core/src/strax_core/"
 LOCAL = "plugins/strax_local/src/strax_local/"
+S3 = "plugins/strax_s3/src/strax_s3/"
 ZIP = "examples/strax_zip/src/strax_zip/"
 
 
@@ -532,6 +533,20 @@ REMOVALS = [
         "        return True\n",
     ),
     removal(
+        "W32",
+        "a key may stand in the options themselves",
+        S3 + "options.py",
+        'metadata=_said("belongs to access_key_id", secret=True)',
+        'metadata=_said("belongs to access_key_id")',
+    ),
+    removal(
+        "W32",
+        "a key has a default in the code",
+        S3 + "options.py",
+        'default=None, metadata=_said("if these credentials have one", secret=True)',
+        'default=SecretReference(env="X"), metadata=_said("if one", secret=True)',
+    ),
+    removal(
         "W33",
         "nobody looks at the module",
         CORE + "planning.py",
@@ -672,5 +687,19 @@ REMOVALS = [
         CORE + "pipeline.py",
         "if self.request.chunk_size_bytes is None:",
         "if True:",
+    ),
+    removal(
+        "W46",
+        "no URL leads to a bucket",
+        S3 + "hooks.py",
+        'schemes=("s3",),',
+        "",
+    ),
+    removal(
+        "W46",
+        "nothing is written to a bucket",
+        S3 + "uploading.py",
+        '    condition = {"IfNoneMatch": "*"} if create_only else {}\n',
+        "    return\n    condition: dict[str, str] = {}\n",
     ),
 ]

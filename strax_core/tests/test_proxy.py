@@ -36,6 +36,8 @@ class Store(BaseHTTPRequestHandler):
     def answer(self, body: bytes) -> None:
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
+        if self.path.endswith("/last"):
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
 
@@ -215,6 +217,16 @@ def test_requests_are_counted_by_method_and_target(http_proxy: HttpProxy) -> Non
         (2, "GET", "/other", 200),
     ]
     assert http_proxy.n_connections == 1
+
+
+def test_an_answer_that_ends_its_connection_comes_whole(http_proxy: HttpProxy) -> None:
+    body = bytes(range(256)) * 20_000
+    assert put(http_proxy, body) == 200
+    for _ in range(5):
+        client = http.client.HTTPConnection("127.0.0.1", http_proxy.port)
+        client.request("GET", "/last")
+        assert client.getresponse().read() == body
+        client.close()
 
 
 def test_a_lost_answer_is_done_and_a_refused_request_is_not(http_proxy: HttpProxy) -> None:

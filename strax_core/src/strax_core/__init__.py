@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from strax_core.backend import StorageBackend
+from strax_core.checking import Check
 from strax_core.chunk_info import ChunkInfo
 from strax_core.chunks import Chunk
 from strax_core.codecs.base import (
@@ -65,6 +66,7 @@ __all__ = [
     "WHOLE",
     "AccessDenied",
     "Buffer",
+    "Check",
     "Chunk",
     "ChunkError",
     "ChunkInfo",

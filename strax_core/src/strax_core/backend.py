@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
+from strax_core.checking import Check, reading_checks, writing_checks
 from strax_core.errors import (
     ConfigError,
     DataCorrupted,
@@ -14,6 +15,7 @@ from strax_core.layout import Staging, metadata_paths
 from strax_core.loader import Loader
 from strax_core.medium import Buffer, Entry
 from strax_core.metadata import Metadata, read_metadata
+from strax_core.renaming_saver import RenamingSaver
 from strax_core.saver import Saver
 from strax_core.tracing import TracedBackend
 
@@ -104,6 +106,30 @@ class StorageBackend(TracedBackend):
                     f"{self.place}/{path} has {len(whole)} bytes; {size} at {offset} were asked for"
                 )
         return [whole[offset : offset + size] for offset, size in ranges]
+
+    def checks(self, *, writes: bool) -> Iterator[Check]:
+        """Find out whether the place can do what is needed of it; nothing that is tried stays.
+
+        A backend adds its own, such as whether credentials are valid, before or after these.
+
+        Args:
+            writes: whether to try writing, too.
+        """
+        yield from reading_checks(self)
+        if writes and self.saver_class is not None:
+            renames = issubclass(self.saver_class, RenamingSaver)
+            yield from writing_checks(self, renames=renames)
+
+    def drop_unfinished(self, *, before_ns: int, dry_run: bool) -> Iterator[str]:
+        """Iterate over paths whose writing began and never ended, and drop what it left.
+
+        Only for a place that keeps something which `list` does not show, such as parts of uploads.
+
+        Args:
+            before_ns: what began later, by the place's clock, is left alone.
+            dry_run: only say what there is.
+        """
+        return iter(())
 
     # For frontends and contexts
 

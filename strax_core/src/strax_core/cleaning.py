@@ -57,7 +57,8 @@ def clean(backend: StorageBackend, *, grace_s: float, dry_run: bool = True) -> l
         for leftover in leftovers:
             _remove(backend, leftover.path)
         _drop_empty_folders(backend)
-    return leftovers
+    unfinished = backend.drop_unfinished(before_ns=old_ns, dry_run=dry_run)
+    return [*leftovers, *(Leftover(path, "an upload that never ended") for path in unfinished)]
 
 
 def _remove(backend: StorageBackend, path: str) -> None:

@@ -83,6 +83,12 @@ def _parser() -> argparse.ArgumentParser:
     clean.add_argument("--yes", action="store_true", help="remove it; without this, only list it")
     clean.set_defaults(run=_run_clean)
 
+    doctor = commands.add_parser(
+        "doctor", parents=[common], help="find out whether a place works, and what to do if not"
+    )
+    _add_place(doctor)
+    doctor.set_defaults(run=_run_doctor)
+
     rechunk = commands.add_parser(
         "rechunk", parents=[common], help="store data again in chunks of another size"
     )
@@ -92,9 +98,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_rewriting(recompress, chunk_size_is_required=False)
 
-    demo = commands.add_parser(
-        "demo", parents=[common], help="show the main job on a simulated detector run"
+    _add_demo(
+        commands.add_parser(
+            "demo", parents=[common], help="show the main job on a simulated detector run"
+        )
     )
+    return parser
+
+
+def _add_demo(demo: argparse.ArgumentParser) -> None:
     demo.add_argument("--size", type=_positive, default=300.0, metavar="MB", help="default: 300")
     demo.add_argument("--folder", default="./strax_demo", metavar="DIR", help="where it works")
     demo.add_argument(
@@ -104,7 +116,6 @@ def _parser() -> argparse.ArgumentParser:
         help="what if the package strax is not installed: leave that step out, or fail",
     )
     demo.set_defaults(run=_run_demo)
-    return parser
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
@@ -203,6 +214,12 @@ def _run_clean(options: argparse.Namespace) -> None:
     from strax_core.cli.clean import clean_place
 
     clean_place(options.place, options.config, grace_s=options.grace_s, remove=options.yes)
+
+
+def _run_doctor(options: argparse.Namespace) -> None:
+    from strax_core.cli.doctor import examine_place
+
+    examine_place(options.place, options.config)
 
 
 def _run_rewrite(options: argparse.Namespace) -> None:

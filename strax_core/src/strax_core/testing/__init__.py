@@ -29,7 +29,7 @@ from strax_core.testing.dataset_checks import DatasetChecks  # noqa: E402
 from strax_core.testing.distribution_contract import DistributionContract  # noqa: E402
 from strax_core.testing.fault_checks import FaultChecks  # noqa: E402
 from strax_core.testing.faults import Call, Fault, FaultyBackend, Moment  # noqa: E402
-from strax_core.testing.http_proxy import Fate, HttpProxy, HttpRequest  # noqa: E402
+from strax_core.testing.http_proxy import Fate, HttpProxy, HttpRequest, s3_error  # noqa: E402
 from strax_core.testing.levels import KIT_VERSION  # noqa: E402
 from strax_core.testing.proxy import End, LinkFault, Proxy, Way  # noqa: E402
 from strax_core.testing.race_checks import RaceChecks  # noqa: E402
@@ -71,6 +71,7 @@ __all__ = [
     "Way",
     "clean",
     "everything",
+    "s3_error",
     "sample_chunks",
     "sample_key",
     "sample_metadata",

@@ -155,8 +155,7 @@ class HttpProxy(Proxy):
         if fate.answer is not None:
             client.writer.write(fate.answer)
             await client.writer.drain()
-            client.writer.close()
-            await client.writer.wait_closed()
+            await client.close()
             raise ConnectionResetError("the proxy has answered")
         await client.writer.drain()
         await self._break(fate.end, client, client)
@@ -191,8 +190,6 @@ async def _pass_answer_body(
     elif has_body and "content-length" not in headers:
         while data := await server.reader.read(BLOCK_BYTES):
             client.writer.write(data)
-        await client.writer.drain()
-        client.writer.close()
         return False
     elif has_body:
         size = int(headers["content-length"])

@@ -56,6 +56,11 @@ class Peer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
+    async def close(self) -> None:
+        """End it once all that was written has left; a reset would take back what is on the way."""
+        self.writer.close()
+        await self.writer.wait_closed()
+
 
 class Proxy:
     """Passes bytes between its own port of 127.0.0.1 and a server.
@@ -167,6 +172,7 @@ class Proxy:
         try:
             if not self.refuses:
                 await self._serve(client)
+                await client.close()
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # a side has gone, or the proxy ends: all that is left is to tell the other side
         finally:
@@ -236,8 +242,7 @@ class Proxy:
             await self._loop.create_future()  # until the client gives up, or the proxy ends
         for peer in (source, sink):
             if end is End.CLOSE:
-                peer.writer.close()
-                await peer.writer.wait_closed()
+                await peer.close()
             else:
                 peer.reset()
         raise ConnectionResetError("the fault of the proxy")

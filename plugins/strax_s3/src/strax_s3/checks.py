@@ -1,0 +1,68 @@
+"""What `strax doctor` asks of a bucket, besides what it asks of every place."""
+
+import secrets
+import time
+from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from strax_core import STAGING, AccessDenied, Check, ConfigError
+from strax_s3.client import Bucket
+from strax_s3.joined import Joined
+from strax_s3.sdk import SDK_ERRORS
+from strax_s3.translate_errors import translated
+
+CLOCK_TOLERANCE_S = 60.0
+"""Of the 15 minutes after which a server refuses; a clock that is off drifts further."""
+_WRONG_MD5 = Joined([b"other bytes"]).md5()
+
+
+def reach_checks(bucket: Bucket, root: str) -> Iterator[Check]:
+    """Iterate over what must be well before anything else can be."""
+    credentials = Check.of("credentials", lambda: _credentials(bucket))
+    yield credentials
+    if credentials.is_good:
+        yield Check.of("bucket", lambda: _bucket(bucket, root))
+        yield Check.of("clock", lambda: _clock(bucket, root))
+
+
+def _credentials(bucket: Bucket) -> str:
+    if bucket.options.access_key_id is not None:
+        return f"from {bucket.options.access_key_id!r}"
+    found = bucket.client._request_signer._credentials  # noqa: SLF001 - boto3 tells it nowhere else
+    if found is None:
+        raise AccessDenied("there are none; see `aws configure`, or set access_key_id")
+    return f"found by boto3: {found.method}"
+
+
+def _bucket(bucket: Bucket, root: str) -> str:
+    _list_one(bucket, root)
+    return f"{bucket.named('')} answers"
+
+
+def _list_one(bucket: Bucket, root: str) -> Any:
+    return bucket.ask("list_objects_v2", Prefix=root, MaxKeys=1)
+
+
+def _clock(bucket: Bucket, root: str) -> str:
+    date = _list_one(bucket, root)["ResponseMetadata"]["HTTPHeaders"].get("date", "")
+    off_s = time.time() - parsedate_to_datetime(date).timestamp()
+    if abs(off_s) > CLOCK_TOLERANCE_S:
+        raise ConfigError(f"this machine is {off_s:+.0f} s off the server's clock: set it")
+    return f"within {CLOCK_TOLERANCE_S:g} s of the server's"
+
+
+def checksums(bucket: Bucket, root: str) -> str:
+    """See whether the server compares what it got with a checksum; ours are compared anyway."""
+    key = f"{root}{STAGING}/checksum-{secrets.token_hex(8)}"
+
+    try:
+        bucket.client.put_object(
+            Bucket=bucket.options.bucket, Key=key, Body=b"bytes", ContentMD5=_WRONG_MD5
+        )
+    except SDK_ERRORS as error:
+        if "Digest" in str(error):
+            return "the server refuses bytes that were hurt on the way"
+        raise translated(error, bucket.named(key)) from error
+    bucket.ask("delete_object", key)
+    return "the server takes bytes that were hurt on the way; reading finds them, by ours"

@@ -1,0 +1,182 @@
+"""One client of boto3 for each process, and how requests are made with it."""
+
+import logging
+import os
+import random
+import re
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
+from urllib.parse import urlsplit
+
+from strax_core import ConfigError, ObjectExists, SecretReference, StorageUnavailable
+from strax_s3.options import S3Options
+from strax_s3.sdk import SDK_ERRORS, Config, exceptions, new_session
+from strax_s3.translate_errors import is_worth_a_retry, translated
+
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 5.0
+_TOKEN = re.compile(r"(security-token[^:]{0,3}:\s*b?['\"]?)[^'\"\s,]+", re.IGNORECASE)
+Result = TypeVar("Result")
+
+
+class Bucket:
+    """Requests about one bucket.
+
+    - Works in threads, and in another process with a client of its own; it pickles without.
+    - What got no answer, or was put off by a busy server, is tried again for a while. What is
+      certain is not: no permission, no space, no such thing.
+    """
+
+    _all: ClassVar[weakref.WeakSet["Bucket"]] = weakref.WeakSet()
+
+    def __init__(self, options: S3Options) -> None:
+        self.options = options
+        self._begin()
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._client: Any = None
+        self._has_answered = False
+        self._all.add(self)
+
+    def __getstate__(self) -> S3Options:
+        return self.options
+
+    def __setstate__(self, options: S3Options) -> None:
+        self.options = options
+        self._begin()
+
+    @property
+    def client(self) -> Any:
+        """The client of this process."""
+        with self._lock:
+            if self._client is None:
+                try:
+                    self._client = new_client(self.options)
+                except SDK_ERRORS as error:
+                    raise translated(error, f"the bucket {self.options.bucket}") from error
+                except ValueError as error:  # boto3's word for a URL that is none
+                    raise ConfigError(
+                        f"endpoint_url of the bucket {self.options.bucket} is no URL of a server, "
+                        "as in https://s3.example.org"
+                    ) from error
+            return self._client
+
+    def named(self, key: str) -> str:
+        """Return what errors call a key: with bucket and endpoint."""
+        where = f"s3://{self.options.bucket}/{key}" if key else f"the bucket {self.options.bucket}"
+        return f"{where} at {self.client.meta.endpoint_url}"
+
+    def ask(self, operation: str, key: str = "", **parameters: Any) -> Any:
+        """Make a request of the client; return its answer.
+
+        Raises:
+            StorageError: ours, for any of the SDK's. `ObjectExists` only if it is certain that
+                no earlier try of the same request was the one that created it.
+        """
+        if key:
+            parameters["Key"] = key
+
+        def request() -> Any:
+            if hasattr(parameters.get("Body"), "seek"):
+                parameters["Body"].seek(0)
+            return getattr(self.client, operation)(Bucket=self.options.bucket, **parameters)
+
+        return self.patiently(request, key)
+
+    def patiently(self, request: Callable[[], Result], key: str) -> Result:
+        """Make a request until it is answered or `retry_for_s` are over."""
+        give_up = time.monotonic() + self.options.retry_for_s
+        pause_s = FIRST_PAUSE_S
+        is_first = True
+        while True:
+            try:
+                answer = request()
+            except SDK_ERRORS as error:
+                ours = translated(error, self.named(key))
+                if isinstance(ours, ObjectExists) and not is_first:
+                    raise StorageUnavailable(
+                        f"{self.named(key)}: whether it was we who created it is unknown"
+                    ) from error
+                is_hopeless = (
+                    isinstance(error, exceptions.EndpointConnectionError) and not self._has_answered
+                )
+                if not is_worth_a_retry(error) or is_hopeless or time.monotonic() > give_up:
+                    raise ours from error
+            else:
+                self._has_answered = True
+                return answer
+            is_first = False
+            time.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - so that not all come at once
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+def _renew_all() -> None:
+    for bucket in list(Bucket._all):  # noqa: SLF001 - our own
+        bucket._begin()  # noqa: SLF001
+
+
+# In a forked process: a connection that two processes use mixes up their answers.
+os.register_at_fork(after_in_child=_renew_all)
+
+
+def new_client(options: S3Options) -> Any:
+    """Return a client of boto3; nothing of the process's environment is changed."""
+    session = new_session(profile_name=options.profile, region_name=options.region)
+    client = _client(session, options, options.addressing_style)
+    host = urlsplit(client.meta.endpoint_url).hostname or ""
+    is_aws = host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+    if options.addressing_style == "auto" and not is_aws:
+        # Few other servers have a name of their own for each bucket.
+        client.close()
+        client = _client(session, options, "path")
+    _hide_tokens()
+    return client
+
+
+def _client(session: Any, options: S3Options, addressing_style: str) -> Any:
+    return session.client(
+        "s3",
+        endpoint_url=options.endpoint_url,
+        verify=options.ca_bundle,
+        aws_access_key_id=_revealed(options.access_key_id),
+        aws_secret_access_key=_revealed(options.secret_access_key),
+        aws_session_token=_revealed(options.session_token),
+        config=Config(
+            s3={"addressing_style": addressing_style},
+            max_pool_connections=options.concurrency,
+            connect_timeout=min(10.0, options.timeout_s),
+            read_timeout=options.timeout_s,
+            tcp_keepalive=True,
+            # boto3 would try again by itself, and then call its own object a conflict.
+            retries={"mode": "standard", "total_max_attempts": 1},
+            # Other servers take the newer checksums wrongly or not at all; ours are always there.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
+
+
+def _revealed(reference: SecretReference | None) -> str | None:
+    return None if reference is None else reference.reveal()
+
+
+class _WithoutTokens(logging.Filter):
+    """Takes session tokens out of what botocore logs at the level debug."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if "security-token" in text.lower():
+            record.msg, record.args = _TOKEN.sub(r"\1…", text), ()
+        return True
+
+
+_FILTER = _WithoutTokens()
+
+
+def _hide_tokens() -> None:
+    for name in ("auth", "endpoint", "hooks", "httpsession"):
+        logging.getLogger(f"botocore.{name}").addFilter(_FILTER)  # once: a filter is not doubled

@@ -1,0 +1,140 @@
+"""Credentials are found as boto3 finds them or by reference, and show up nowhere."""
+
+import logging
+import os
+import pickle
+import traceback
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from raw_s3 import BUCKET, RawS3
+from s3_server import S3Server
+
+from strax_core import (
+    AccessDenied,
+    ConfigError,
+    Context,
+    DirectoryFrontend,
+    SecretReference,
+    StorageError,
+)
+from strax_core.testing import everything, sample_key, save_sample
+from strax_s3.backend import S3Backend
+from strax_s3.options import S3Options
+
+CANARIES = {
+    "AWS_ACCESS_KEY_ID": "AKIDCANARY",
+    "AWS_SECRET_ACCESS_KEY": "canary-secret",
+    "AWS_SESSION_TOKEN": "canary-token",
+}
+HIDDEN = ("canary-secret", "canary-token")
+"""The id of a key is no secret: it stands in every signed request."""
+
+
+@pytest.fixture
+def canaries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    for name in os.environ:
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name, text in CANARIES.items():
+        monkeypatch.setenv(name, text)
+    yield
+    logging.getLogger("botocore").setLevel(logging.NOTSET)
+
+
+def referring() -> dict[str, SecretReference]:
+    names = ("access_key_id", "secret_access_key", "session_token")
+    return {
+        name: SecretReference(env=variable) for name, variable in zip(names, CANARIES, strict=True)
+    }
+
+
+@pytest.mark.usefixtures("canaries")
+@pytest.mark.parametrize("way", ["references", "boto3"])
+def test_a_canary_is_nowhere(
+    moto_server: S3Server, prefix: str, caplog: pytest.LogCaptureFixture, way: str
+) -> None:
+    options = S3Options(
+        bucket=BUCKET,
+        prefix=prefix,
+        endpoint_url=moto_server.endpoint_url,
+        **(referring() if way == "references" else {}),
+    )
+    backend = S3Backend(options)
+    shown: list[str] = []
+    before = dict(os.environ)
+    with caplog.at_level(logging.DEBUG):
+        save_sample(backend, sample_key())
+        backend.verify(sample_key().name)
+        shown += [check.text for check in backend.checks(writes=True)]
+        missing = S3Backend(S3Options(bucket="no-such", endpoint_url=moto_server.endpoint_url))
+        for asked in (backend, missing):
+            with pytest.raises(StorageError) as caught:
+                asked.read("missing")
+            shown += traceback.format_exception(caught.value)
+            shown.append(repr(vars(caught.value)))
+    context = Context([DirectoryFrontend(backend)])
+    raw = RawS3(moto_server, prefix)
+    shown += [repr(backend), str(vars(backend)), repr(options), repr(vars(backend._bucket))]
+    shown += [repr(context.storage), repr(context), getattr(context, "_repr_html_", str)()]
+    shown += [pickle.dumps(each).decode("latin-1") for each in (backend, options)]
+    shown += [raw.read(path).decode("latin-1") for path in everything(raw)]
+    shown.append(caplog.text)
+
+    assert "botocore" in caplog.text
+    assert "security-token" in caplog.text.lower()  # it was sent, and is not shown
+    assert [text[:200] for text in shown for hidden in HIDDEN if hidden in text] == []
+    assert dict(os.environ) == before
+
+
+@pytest.mark.usefixtures("canaries")
+@pytest.mark.weakness("W32")
+def test_credentials_are_given_by_reference_or_found_and_never_stand_in_options(
+    moto_server: S3Server, prefix: str
+) -> None:
+    secrets = [each for each in fields(S3Options) if each.metadata.get("secret")]
+    assert {each.name for each in secrets} == {
+        "access_key_id",
+        "secret_access_key",
+        "session_token",
+    }
+    assert [each.default for each in secrets] == [None] * 3
+    place = {"frontend": "s3", "bucket": BUCKET, "prefix": prefix}
+    place["endpoint_url"] = moto_server.endpoint_url
+    with pytest.raises(ConfigError, match="is a secret and takes") as caught:
+        Context([{**place, "access_key_id": "AKID", "secret_access_key": "canary-secret"}])
+    assert "canary" not in str(caught.value)
+    with pytest.raises(ConfigError, match="password"):
+        Context(["s3://key:canary-secret@bucket/prefix"])
+
+    (found,) = Context([place]).storage
+    assert "found by boto3: env" in [
+        check.text for check in found.backends["main"].checks(writes=False)
+    ]
+
+
+@pytest.mark.usefixtures("canaries")
+def test_without_credentials_the_message_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, moto_server: S3Server
+) -> None:
+    for name in CANARIES:
+        monkeypatch.delenv(name)
+    backend = S3Backend(S3Options(bucket=BUCKET, endpoint_url=moto_server.endpoint_url))
+
+    with pytest.raises(AccessDenied, match="there are none: see `aws configure`"):
+        backend.read("file")
+    (bad,) = [check for check in backend.checks(writes=True) if not check.is_good]
+    assert bad.name == "credentials"
+
+
+@pytest.mark.usefixtures("canaries")
+def test_a_profile_that_is_missing_is_an_error_of_the_options() -> None:
+    backend = S3Backend(S3Options(bucket=BUCKET, profile="nobody"))
+
+    with pytest.raises(ConfigError, match="profile"):
+        backend.read("file")

@@ -1,0 +1,86 @@
+"""Programs that tests start on this machine and end by their process id."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+START_S = 60.0
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody used a moment ago."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def program(name: str, install: str) -> str:
+    """Return the path of a program, from the environment of this interpreter or the system.
+
+    A test that needs a server and has none fails: what was not run is not known to work.
+    """
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.is_file() else shutil.which(name)
+    if found is None:
+        pytest.fail(f"{name} is not installed: {install}", pytrace=False)
+    return found
+
+
+class Running:
+    """A program in the background; its output goes to a file.
+
+    A shell beside it ends it should this process die, however that happens.
+    """
+
+    def __init__(self, command: Sequence[str], log: Path) -> None:
+        self.log = log
+        end_with_us = "(cat <&3 >/dev/null; kill $program 2>/dev/null) & "
+        watch = f'exec 3<&0; "$@" </dev/null 3<&- & program=$!; {end_with_us} wait $program'
+        with log.open("ab") as out:
+            self._process = subprocess.Popen(
+                ["/bin/sh", "-c", watch, "sh", *command],
+                stdin=subprocess.PIPE,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+
+    def wait_for(self, port: int) -> None:
+        """Wait until it listens on a port; fail with what it wrote if it ends instead."""
+        give_up = time.monotonic() + START_S
+        while self._process.poll() is None and time.monotonic() < give_up:
+            with socket.socket() as sock:
+                if sock.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            time.sleep(0.02)  # nobody tells when a program listens
+        self.kill()
+        pytest.fail(f"a server did not start:\n{self.log.read_text()[-3000:]}", pytrace=False)
+
+    def end(self) -> None:
+        """Ask it to end, and see that it does."""
+        self._close()
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it at once."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._close()
+
+    def _close(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()

@@ -1,0 +1,90 @@
+"""S3 servers that pip installs: moto, which is kind, and rclone, which checks signatures."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from processes import Running, free_port, program
+
+INSTALL = 'pip install "strax-s3[testing]"'
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3Server:
+    """How to reach a server."""
+
+    endpoint_url: str
+    access_key: str
+    secret_key: str
+    ca_bundle: str | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        parts = urlsplit(self.endpoint_url)
+        return str(parts.hostname), int(parts.port or 0)
+
+
+@contextmanager
+def moto(folder: Path) -> Iterator[S3Server]:
+    """Honours the condition of a create-only write; takes any credentials and checksums."""
+    program("moto_server", INSTALL)
+    port = free_port()
+    code = f"from moto.server import main; main(['-H', '127.0.0.1', '-p', '{port}'])"
+    running = Running([sys.executable, "-W", "ignore", "-c", code], folder / "moto.log")
+    running.wait_for(port)
+    try:
+        yield S3Server(
+            endpoint_url=f"http://127.0.0.1:{port}", access_key="any", secret_key="any-secret"
+        )
+    finally:
+        running.end()
+
+
+@contextmanager
+def rclone(folder: Path, *, tls: bool = False) -> Iterator[S3Server]:
+    """Checks signatures and checksums; ignores the condition of a create-only write."""
+    command = program("rclone", INSTALL)
+    port = free_port()
+    server = S3Server(
+        endpoint_url=f"http{'s' if tls else ''}://127.0.0.1:{port}",
+        access_key="testaccess",
+        secret_key="testsecretkey1234",
+        ca_bundle=str(certificate(folder)[0]) if tls else None,
+    )
+    for name in ("data", "cache"):
+        (folder / name).mkdir()
+    (folder / "rclone.conf").touch()
+    arguments = [
+        *("serve", "s3", "--config", str(folder / "rclone.conf")),
+        *("--cache-dir", str(folder / "cache"), "--addr", f"127.0.0.1:{port}"),
+        *("--auth-key", f"{server.access_key},{server.secret_key}", "--vfs-cache-mode", "off"),
+    ]
+    if tls:
+        arguments += ["--cert", str(folder / "cert.pem"), "--key", str(folder / "key.pem")]
+    running = Running([command, *arguments, str(folder / "data")], folder / "rclone.log")
+    running.wait_for(port)
+    try:
+        yield server
+    finally:
+        running.end()
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Make a certificate of 127.0.0.1 that is its own authority; return it and its key."""
+    paths = folder / "cert.pem", folder / "key.pem"
+    subprocess.run(
+        [
+            *(program("openssl", "apt-get install openssl"), "req", "-x509", "-nodes"),
+            *("-newkey", "rsa:2048", "-days", "2", "-subj", "/CN=localhost"),
+            *("-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"),
+            *("-out", str(paths[0]), "-keyout", str(paths[1])),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return paths
