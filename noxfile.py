@@ -1,6 +1,6 @@
-"""What the checks do: `nox -s demo`, `tests`, `servers`, `lint`, `types`, `layers`, `wheels`, `bench`.
+"""What the checks do: `nox -s demo`, `tests`, `servers`, `lint`, `types`, `layers`, `wheels`.
 
-Longer ones, for now and then: `nox -s contract_full`, `mutation`.
+Longer ones, for now and then: `nox -s bench`, `contract_full`, `mutation`.
 All sessions share one virtual environment in `.nox/shared`. It is made once, from the checkout, and
 made again when this file or a `pyproject.toml` changes. `bench` has two of its own.
 """

@@ -149,7 +149,7 @@ def test_ls_shows_what_is_stored(
     assert piece["folder"] == key.name
     assert (piece["run_id"], piece["data_type"]) == ("run_1", "peaks")
     assert piece["lineage_hash"] == key.lineage_hash
-    assert (piece["state"], piece["codec"]) == ("complete", "zstd")
+    assert (piece["state"], piece["codec"]) == ("complete", "columns")
     assert (piece["rows"], piece["chunks"]) == (N_ROWS, N_CHUNKS)
     assert piece["nbytes"] == N_ROWS * ROW_BYTES
     files = [entry for entry in backend.list(key.name) if "metadata" not in entry.name]

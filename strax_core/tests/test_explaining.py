@@ -58,7 +58,7 @@ def test_what_is_nowhere_is_explained_down_to_what_is_stored() -> None:
         "  closed: closed does not take peaks",
         "  data plugin small_plugins.Peaks 0.0.0 makes it from records",
         "  it would be kept in near",
-        f"{records} is stored in near: 4 chunks, 20 rows, zstd",
+        f"{records} is stored in near: 4 chunks, 20 rows, columns",
         "make or get_array makes peaks, from records",
     ]
 
@@ -118,7 +118,7 @@ def test_other_lineages_are_told_with_what_differs_and_what_would_load_them() ->
     loose = ctx.new_context(fuzzy_for_options=["gain"])
     assert loose.is_stored("7", "peaks")
     assert lines_of(loose) == [
-        f"{ctx.key_for('7', 'peaks')} is stored in near: 4 chunks, 20 rows, zstd",
+        f"{ctx.key_for('7', 'peaks')} is stored in near: 4 chunks, 20 rows, columns",
         "  by a loose match: option 'gain' of peaks: 2.0 here, 1.0 wanted",
         "  what is made from it is not kept",
     ]

@@ -363,7 +363,7 @@ def test_each_place_keeps_what_it_takes_in_its_own_codec() -> None:
         each.name: context(each).get_metadata("7", "raw").compressor
         for each in (places[0], places[3])
     }
-    assert codecs == {"all": "none", "without": "zstd"}
+    assert codecs == {"all": "none", "without": "columns"}
     ids = {context(each).get_metadata("7", "raw").data_id for each in (places[0], places[3])}
     assert len(ids) == 1
 
