@@ -90,14 +90,24 @@ class StorageBackend(TracedBackend):
 
     # May be overridden
 
-    def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> "ListOfBytes":
+    def read_ranges(
+        self, path: str, ranges: Sequence[tuple[int, int]], *, file_bytes: int | None = None
+    ) -> "ListOfBytes":
         """Return the bytes of each ``(offset, size)``, in the order asked, never short.
+
+        Args:
+            path: of the file.
+            ranges: at least one, else nothing need be asked.
+            file_bytes: how large the file has to be; a size that comes with the answer will do.
+                None: of any size.
 
         Raises:
             ObjectMissing: there is no such file.
-            DataCorrupted: a range reaches beyond its end.
+            DataCorrupted: a range reaches beyond its end, or it has another size.
         """
         whole = self.read(path)
+        if file_bytes not in (None, len(whole)):
+            raise DataCorrupted(f"{self.place}/{path} has {len(whole)} bytes, not {file_bytes}")
         for offset, size in ranges:
             if offset < 0 or size < 0 or offset + size > len(whole):
                 raise DataCorrupted(

@@ -12,7 +12,6 @@ from strax_core.chunk_info import ChunkInfo
 from strax_core.chunks import Chunk, Rows, endtime_of, extrema
 from strax_core.codecs import (
     ALL,
-    WHOLE,
     Codec,
     Out,
     Request,
@@ -117,10 +116,10 @@ def read_stored(medium: Medium, path: str, info: ChunkInfo) -> bytes:
     """
     stored = medium.read(path)
     try:
-        _check_stored(stored, info, WHOLE)
+        _check_stored(stored, info)
     except DataCorrupted:
         stored = medium.read(path)
-        _check_stored(stored, info, WHOLE)
+        _check_stored(stored, info)
     return stored
 
 
@@ -148,8 +147,6 @@ def _read_once(
             fetching_s += perf_counter() - asked
             fetched_bytes += sum(len(each) for each in stored)
             requests += 1
-            if isinstance(request, Whole):
-                _check_stored(stored[0], file.info, request)
             request = decoder.send(stored)
             del stored  # or it would be held while the next is fetched
     except StopIteration as end:
@@ -166,16 +163,14 @@ def _read_once(
 
 def _fetched(file: ChunkFile, request: Request) -> list[bytes]:
     if isinstance(request, Whole):
-        return [file.medium.read(file.path)]
-    return file.medium.read_ranges(file.path, request)
+        stored = file.medium.read(file.path)
+        _check_stored(stored, file.info)
+        return [stored]
+    return file.medium.read_ranges(file.path, request, file_bytes=file.info.filesize)
 
 
-def _check_stored(stored: bytes, info: ChunkInfo, asked: Whole) -> None:
+def _check_stored(stored: bytes, info: ChunkInfo) -> None:
     if info.filesize is not None and len(stored) != info.filesize:
         raise DataCorrupted(f"the file has {len(stored)} bytes, the metadata says {info.filesize}")
-    if (
-        asked is WHOLE
-        and info.checksum is not None
-        and not checksums.matches(info.checksum, [stored])
-    ):
+    if info.checksum is not None and not checksums.matches(info.checksum, [stored]):
         raise DataCorrupted("the file's checksum is not the one in the metadata")
