@@ -50,25 +50,55 @@ def encode_chunk(chunk: Chunk, codec: Codec, *, run: Run = run_here) -> EncodedC
         return EncodedChunk(ChunkInfo(nbytes=0, **common), ())
     rows = np.ascontiguousarray(chunk.data, dtype=packed(chunk.dtype))
     encoded = codec.encode(rows, run=run)
+    info = ChunkInfo(
+        nbytes=rows.nbytes,
+        filesize=sum(memoryview(buffer).nbytes for buffer in encoded.buffers),
+        checksum=checksums.checksum(encoded.buffers),
+        checksum_rows=checksums.checksum([bytes_of(rows)]),
+        codec=encoded.info or None,
+        **_times(rows),
+        **common,
+    )
+    return EncodedChunk(info, encoded.buffers)
+
+
+def check_entry(info: ChunkInfo, rows: Rows, segments: Sequence[Segment]) -> None:
+    """Compare what a chunk's entry says of its rows, as far as a load believes it unseen.
+
+    Raises:
+        DataCorrupted: their times, those of a segment, or their checksum are other ones.
+    """
+    if not len(rows):
+        return
+    for name, found in _times(rows).items():
+        if getattr(info, name) not in (None, found):
+            raise DataCorrupted(f"{name} is {found}, the metadata say {getattr(info, name)}")
+    for segment in segments:
+        span = extrema(rows[segment.first_row : segment.first_row + segment.n])
+        if segment.extrema not in (None, span):
+            raise DataCorrupted(
+                f"the rows from {segment.first_row} on are of the times {span}, "
+                f"the metadata say {segment.extrema}"
+            )
+    stored = np.ascontiguousarray(rows, dtype=packed(rows.dtype))
+    if info.checksum_rows and not checksums.matches(info.checksum_rows, [bytes_of(stored)]):
+        raise DataCorrupted("the checksum of its rows is not the one in the metadata")
+
+
+def _times(rows: Rows) -> dict[str, int]:
+    """Return what an entry says of the times of rows; there is at least one."""
     min_time, max_endtime = extrema(rows)
     first_endtime, last_endtime = (
         int(endtime_of(rows[at : at + 1])[0]) for at in (0, len(rows) - 1)
     )
-    info = ChunkInfo(
-        nbytes=rows.nbytes,
-        filesize=sum(memoryview(buffer).nbytes for buffer in encoded.buffers),
-        first_time=int(rows["time"][0]),
-        first_endtime=first_endtime,
-        last_time=int(rows["time"][-1]),
-        last_endtime=last_endtime,
-        min_time=min_time,
-        max_endtime=max_endtime,
-        checksum=checksums.checksum(encoded.buffers),
-        checksum_rows=checksums.checksum([bytes_of(rows)]),
-        codec=encoded.info or None,
-        **common,
-    )
-    return EncodedChunk(info, encoded.buffers)
+    return {
+        "first_time": int(rows["time"][0]),
+        "first_endtime": first_endtime,
+        "last_time": int(rows["time"][-1]),
+        "last_endtime": last_endtime,
+        "min_time": min_time,
+        "max_endtime": max_endtime,
+    }
 
 
 @dataclass(frozen=True, slots=True)
