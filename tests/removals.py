@@ -82,8 +82,8 @@ REMOVALS = [
         "W5",
         "checksums are not compared",
         CORE + "chunk_io.py",
-        "        and not checksums.matches(info.checksum, [stored])\n",
-        "        and False\n",
+        "if info.checksum is not None and not checksums.matches(info.checksum, [stored]):",
+        "if False:",
     ),
     removal(
         "W6",

@@ -1,4 +1,4 @@
-"""An honest backend and ten that break one promise each; test_twins.py runs the kit on all.
+"""An honest backend and eleven that break one promise each; test_twins.py runs the kit on all.
 
 Not named test_*: pytest collects it only when it is asked for by its name.
 """
@@ -127,11 +127,26 @@ class ListsWhatBeginsAlike(Honest):
 class ReadsRangesShort(Honest):
     """A range that reaches beyond the end of the file comes back short."""
 
-    def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    def read_ranges(
+        self, path: str, ranges: Sequence[tuple[int, int]], *, file_bytes: int | None = None
+    ) -> list[bytes]:
         whole = self.read(path)
-        if any(min(pair) < 0 for pair in ranges):
+        if any(min(pair) < 0 for pair in ranges) or file_bytes not in (None, len(whole)):
             raise DataCorrupted(f"{self.place}/{path}: {ranges}")
         return [whole[offset : offset + size] for offset, size in ranges]
+
+
+class TakesAnySize(Honest):
+    """Ranges are read from a file of another size than it has to have."""
+
+    def read_ranges(
+        self,
+        path: str,
+        ranges: Sequence[tuple[int, int]],
+        *,
+        file_bytes: int | None = None,  # noqa: ARG002 - that is what is wrong
+    ) -> list[bytes]:
+        return super().read_ranges(path, ranges)
 
 
 class DeletesSiblings(Honest):
@@ -237,6 +252,10 @@ class TestListsWhatBeginsAlike(TestHonest):
 
 class TestReadsRangesShort(TestHonest):
     backend_class = ReadsRangesShort
+
+
+class TestTakesAnySize(TestHonest):
+    backend_class = TakesAnySize
 
 
 class TestDeletesSiblings(TestHonest):

@@ -365,14 +365,28 @@ def test_pieces_of_one_chunk_are_decoded_by_several_threads(
     meeting = threading.Barrier(2, timeout=60)
     honest = made.frontend.backends["main"].read_ranges
 
-    def read_ranges(path: str, ranges: Any) -> Any:
+    def read_ranges(path: str, ranges: Any, **options: Any) -> Any:
         meeting.wait()  # none goes on before two threads are at work
-        return honest(path, ranges)
+        return honest(path, ranges, **options)
 
     monkeypatch.setattr(made.frontend.backends["main"], "read_ranges", read_ranges)
 
     assert len(made.ctx.get_array("7", "records", max_workers=2)) == 20
     assert sum(chunk.n for chunk in made.ctx.get_iter("7", "records", max_workers=2)) == 20
+
+
+@pytest.mark.parametrize("added", [b"\0", b"more of it"])
+def test_bytes_added_after_the_last_segment_are_noticed_whatever_is_read(added: bytes) -> None:
+    made = _stored("segments-10-2")
+    backend = made.frontend.backends["main"]
+    (info,) = made.ctx.get_metadata("7", "records").chunks
+    (folder,) = (entry.name for entry in backend.list("") if "records" in entry.name)
+    path = f"{folder}/{info.filename}"
+    backend.write(path, [backend.read(path), added])
+
+    for wanted in ({}, {"columns": "x"}, {"time_range": (100, 101)}):
+        with pytest.raises(sc.DataCorrupted, match=r"run 7, records, chunk 0: .* bytes, not \d+;"):
+            made.ctx.get_array("7", "records", **wanted)
 
 
 def test_one_chunk_is_encoded_by_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,14 +92,24 @@ class StorageBackend(TracedBackend):
 
     # May be overridden
 
-    def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> "ListOfBytes":
+    def read_ranges(
+        self, path: str, ranges: Sequence[tuple[int, int]], *, file_bytes: int | None = None
+    ) -> "ListOfBytes":
         """Return the bytes of each ``(offset, size)``, in the order asked, never short.
+
+        Args:
+            path: of the file.
+            ranges: at least one, else nothing need be asked.
+            file_bytes: how large the file has to be; a size that comes with the answer will do.
+                None: of any size.
 
         Raises:
             ObjectMissing: there is no such file.
-            DataCorrupted: a range reaches beyond its end.
+            DataCorrupted: a range reaches beyond its end, or it has another size.
         """
         whole = self.read(path)
+        if file_bytes not in (None, len(whole)):
+            raise DataCorrupted(f"{self.place}/{path} has {len(whole)} bytes, not {file_bytes}")
         for offset, size in ranges:
             if offset < 0 or size < 0 or offset + size > len(whole):
                 raise DataCorrupted(
@@ -182,14 +192,25 @@ class StorageBackend(TracedBackend):
         return saver.open()
 
     def verify(self, backend_key: str) -> None:
-        """Read everything of a piece of data and check it.
+        """Read everything of a piece of data and check it; each file is read once.
+
+        That is more than a load looks at: also the checksum of a file that loads read in parts,
+        that of the rows, and their times as the metadata say them.
 
         Raises:
             DataNotAvailable: nothing is there.
             DataCorrupted: something does not fit; the message names the chunk.
         """
-        for _ in self.loader(backend_key):
-            pass
+        loader = self.loader(backend_key)
+        held = _Held(self.place)
+        of_held = Loader(held, backend_key, loader.metadata)
+        for info in loader.metadata.chunks:
+            try:
+                held.stored = loader.read_stored(info) if info.n else b""
+            except DataCorrupted:
+                loader.read_chunk(info)  # this may tell more: the field and the block
+                raise
+            of_held.check_chunk(info)
 
     def remove(self, backend_key: str) -> None:
         """Remove a piece of data: first its metadata, so that nobody finds the rest."""
@@ -220,3 +241,18 @@ class StorageBackend(TracedBackend):
 
     def _not_overridden(self, method: str) -> NotImplementedError:
         return NotImplementedError(f"{type(self).__name__} must override StorageBackend.{method}")
+
+
+class _Held(StorageBackend):
+    """One file that has been read: whatever the path."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+        self.stored = b""
+
+    @property
+    def place(self) -> str:
+        return self._place
+
+    def read(self, path: str) -> bytes:
+        return self.stored

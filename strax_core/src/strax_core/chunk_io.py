@@ -12,7 +12,6 @@ from strax_core.chunk_info import ChunkInfo
 from strax_core.chunks import Chunk, Rows, endtime_of, extrema
 from strax_core.codecs import (
     ALL,
-    WHOLE,
     Codec,
     Out,
     Request,
@@ -51,25 +50,55 @@ def encode_chunk(chunk: Chunk, codec: Codec, *, run: Run = run_here) -> EncodedC
         return EncodedChunk(ChunkInfo(nbytes=0, **common), ())
     rows = np.ascontiguousarray(chunk.data, dtype=packed(chunk.dtype))
     encoded = codec.encode(rows, run=run)
+    info = ChunkInfo(
+        nbytes=rows.nbytes,
+        filesize=sum(memoryview(buffer).nbytes for buffer in encoded.buffers),
+        checksum=checksums.checksum(encoded.buffers),
+        checksum_rows=checksums.checksum([bytes_of(rows)]),
+        codec=encoded.info or None,
+        **_times(rows),
+        **common,
+    )
+    return EncodedChunk(info, encoded.buffers)
+
+
+def check_entry(info: ChunkInfo, rows: Rows, segments: Sequence[Segment]) -> None:
+    """Compare what a chunk's entry says of its rows, as far as a load believes it unseen.
+
+    Raises:
+        DataCorrupted: their times, those of a segment, or their checksum are other ones.
+    """
+    if not len(rows):
+        return
+    for name, found in _times(rows).items():
+        if getattr(info, name) not in (None, found):
+            raise DataCorrupted(f"{name} is {found}, the metadata say {getattr(info, name)}")
+    for segment in segments:
+        span = extrema(rows[segment.first_row : segment.first_row + segment.n])
+        if segment.extrema not in (None, span):
+            raise DataCorrupted(
+                f"the rows from {segment.first_row} on are of the times {span}, "
+                f"the metadata say {segment.extrema}"
+            )
+    stored = np.ascontiguousarray(rows, dtype=packed(rows.dtype))
+    if info.checksum_rows and not checksums.matches(info.checksum_rows, [bytes_of(stored)]):
+        raise DataCorrupted("the checksum of its rows is not the one in the metadata")
+
+
+def _times(rows: Rows) -> dict[str, int]:
+    """Return what an entry says of the times of rows; there is at least one."""
     min_time, max_endtime = extrema(rows)
     first_endtime, last_endtime = (
         int(endtime_of(rows[at : at + 1])[0]) for at in (0, len(rows) - 1)
     )
-    info = ChunkInfo(
-        nbytes=rows.nbytes,
-        filesize=sum(memoryview(buffer).nbytes for buffer in encoded.buffers),
-        first_time=int(rows["time"][0]),
-        first_endtime=first_endtime,
-        last_time=int(rows["time"][-1]),
-        last_endtime=last_endtime,
-        min_time=min_time,
-        max_endtime=max_endtime,
-        checksum=checksums.checksum(encoded.buffers),
-        checksum_rows=checksums.checksum([bytes_of(rows)]),
-        codec=encoded.info or None,
-        **common,
-    )
-    return EncodedChunk(info, encoded.buffers)
+    return {
+        "first_time": int(rows["time"][0]),
+        "first_endtime": first_endtime,
+        "last_time": int(rows["time"][-1]),
+        "last_endtime": last_endtime,
+        "min_time": min_time,
+        "max_endtime": max_endtime,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +146,10 @@ def read_stored(medium: Medium, path: str, info: ChunkInfo) -> bytes:
     """
     stored = medium.read(path)
     try:
-        _check_stored(stored, info, WHOLE)
+        _check_stored(stored, info)
     except DataCorrupted:
         stored = medium.read(path)
-        _check_stored(stored, info, WHOLE)
+        _check_stored(stored, info)
     return stored
 
 
@@ -148,8 +177,6 @@ def _read_once(
             fetching_s += perf_counter() - asked
             fetched_bytes += sum(len(each) for each in stored)
             requests += 1
-            if isinstance(request, Whole):
-                _check_stored(stored[0], file.info, request)
             request = decoder.send(stored)
             del stored  # or it would be held while the next is fetched
     except StopIteration as end:
@@ -166,16 +193,14 @@ def _read_once(
 
 def _fetched(file: ChunkFile, request: Request) -> list[bytes]:
     if isinstance(request, Whole):
-        return [file.medium.read(file.path)]
-    return file.medium.read_ranges(file.path, request)
+        stored = file.medium.read(file.path)
+        _check_stored(stored, file.info)
+        return [stored]
+    return file.medium.read_ranges(file.path, request, file_bytes=file.info.filesize)
 
 
-def _check_stored(stored: bytes, info: ChunkInfo, asked: Whole) -> None:
+def _check_stored(stored: bytes, info: ChunkInfo) -> None:
     if info.filesize is not None and len(stored) != info.filesize:
         raise DataCorrupted(f"the file has {len(stored)} bytes, the metadata says {info.filesize}")
-    if (
-        asked is WHOLE
-        and info.checksum is not None
-        and not checksums.matches(info.checksum, [stored])
-    ):
+    if info.checksum is not None and not checksums.matches(info.checksum, [stored]):
         raise DataCorrupted("the file's checksum is not the one in the metadata")

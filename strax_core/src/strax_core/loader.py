@@ -9,7 +9,7 @@ from typing import Self, cast
 import numpy as np
 
 from strax_core.chunk_info import ChunkInfo
-from strax_core.chunk_io import ChunkFile, read_segment, read_stored
+from strax_core.chunk_io import ChunkFile, check_entry, read_segment, read_stored
 from strax_core.chunks import Chunk, Rows
 from strax_core.codecs import Codec, Out, Segment, Selection, codec_named
 from strax_core.errors import (
@@ -109,6 +109,16 @@ class Loader:
             DataNotAvailable: the data were replaced or removed meanwhile.
         """
         return next(self.chunks([info]))
+
+    def check_chunk(self, info: ChunkInfo) -> None:
+        """Read one chunk, as `read_chunk`, and compare all that its entry says of its rows.
+
+        Raises:
+            DataCorrupted: something does not fit.
+        """
+        chunk = self.read_chunk(info)
+        with self._told(info):
+            check_entry(info, chunk.data, self._codec().segments(info) if info.n else ())
 
     def read_all(self, *, executor: Executor | None = None) -> Rows:
         """Return all rows, decoded straight into one array."""

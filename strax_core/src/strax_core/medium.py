@@ -40,8 +40,10 @@ class Medium(Protocol):
     def read(self, path: str) -> bytes:
         """Return all bytes of a file."""
 
-    def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Return the bytes of each ``(offset, size)``."""
+    def read_ranges(
+        self, path: str, ranges: Sequence[tuple[int, int]], *, file_bytes: int | None = None
+    ) -> list[bytes]:
+        """Return the bytes of each ``(offset, size)`` of a file, which has this size if given."""
 
     def list(self, folder: str, *, starts_with: str = "") -> Iterator[Entry]:
         """Iterate over one level of a folder."""

@@ -63,8 +63,13 @@ class ZipBackend(StorageBackend):
         with self._member(path) as (archive, file):
             return archive.read(file, path)
 
-    def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> "ListOfBytes":
+    def read_ranges(
+        self, path: str, ranges: Sequence[tuple[int, int]], *, file_bytes: int | None = None
+    ) -> "ListOfBytes":
         with self._member(path) as (archive, file):
+            size = archive.members[path].file_size
+            if file_bytes not in (None, size):
+                raise DataCorrupted(f"{archive.path}: {path} has {size} bytes, not {file_bytes}")
             return archive.read_ranges(file, path, ranges)
 
     def list(self, folder: str, *, starts_with: str = "") -> Iterator[Entry]:

@@ -50,10 +50,14 @@ class LocalBackend(StorageBackend):
             with open(full, "rb") as file:
                 return file.read()
 
-    def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> "ListOfBytes":
+    def read_ranges(
+        self, path: str, ranges: Sequence[tuple[int, int]], *, file_bytes: int | None = None
+    ) -> "ListOfBytes":
         answers = []
         with self._errors(path) as full, open(full, "rb") as file:
             end = os.fstat(file.fileno()).st_size
+            if file_bytes not in (None, end):
+                raise DataCorrupted(f"{full} has {end} bytes, not {file_bytes}")
             for offset, size in ranges:
                 if 0 <= offset <= offset + size <= end:
                     file.seek(offset)

@@ -2,7 +2,6 @@
 
 from strax_core.codecs.base import (
     ALL,
-    SIZED,
     WHOLE,
     Codec,
     Decoder,
@@ -20,7 +19,6 @@ from strax_core.codecs.base import (
 
 __all__ = [
     "ALL",
-    "SIZED",
     "WHOLE",
     "Codec",
     "Decoder",

@@ -30,18 +30,16 @@ def run_here(jobs: Sequence[Callable[[], Answer]], /) -> list[Answer]:
 
 
 class Whole(Enum):
-    """The request for all bytes of a file; the loader checks what it says before it answers."""
+    """The request for all bytes of a file; the loader compares their checksum."""
 
     WHOLE = "whole"
-    """Their number and their checksum."""
-    SIZED = "sized"
-    """Their number; the codec has checksums of its own, which tell where damage lies."""
 
 
-WHOLE, SIZED = Whole.WHOLE, Whole.SIZED
+WHOLE = Whole.WHOLE
 Ranges = Sequence[tuple[int, int]]
 Request = Whole | Ranges
-"""What a decoder asks for: a `Whole`, answered by one buffer, or ranges ``(offset, size)``."""
+"""What a decoder asks for: `WHOLE`, answered by one buffer, or ranges ``(offset, size)``. Of a file
+of another size than the metadata say, nothing is given."""
 Decoder = Generator[Request, Sequence[Buffer], int]
 
 

@@ -144,6 +144,18 @@ class ByteChecks(BackendBase):
         with pytest.raises(DataCorrupted):
             backend.read_ranges("file", [(0, 2), bad])
 
+    @pytest.mark.parametrize("ranges", [[(0, 2)], [(8, 2), (0, 10)], [(3, 0), (3, 1)]])
+    def test_ranges_are_of_a_file_of_the_size_that_is_told(
+        self, backend: StorageBackend, raw: RawAccess, ranges: list[tuple[int, int]]
+    ) -> None:
+        raw.write("folder/file", b"0123456789")
+
+        right = backend.read_ranges("folder/file", ranges, file_bytes=10)
+        assert right == [b"0123456789"[at : at + n] for at, n in ranges]
+        for other in (0, 9, 11, 10**15):
+            with pytest.raises(DataCorrupted):
+                backend.read_ranges("folder/file", ranges, file_bytes=other)
+
     def test_a_listing_is_one_level(self, backend: StorageBackend, raw: RawAccess) -> None:
         for path in ("top", "a/file", "a/other", "a/deep/file", "b/file"):
             raw.write(path, b"12345")

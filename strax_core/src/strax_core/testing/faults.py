@@ -83,13 +83,16 @@ class FaultyBackend(StorageBackend):
 
         return self._do(Call("read", path), lambda: self._backend.read(path), short=read_half)
 
-    def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> "ListOfBytes":
-        def read_half() -> ListOfBytes:
-            return [part[: len(part) // 2] for part in self._backend.read_ranges(path, ranges)]
+    def read_ranges(
+        self, path: str, ranges: Sequence[tuple[int, int]], *, file_bytes: int | None = None
+    ) -> "ListOfBytes":
+        def read() -> ListOfBytes:
+            return self._backend.read_ranges(path, ranges, file_bytes=file_bytes)
 
-        return self._do(
-            Call("read", path), lambda: self._backend.read_ranges(path, ranges), short=read_half
-        )
+        def read_half() -> ListOfBytes:
+            return [part[: len(part) // 2] for part in read()]
+
+        return self._do(Call("read", path), read, short=read_half)
 
     def list(self, folder: str, *, starts_with: str = "") -> Iterator[Entry]:
         def whole_list() -> Sequence[Entry]:

@@ -107,6 +107,14 @@ class ReadingContract(ContractBase):
         with pytest.raises(DataCorrupted):
             backend.read_ranges(path, [(0, 2), (len(data) + past[0], past[1])])
 
+    def test_ranges_are_of_a_file_of_the_size_that_is_told(self, backend: StorageBackend) -> None:
+        path, data = next(iter(plain_files().items()))
+
+        assert backend.read_ranges(path, [(3, 2)], file_bytes=len(data)) == [data[3:5]]
+        for other in (len(data) - 1, len(data) + 1):
+            with pytest.raises(DataCorrupted):
+                backend.read_ranges(path, [(3, 2)], file_bytes=other)
+
     def test_a_listing_is_one_level_and_of_one_folder(self, backend: StorageBackend) -> None:
         assert {(e.name, e.is_folder) for e in backend.list("")} >= {(f, True) for f in FOLDERS}
         for folder in FOLDERS:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
-from strax_core.codecs.base import SIZED, Decoder, Out, Rows, Selection
+from strax_core.codecs.base import Decoder, Out, Rows, Selection
 from strax_core.codecs.columns import index as ix
 from strax_core.codecs.columns import kernels as k
 from strax_core.codecs.columns import plain
@@ -38,8 +38,7 @@ def decode(at: StoredSegment, selection: Selection, out: Out, dtype: np.dtype[An
     is_whole = selection.is_all or at.stored_bytes <= WHOLE_BYTES
     stored: memoryview | None = None
     if is_whole:
-        # Of a file with one segment, the loader also tells whether something was added.
-        (answer,) = yield SIZED if at.is_alone else [(at.offset, at.stored_bytes)]
+        (answer,) = yield [(at.offset, at.stored_bytes)]
         stored = _sized(answer, at.stored_bytes)
         index_part = stored[frames_bytes:]
     else:

@@ -23,8 +23,6 @@ class StoredSegment:
     index_bytes: int
     index_checksum: int
     extrema: tuple[int, int] | None
-    is_alone: bool = False
-    """Whether the file has no other."""
 
     @property
     def segment(self) -> Segment:
@@ -71,7 +69,7 @@ def from_info(info: ChunkInfo) -> list[StoredSegment]:
     segments: list[StoredSegment] = []
     row = offset = 0
     for values in listed:
-        one = _checked(values, row, offset, is_alone=len(listed) == 1)
+        one = _checked(values, row, offset)
         segments.append(one)
         row += one.n
         offset += one.stored_bytes
@@ -82,7 +80,7 @@ def from_info(info: ChunkInfo) -> list[StoredSegment]:
     return segments
 
 
-def _checked(values: Any, row: int, offset: int, *, is_alone: bool) -> StoredSegment:
+def _checked(values: Any, row: int, offset: int) -> StoredSegment:
     try:
         n, stored_bytes, index_bytes, checksum, first, last = values
         sizes = (n, stored_bytes, index_bytes)
@@ -91,9 +89,7 @@ def _checked(values: Any, row: int, offset: int, *, is_alone: bool) -> StoredSeg
         if (type(first), type(last)) not in ((int, int), (type(None), type(None))):
             raise TypeError("the times are no whole numbers")
         extrema = None if first is None else (first, last)
-        return StoredSegment(
-            row, n, offset, stored_bytes, index_bytes, int(checksum, 16), extrema, is_alone
-        )
+        return StoredSegment(row, n, offset, stored_bytes, index_bytes, int(checksum, 16), extrema)
     except (TypeError, ValueError) as error:
         raise DataCorrupted(f"its entry tells no segment: {str(values)[:100]}: {error}") from error
 
