@@ -47,8 +47,10 @@ class S3Backend(StorageBackend):
     def read(self, path: str) -> bytes:
         return download(self._bucket, self._key(path)).data
 
-    def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> "ListOfBytes":
-        return download_ranges(self._bucket, self._key(path), ranges)
+    def read_ranges(
+        self, path: str, ranges: Sequence[tuple[int, int]], *, file_bytes: int | None = None
+    ) -> "ListOfBytes":
+        return download_ranges(self._bucket, self._key(path), ranges, file_bytes)
 
     def list(self, folder: str, *, starts_with: str = "") -> Iterator[Entry]:
         start = f"{self._key(folder)}/" if folder else self._root

@@ -86,8 +86,17 @@ def _object_bytes(answer: Any, *, is_whole: bool) -> int | None:
     return int(answer["ContentLength"]) if is_whole else None
 
 
-def download_ranges(bucket: Bucket, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-    """Return the bytes of each ``(offset, size)``; near ones in one request, others in parallel."""
+def download_ranges(
+    bucket: Bucket,
+    key: str,
+    ranges: Sequence[tuple[int, int]],
+    object_bytes: int | None = None,
+) -> list[bytes]:
+    """Return the bytes of each ``(offset, size)``; near ones in one request, others in parallel.
+
+    Raises:
+        DataCorrupted: it has no such bytes; or it has not `object_bytes` in all, if they are given.
+    """
     if not ranges:
         return []
     for offset, size in ranges:
@@ -100,6 +109,8 @@ def download_ranges(bucket: Bucket, key: str, ranges: Sequence[tuple[int, int]])
     else:
         got = [download(bucket, key, *span) for span in spans]
     _check_empty_ones(bucket, key, ranges, got)
+    if object_bytes is not None and (has := _size(bucket, key, got)) != object_bytes:
+        raise DataCorrupted(f"{bucket.named(key)} has {has} bytes, not {object_bytes}")
     return [_cut(got, offset, size) for offset, size in ranges]
 
 
@@ -122,10 +133,15 @@ def _check_empty_ones(
     last = max((offset for offset, size in ranges if not size), default=0)
     if got and last <= max(span.start + len(span.data) for span in got):
         return
-    known = [span.object_bytes for span in got if span.object_bytes is not None]
-    end = known[0] if known else int(bucket.ask("head_object", key)["ContentLength"])
+    end = _size(bucket, key, got)
     if last > end:
         raise DataCorrupted(f"{bucket.named(key)} has {end} bytes; 0 at {last} were asked for")
+
+
+def _size(bucket: Bucket, key: str, got: Sequence[Span]) -> int:
+    """Return how large all of the object is: as an answer told, else by asking."""
+    known = [span.object_bytes for span in got if span.object_bytes is not None]
+    return known[0] if known else int(bucket.ask("head_object", key)["ContentLength"])
 
 
 def _cut(got: Sequence[Span], offset: int, size: int) -> bytes:
