@@ -352,6 +352,7 @@ def test_a_full_disk_is_an_error_and_nothing_is_left(openssh: SftpServer, small_
     for create_only in (False, True):
         with pytest.raises(StorageFull, match="disk is full"):
             backend.write("folder/file", [data], create_only=create_only)
+        assert RawFolder(small_disk).list(".staging") == set()
     rows = sample_chunks(KEY, sizes=(100, 100), dtype=rows_with(80_000))
     with pytest.raises(StorageFull):
         save_sample(backend, KEY, rows)

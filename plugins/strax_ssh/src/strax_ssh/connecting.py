@@ -155,12 +155,12 @@ class Connection:
             self._drop_all()
 
     def _drop_all(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()  # first, so that its channels need not say goodbye over a silent line
         sessions, self._sessions = self._sessions, []
         for session in sessions:
             session.close()
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
 
 
 _connections: weakref.WeakValueDictionary[SshOptions, Connection] = weakref.WeakValueDictionary()

@@ -4,6 +4,7 @@ import logging
 import os
 import shlex
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from math import ceil
@@ -44,7 +45,7 @@ class Client:
         client = paramiko.SSHClient()
         client.set_log_channel(LOG_NAME)
         try:
-            with _connect_errors(host):
+            with _connect_errors(host, options.connect_timeout_s):
                 self._log_in(client, sock)
         except BaseException:
             client.close()
@@ -213,13 +214,14 @@ def _transport(sock: Any, **options: Any) -> paramiko.Transport:
 
 
 @contextmanager
-def _connect_errors(host: Host) -> Iterator[None]:
+def _connect_errors(host: Host, timeout_s: float) -> Iterator[None]:
     """Raise our errors for those of paramiko while it connects.
 
     Raises:
         AccessDenied: with the way out; trying again would not help.
         LostError: anything else.
     """
+    began = time.monotonic()
     who = f"{host.user}@{host.name}:{host.port}"
     file = host.known_hosts[0]
     try:
@@ -246,12 +248,14 @@ def _connect_errors(host: Host) -> Iterator[None]:
             'work? Give `user`, `key_file`, or, for a site with two factors, `command = "ssh"`'
         ) from error
     except (OSError, EOFError, paramiko.SSHException) as error:
-        raise _unreachable(host, error) from error
+        # For some of the times that run out, paramiko has words that do not tell.
+        is_late = time.monotonic() - began >= timeout_s
+        raise _unreachable(host, error, is_silent=is_late) from error
 
 
-def _unreachable(host: Host, error: Exception) -> LostError:
+def _unreachable(host: Host, error: Exception, *, is_silent: bool = False) -> LostError:
     text = f"{host.name}:{host.port} cannot be reached ({str(error) or type(error).__name__})"
-    is_silent = isinstance(error, TimeoutError) or "timeout" in str(error).lower()
+    is_silent |= isinstance(error, TimeoutError)
     return SilentError(text) if is_silent else LostError(text)
 
 

@@ -300,8 +300,9 @@ class Session:
                 self._error = error
             self._requests.clear()
             self._changed.notify_all()
-        with suppress(OSError, EOFError):  # to say goodbye over a broken line fails
-            self._stream.close()
+        if not isinstance(error, SilentError):  # to say goodbye would take as long again
+            with suppress(OSError, EOFError):  # over a broken line it fails
+                self._stream.close()
 
     def _check(self) -> None:
         if self._error is not None:
