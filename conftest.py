@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest_plugins = ["server_fixtures"]
+pytest_plugins = ["server_fixtures", "sftp_fixtures"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,7 +2,7 @@
 # Install what `nox -s servers` needs beyond pip, on Debian or Ubuntu; needs root. About a minute.
 set -euo pipefail
 
-packages=(ceph-mon ceph-osd radosgw openssl)
+packages=(ceph-mon ceph-osd radosgw openssl openssh-client openssh-server)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q '^install ok installed$' || missing+=("$package")

@@ -41,6 +41,7 @@ from strax_core.testing.samples import (  # noqa: E402
     sample_metadata,
     save_sample,
 )
+from strax_core.testing.secret_checks import SecretChecks  # noqa: E402
 
 __all__ = [
     "KIT_VERSION",
@@ -68,6 +69,7 @@ __all__ = [
     "RawFolder",
     "RawMemory",
     "ReadingContract",
+    "SecretChecks",
     "Way",
     "clean",
     "everything",

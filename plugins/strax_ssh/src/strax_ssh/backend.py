@@ -1,0 +1,271 @@
+"""The byte verbs over SFTP."""
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import TypeVar
+
+from strax_core import (
+    STAGING,
+    Buffer,
+    Check,
+    ConfigError,
+    Entry,
+    ObjectMissing,
+    RenamingSaver,
+    StorageBackend,
+    StorageError,
+    StorageUnavailable,
+    checked_path,
+)
+from strax_ssh.checks import extensions_text, reach_text, speed_text
+from strax_ssh.connecting import connection_to
+from strax_ssh.folders import (
+    NO_ATTRIBUTES,
+    attributes_of,
+    is_below_a_file,
+    listing,
+    refuse_unless_exclusive,
+    remove,
+    rename_exclusively,
+    replace,
+    with_parents,
+)
+from strax_ssh.options import SshOptions
+from strax_ssh.packets import Kind, SftpError, Status, packed_path
+from strax_ssh.session import LostError, Session, SilentError
+from strax_ssh.transfer import Transfer
+from strax_ssh.translate_errors import translated, why_not_written
+
+Result = TypeVar("Result")
+ListOfBytes = list[bytes]  # inside the class, `list` is the verb
+
+
+class SshBackend(StorageBackend):
+    """A directory of another machine. All objects of a process share one connection to it."""
+
+    saver_class = RenamingSaver
+    may_hold_strax_folders = True
+    default_storage_type = 4
+
+    def __init__(self, options: SshOptions) -> None:
+        self._options = options
+        self._root = options.path.rstrip("/") or "/"
+        self._connection = connection_to(options)
+        self._is_exclusive = False
+
+    def __reduce__(self) -> tuple[type["SshBackend"], tuple[SshOptions]]:
+        return type(self), (self._options,)
+
+    @property
+    def place(self) -> str:
+        return self._options.place
+
+    def read(self, path: str) -> bytes:
+        return self._read(path, None)[0]
+
+    def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> "ListOfBytes":
+        return self._read(path, ranges)
+
+    def _read(self, path: str, ranges: Sequence[tuple[int, int]] | None) -> "ListOfBytes":
+        full, where = self._full(path), self._where(path)
+
+        def read(session: Session) -> list[bytes]:
+            return Transfer(session, self._options.in_flight).read(full, ranges, where)
+
+        return self._run(path, read)
+
+    def list(self, folder: str, *, starts_with: str = "") -> Iterator[Entry]:
+        full = self._full(folder) if folder else self._root
+        try:
+            found = self._run(folder, lambda session: listing(session, full))
+        except ObjectMissing:
+            return
+        for name, attributes in found:
+            if name.startswith(starts_with):
+                yield Entry(
+                    name,
+                    is_folder=attributes.is_folder,
+                    size_bytes=0 if attributes.is_folder else attributes.size_bytes,
+                    modified_ns=attributes.modified_s * 1_000_000_000,
+                )
+
+    def write(self, path: str, buffers: Sequence[Buffer], *, create_only: bool = False) -> None:
+        full = self._full(path)
+        temporary = self._full("/".join((STAGING, f"tmp-{secrets.token_hex(8)}")))
+        move = rename_exclusively if create_only else replace
+        if create_only:
+            self._refuse_unless_exclusive()
+
+        def upload(session: Session) -> None:
+            transfer, fsync = Transfer(session, self._options.in_flight), self._options.fsync
+            with_parents(
+                session,
+                temporary,
+                self._root,
+                lambda: transfer.write(temporary, buffers, fsync=fsync),
+            )
+
+        def publish(session: Session) -> None:
+            with_parents(session, full, self._root, lambda: move(session, temporary, full))
+
+        def both(session: Session) -> None:
+            upload(session)
+            publish(session)
+
+        try:
+            if create_only:
+                self._run(path, upload, is_upload=True, writes=True)
+                # Not repeated by itself: were its answer lost, the second try would find the first.
+                self._run(path, publish, is_repeatable=False, writes=True)
+            else:
+                self._run(path, both, is_upload=True, writes=True)
+        except BaseException as error:
+            # From a server that is silent, `strax clean` removes it.
+            if not isinstance(error.__cause__, SilentError):
+                with suppress(StorageError):
+                    self._run(path, lambda session: remove(session, temporary))
+            raise
+
+    def delete(self, path: str) -> None:
+        full = self._full(path)
+
+        def delete(session: Session) -> None:
+            if not remove(session, full):
+                attributes_of(session, self._root)  # a place that vanished is not an empty one
+            above = full.rpartition("/")[0]
+            while above != self._root:
+                try:
+                    session.ask(Kind.RMDIR, packed_path(above))
+                except SftpError:
+                    return  # not empty, or gone already
+                above = above.rpartition("/")[0]
+
+        with suppress(ObjectMissing):
+            self._run(path, delete)
+
+    def rename(self, source: str, target: str) -> None:
+        full_source, full_target = self._full(source), self._full(target)
+
+        def look(session: Session) -> None:
+            if not attributes_of(session, full_source).is_folder:
+                raise SftpError(Status.NO_SUCH_FILE, "not a folder")
+
+        def rename(session: Session) -> None:
+            with_parents(
+                session,
+                full_target,
+                self._root,
+                lambda: rename_exclusively(session, full_source, full_target),
+            )
+
+        self._refuse_unless_exclusive()
+        # Also finds out whether the connection is still there, which only this may do twice.
+        self._run(source, look)
+        self._run(target, rename, is_repeatable=False, writes=True)
+
+    def make_root(self) -> None:
+        """Make the directory, if it is only its last part that is missing."""
+
+        def make(session: Session) -> None:
+            try:
+                attributes_of(session, self._root)
+            except SftpError as error:
+                if error.code == Status.NO_SUCH_FILE:
+                    with suppress(SftpError):  # then whoever saves something is told why
+                        session.ask(Kind.MKDIR, packed_path(self._root), NO_ATTRIBUTES)
+
+        self._run("", make)
+
+    def checks(self, *, writes: bool) -> Iterator[Check]:
+        reach = Check.of("connect", lambda: reach_text(*self._about()))
+        yield reach
+        if not reach.is_good:
+            return  # the rest would say the same again
+        yield Check.of("extensions", lambda: extensions_text(self._about()[0]))
+        yield from super().checks(writes=writes)
+        if writes:
+            yield Check.of("speed", lambda: speed_text(self))
+
+    def _about(self) -> tuple[Session, str]:
+        try:
+            return self._connection.about()
+        except LostError as error:
+            raise StorageUnavailable(f"{self.place} could not be used: {error}") from error
+
+    def close(self) -> None:
+        """End this process's connection to the machine; it comes back when it is needed."""
+        self._connection.close()
+
+    # Inside
+
+    def _refuse_unless_exclusive(self) -> None:
+        """Before the first step that must not replace anything: see whether the server keeps to it.
+
+        Raises:
+            ConfigError: it does not.
+        """
+
+        def probe(session: Session) -> None:
+            scratch = self._full("/".join((STAGING, f"probe-{secrets.token_hex(8)}")))
+            with_parents(
+                session, scratch, self._root, lambda: refuse_unless_exclusive(session, scratch)
+            )
+
+        if not self._is_exclusive:
+            try:
+                self._run("", probe, writes=True)
+            except ConfigError as error:
+                raise ConfigError(f"{self.place}: {error}") from error
+            self._is_exclusive = True
+
+    def _full(self, path: str) -> str:
+        return f"{self._root.rstrip('/')}/{checked_path(path)}"
+
+    def _where(self, path: str) -> str:
+        return f"{self.place}/{path}" if path else self.place
+
+    def _run(
+        self,
+        path: str,
+        action: Callable[[Session], Result],
+        *,
+        is_repeatable: bool = True,
+        is_upload: bool = False,
+        writes: bool = False,
+    ) -> Result:
+        """Do something over the connection, and raise our errors."""
+
+        def explaining(session: Session) -> Result:
+            try:
+                return action(session)
+            except SftpError as error:
+                raise self._explained(session, error, path, writes=writes) from error
+
+        try:
+            return self._connection.run(
+                explaining, is_repeatable=is_repeatable, is_upload=is_upload
+            )
+        except LostError as error:
+            raise StorageUnavailable(f"{self._where(path)} could not be used: {error}") from error
+
+    def _explained(
+        self, session: Session, error: SftpError, path: str, *, writes: bool
+    ) -> StorageError:
+        """Find out what a refusal means: a server says little more than "Failure"."""
+        where = self._where(path)
+        try:
+            if not attributes_of(session, self._root).is_folder:
+                return ConfigError(f"{self.place} is not a directory")
+        except SftpError as gone:
+            if gone.code != Status.NO_SUCH_FILE:
+                return translated(gone, self.place)
+            return StorageUnavailable(
+                f"the directory {self.place} is not there: is its disk mounted? "
+                f"If it is new, make it: ssh {self._options.host} mkdir -p {self._root}"
+            )
+        if error.code == Status.FAILURE and path and is_below_a_file(session, self._full(path)):
+            return ObjectMissing(f"{where} is not there: a part of the path is a file ({error})")
+        if writes:
+            return why_not_written(session, error, self._root, where)
+        return translated(error, where)
