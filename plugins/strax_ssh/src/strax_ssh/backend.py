@@ -34,7 +34,7 @@ from strax_ssh.folders import (
 from strax_ssh.options import SshOptions
 from strax_ssh.packets import Kind, SftpError, Status, packed_path
 from strax_ssh.session import LostError, Session, SilentError
-from strax_ssh.transfer import Transfer
+from strax_ssh.transfer import Transfer, Wanted
 from strax_ssh.translate_errors import translated, why_not_written
 
 Result = TypeVar("Result")
@@ -64,14 +64,21 @@ class SshBackend(StorageBackend):
     def read(self, path: str) -> bytes:
         return self._read(path, None)[0]
 
-    def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> "ListOfBytes":
-        return self._read(path, ranges)
+    def read_ranges(
+        self, path: str, ranges: Sequence[tuple[int, int]], *, file_bytes: int | None = None
+    ) -> "ListOfBytes":
+        return self._read(path, ranges, file_bytes)
 
-    def _read(self, path: str, ranges: Sequence[tuple[int, int]] | None) -> "ListOfBytes":
-        full, where = self._full(path), self._where(path)
+    def _read(
+        self,
+        path: str,
+        ranges: Sequence[tuple[int, int]] | None,
+        file_bytes: int | None = None,
+    ) -> "ListOfBytes":
+        full, wanted = self._full(path), Wanted(self._where(path), ranges, file_bytes)
 
         def read(session: Session) -> list[bytes]:
-            return Transfer(session, self._options.in_flight).read(full, ranges, where)
+            return Transfer(session, self._options.in_flight).read(full, wanted)
 
         return self._run(path, read)
 

@@ -3,12 +3,12 @@
 import struct
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 
 from strax_core import Buffer, DataCorrupted
 from strax_ssh.options import IN_FLIGHT_MAX
 from strax_ssh.packets import (
-    Attributes,
     Kind,
     Open,
     SftpError,
@@ -21,6 +21,31 @@ from strax_ssh.session import Request, Session, expect
 READS_MIN = 4  # more makes nothing faster where answers come at once
 WRITES_MIN = 8  # what OpenSSH's channel takes before it is read
 LINE_BYTES_S = 400e6  # requests on their way should fill a line as fast as this
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be read of a file."""
+
+    where: str
+    """What people call the file."""
+    ranges: Sequence[tuple[int, int]] | None
+    """``(offset, size)`` each; None: the whole file."""
+    file_bytes: int | None = None
+    """How large it has to be; None: of any size."""
+
+    def checked(self, size_bytes: int) -> Sequence[tuple[int, int]]:
+        """Return the ranges of a file of this size; `DataCorrupted` if it does not fit."""
+        if self.file_bytes not in (None, size_bytes):
+            raise DataCorrupted(f"{self.where} has {size_bytes} bytes, not {self.file_bytes}")
+        if self.ranges is None:
+            return [(0, size_bytes)]
+        for offset, size in self.ranges:
+            if not 0 <= offset <= offset + size <= size_bytes:
+                raise DataCorrupted(
+                    f"{self.where} has {size_bytes} bytes; {size} at {offset} were asked for"
+                )
+        return self.ranges
 
 
 class Transfer:
@@ -39,17 +64,17 @@ class Transfer:
             for least in (READS_MIN, WRITES_MIN)
         )
 
-    def read(self, path: str, ranges: Sequence[tuple[int, int]] | None, where: str) -> list[bytes]:
-        """Return the bytes of each ``(offset, size)``; None: of the whole file.
+    def read(self, path: str, wanted: Wanted) -> list[bytes]:
+        """Return the bytes of each range.
 
         Raises:
             SftpError: the server refused.
-            DataCorrupted: a range reaches beyond the end.
+            DataCorrupted: a range reaches beyond the end, or the file has another size.
         """
         session = self._session
         handle = self._open(path, Open.READ)
         try:
-            first = [(0, session.read_bytes)] if ranges is None else []
+            first = [(0, session.read_bytes)] if wanted.ranges is None else []
             asked = [(Kind.FSTAT, (handle,), 0), *(_read(handle, *each) for each in first)]
             if not session.has_room(session.read_bytes):
                 session.wait_for_room(session.read_bytes)
@@ -57,10 +82,7 @@ class Transfer:
             attributes = expect(session.answer(about), Kind.ATTRS).attributes()
             if attributes.is_folder:
                 raise SftpError(Status.NO_SUCH_FILE, "it is a folder, not a file")
-            if ranges is None:
-                ranges = [(0, attributes.size_bytes)]
-            _check_ranges(ranges, attributes, where)
-            return self._read_ranges(handle, ranges, early)
+            return self._read_ranges(handle, wanted.checked(attributes.size_bytes), early)
         finally:
             session.send_later(Kind.CLOSE, handle)  # nothing is lost if it is refused
 
@@ -170,13 +192,6 @@ def _data(session: Session, request: Request, offset: int) -> Sequence[memoryvie
     if request.kind != Kind.DATA or not request.data:
         raise SftpError(Status.BAD_MESSAGE, "an answer without data")
     return request.data
-
-
-def _check_ranges(ranges: Sequence[tuple[int, int]], attributes: Attributes, where: str) -> None:
-    end = attributes.size_bytes
-    for offset, size in ranges:
-        if not 0 <= offset <= offset + size <= end:
-            raise DataCorrupted(f"{where} has {end} bytes; {size} at {offset} were asked for")
 
 
 def _pieces(ranges: Sequence[tuple[int, int]], n_bytes: int) -> Iterator[tuple[int, int, int]]:
