@@ -85,7 +85,7 @@ def check_entry(info: ChunkInfo, rows: Rows, segments: Sequence[Segment]) -> Non
         raise DataCorrupted("the checksum of its rows is not the one in the metadata")
 
 
-def _times(rows: Rows) -> dict[str, int]:
+def _times(rows: Rows) -> dict[str, Any]:
     """Return what an entry says of the times of rows; there is at least one."""
     min_time, max_endtime = extrema(rows)
     first_endtime, last_endtime = (
