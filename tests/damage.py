@@ -7,8 +7,8 @@ damage after the other is done to the first (see `damaging.py`), and what lies t
 `Context`: whole, some columns, a range of time. Each load must give the right rows, or end in
 `DataCorrupted` that names run, data type and chunk, and, where only frames are hurt, field and
 block. With the second place at hand it must give the right rows. No load may allocate more than
-`PEAK_BYTES`, which is some times what the rows take; one damage in ten is measured. Prints what came of it; ends with 1 if
-anything else did.
+`PEAK_BYTES`, which is some times what the rows take; one damage in ten is measured. Prints what
+came of it; ends with 1 if anything else did.
 
 The chunk's file is protected by checksums throughout. The chunk's entry in the metadata has no
 checksum of its own: what contradicts the rest is noticed, what does not is not:
