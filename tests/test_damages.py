@@ -1,21 +1,18 @@
-"""The damages of damage.py, a few hundred of them."""
+"""The damages of damage.py, some hundred of them."""
 
 import pytest
 
-from strax_core.codecs.columns import ColumnsCodec
 
-
-@pytest.mark.parametrize("name", ["filtered", "odd", "small"])
-def test_damaged_files_are_told_and_never_loaded(
+@pytest.mark.parametrize("name", ["scalars", "waveforms", "segments", "small"])
+def test_damaged_data_are_told_or_mended_and_never_loaded(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import damage
 
-    for size, value in damage.SIZES.items():
-        monkeypatch.setattr(ColumnsCodec, size, value)
-    came = damage.damaged(name, 120, seed=1)
+    came = damage.damaged(name, 100, seed=100, set_size=monkeypatch.setattr)
 
-    assert not [one for one in came if one[1].startswith("WRONG")]
-    assert sum(came.values()) == 120
-    assert {done for done, _ in came} > {"flip", "cut", "swap files", "change the entry"}
-    assert ("flip", "DataCorrupted, names field and block") in came
+    assert not [one for one in came if "WRONG" in one[2]]
+    assert sum(came.values()) == 400
+    assert {kind for kind, _, _ in came} > {"flip", "cut", "swap files", "change the entry"}
+    assert ("flip", "whole", "DataCorrupted, names field and block") in came
+    assert {"whole, two places", "time, two places"} < {asked for _, asked, _ in came}

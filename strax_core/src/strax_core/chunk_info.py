@@ -84,12 +84,27 @@ class ChunkInfo:
             raise DataCorrupted(f"{where}: a number in its entry is negative")
         if self.end < self.start:
             raise DataCorrupted(f"{where}: it ends at {self.end}, before it starts at {self.start}")
+        self._check_times(where)
         if not self.n and self.filesize:
             raise DataCorrupted(f"{where}: it has a file of {self.filesize} bytes and no rows")
         if self.filename is not None:
             checked_file_name(self.filename, where=where)
         elif self.n:
             raise DataCorrupted(f"{where}: it has {self.n} rows and no file")
+
+    def _check_times(self, where: str) -> None:
+        """Check what a time range believes without reading; rows are sorted by `time`."""
+        if self.min_time is None or self.max_endtime is None:
+            return
+        if not self.start <= self.min_time <= self.max_endtime <= self.end:
+            raise DataCorrupted(
+                f"{where}: rows from {self.min_time} to {self.max_endtime} do not lie in a chunk "
+                f"from {self.start} to {self.end}"
+            )
+        if self.first_time not in (None, self.min_time):
+            raise DataCorrupted(
+                f"{where}: its first row is at {self.first_time}, its earliest at {self.min_time}"
+            )
 
 
 _NAMES = tuple(field.name for field in fields(ChunkInfo))

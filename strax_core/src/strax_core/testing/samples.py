@@ -32,6 +32,18 @@ DTYPES = {
         [*PEAKS.descr, ("s", "S0"), ("v", "V0"), ("u", "U0"), ("none", "<f4", (0, 3)), ("n", "i1")]
     ),
     "padded": np.dtype([("flag", "i1"), ("time", "<i8"), ("endtime", "<i8")], align=True),
+    "odd": np.dtype(
+        [
+            ("flag", "i1"),
+            *PEAKS.descr,  # at odd addresses
+            (("whether it is good", "good"), "?", (3,)),
+            ("none", "V0"),
+            ("pairs", [(("first of two", "a"), "i1"), ("b", ">i4"), ("c", "<U2")], (2,)),
+            ("z", ">c8", (2,)),
+            ("at", ">M8[D]"),
+            ("nested", [("x", [("y", "<f2", (0,)), ("z", "<m8[s]")], (2, 2))]),
+        ]
+    ),
 }
 
 

@@ -77,7 +77,24 @@ def from_info(info: ChunkInfo) -> list[StoredSegment]:
         raise DataCorrupted(f"its segments have {row} rows, the chunk has {info.n}")
     if info.filesize is not None and offset != info.filesize:
         raise DataCorrupted(f"its segments have {offset} bytes, the file has {info.filesize}")
+    _check_times(segments, info)
     return segments
+
+
+def _check_times(segments: Sequence[StoredSegment], info: ChunkInfo) -> None:
+    """Compare the times of segments with those of the chunk; rows are sorted by `time`."""
+    spans = [one.extrema for one in segments if one.extrema is not None]
+    if len(spans) < len(segments):
+        return
+    starts = [start for start, _ in spans]
+    latest = max(end for _, end in spans)
+    if (
+        starts != sorted(starts)
+        or any(start > end for start, end in spans)
+        or info.min_time not in (None, starts[0])
+        or info.max_endtime not in (None, latest)
+    ):
+        raise DataCorrupted("the times of its segments are not those of the chunk")
 
 
 def _checked(values: Any, row: int, offset: int) -> StoredSegment:
