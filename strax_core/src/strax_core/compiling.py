@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from numba import njit
+from numba import cfunc, njit, types
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -14,17 +14,26 @@ _uncached: list[str] = []
 def compiled(*arguments: Any) -> Callable[[Function], Function]:
     """Compile a function for these argument types; without a cache on disk if none can be kept."""
 
-    def compile_one(function: Function) -> Function:
-        try:
-            return cast("Function", njit(arguments, nogil=True, cache=True)(function))
-        except (RuntimeError, OSError) as error:
-            # numba has no error class of its own for "nowhere to keep a cache".
-            if isinstance(error, RuntimeError) and "locator" not in str(error):
-                raise
-            _warn_once(error)
-            return cast("Function", njit(arguments, nogil=True)(function))
+    return lambda function: cast(
+        "Function", _cached(lambda **cache: njit(arguments, nogil=True, **cache)(function))
+    )
 
-    return compile_one
+
+def compiled_at(*arguments: Any) -> Callable[[Callable[..., int]], Any]:
+    """Compile a function that returns an int64, to be called at its ``address``."""
+    signature = types.int64(*arguments)
+    return lambda function: _cached(lambda **cache: cfunc(signature, **cache)(function))
+
+
+def _cached(compiling: Callable[..., Any]) -> Any:
+    try:
+        return compiling(cache=True)
+    except (RuntimeError, OSError) as error:
+        # numba has no error class of its own for "nowhere to keep a cache".
+        if isinstance(error, RuntimeError) and "locator" not in str(error):
+            raise
+        _warn_once(error)
+        return compiling()
 
 
 def _warn_once(error: Exception) -> None:
