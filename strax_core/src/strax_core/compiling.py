@@ -15,14 +15,14 @@ def compiled(*arguments: Any) -> Callable[[Function], Function]:
     """Compile a function for these argument types; without a cache on disk if none can be kept."""
 
     return lambda function: cast(
-        "Function", _cached(lambda **cache: njit(arguments, nogil=True, **cache)(function))
+        "Function", _cached(lambda **cache: njit(arguments, nogil=True, error_model="numpy", **cache)(function))
     )
 
 
 def compiled_at(*arguments: Any) -> Callable[[Callable[..., int]], Any]:
     """Compile a function that returns an int64, to be called at its ``address``."""
     signature = types.int64(*arguments)
-    return lambda function: _cached(lambda **cache: cfunc(signature, **cache)(function))
+    return lambda function: _cached(lambda **cache: cfunc(signature, error_model="numpy", **cache)(function))
 
 
 def _cached(compiling: Callable[..., Any]) -> Any:

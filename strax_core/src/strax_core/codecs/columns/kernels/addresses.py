@@ -7,12 +7,10 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from strax_core.codecs.columns.kernels import SIGNED, SWAPPED
+from strax_core.codecs.columns.kernels import AT_ONCE, PLAN_COLUMNS, SIGNED, SWAPPED
 
-PLAN = types.Array(types.int64, 2, "C")
-WORDS = types.Array(types.uint64, 1, "C")
-NUMBERS = types.Array(types.int64, 1, "C")
 WORD_BYTES = 8
+ROW_BYTES = WORD_BYTES * PLAN_COLUMNS
 ALL_BITS = np.uint64(0xFFFFFFFFFFFFFFFF)
 ONE32, ONE = np.uint32(1), np.uint64(1)
 
@@ -143,6 +141,19 @@ swapped = _counted("bswap")
 
 
 @njit
+def lesser(a, b):
+    """Return the lesser one: `min` takes numba longer."""
+    return a if a < b else b
+
+
+@njit(error_model="numpy")
+def rows_at_once(count):
+    """Return how many rows of so many values are worked on at once."""
+    n = AT_ONCE // count
+    return n if n > 1 else 1
+
+
+@njit
 def number_at(address, size, flags):
     """Return an integer, as 64 bits."""
     unused = np.uint64(64 - 8 * size)
@@ -166,7 +177,7 @@ def ones_between(mask, first, end):
     bit = first
     while bit < end:
         shift = bit & 7
-        taken = min(64 - shift, end - bit)
+        taken = lesser(64 - shift, end - bit)
         word = load64(mask + (bit >> 3), 0) >> np.uint64(shift)
         if taken < 64:
             word &= (ONE << np.uint64(taken)) - ONE

@@ -6,7 +6,6 @@ from numba import njit, types
 
 from strax_core.codecs.columns.kernels import (
     ADDRESS,
-    AT_ONCE,
     BASE,
     COUNT,
     DELTA,
@@ -17,7 +16,6 @@ from strax_core.codecs.columns.kernels import (
     MASKED,
     N_PLANES,
     N_VALUES,
-    PLAN_COLUMNS,
     PLANES,
     PREVIOUS,
     REFERENCE,
@@ -28,22 +26,22 @@ from strax_core.codecs.columns.kernels import (
 )
 from strax_core.codecs.columns.kernels.addresses import (
     ALL_BITS,
-    NUMBERS,
     ONE,
     ONE32,
-    PLAN,
+    ROW_BYTES,
     WORD_BYTES,
-    WORDS,
     call4,
     call5,
     load8,
     load32,
     load64,
+    lesser,
     like,
     load_like,
     number_at,
     ones,
     ones_between,
+    rows_at_once,
     store8,
     store16,
     store32,
@@ -53,6 +51,7 @@ from strax_core.codecs.columns.kernels.addresses import (
     told,
     zeros_below,
 )
+from strax_core.codecs.columns.scratch import address_of
 from strax_core.compiling import compiled, compiled_at
 
 Int64s = npt.NDArray[np.int64]
@@ -143,19 +142,19 @@ def _spread(u, v, mask, first, n):
     done = 0
     while done < n:
         shift = (first + done) & 7
-        taken = min(64 - shift, n - done)
+        taken = lesser(64 - shift, n - done)
         word = load64(mask + ((first + done) >> 3), 0) >> np.uint64(shift)
         word &= ALL_BITS >> np.uint64(64 - taken)
         if ones(word ^ (word << ONE)) <= 4:  # long runs of values and of zeros
             i = 0
             while i < taken:
-                run = min(taken - i, np.int64(zeros_below(~(word >> np.uint64(i)))))
+                run = lesser(taken - i, np.int64(zeros_below(~(word >> np.uint64(i)))))
                 for j in range(run):
                     store32(v, done + i + j, load32(u, at + j))
                 at += run
                 i += run
                 if i < taken:
-                    run = min(taken - i, np.int64(zeros_below(word >> np.uint64(i))))
+                    run = lesser(taken - i, np.int64(zeros_below(word >> np.uint64(i))))
                     for j in range(run):
                         store32(v, done + i + j, 0)
                     i += run
@@ -249,51 +248,49 @@ _KERNELS = (_short_values, _long_values, _add_reference, _spread, _spread_long, 
 _ADDRESSES = np.array([kernel.address for kernel in _KERNELS], np.int64)
 
 
-@compiled(PLAN, types.int64, types.int64, WORDS, NUMBERS)
-def _decode_tiles(plan, n_rows, tile_rows, scratch, kernels):
-    third = len(scratch) // 3
-    rows = plan.ctypes.data
-    zeros = scratch.ctypes.data
+@compiled(*(types.int64,) * 7)
+def _decode_tiles(rows, n_fields, n_rows, tile_rows, scratch, scratch_words, kernels):
+    third = scratch_words // 3 * WORD_BYTES
+    zeros, u, v = scratch, scratch + third, scratch + 2 * third
     for i in range(third):
-        scratch[i] = 0
-    for field in range(len(plan)):
-        plan[field, DONE] = 0
-        plan[field, PREVIOUS] = plan[field, BASE]
+        store8(zeros, i, 0)
+    for field in range(n_fields):
+        row = rows + field * ROW_BYTES
+        store64(row, DONE, 0)
+        store64(row, PREVIOUS, told(row, BASE))
     for first in range(0, n_rows, tile_rows):
-        end = min(first + tile_rows, n_rows)
-        for field in range(len(plan)):
-            row = rows + field * PLAN_COLUMNS * WORD_BYTES
-            count = plan[field, COUNT]
-            if plan[field, WIDTH] == 1:
-                call4(kernels[_PUT_BYTES], row, first, end - first, zeros)
-                plan[field, DONE] += (end - first) * count
+        end = lesser(first + tile_rows, n_rows)
+        for field in range(n_fields):
+            row = rows + field * ROW_BYTES
+            count = told(row, COUNT)
+            if told(row, WIDTH) == 1:
+                call4(told(kernels, _PUT_BYTES), row, first, end - first, zeros)
+                store64(row, DONE, told(row, DONE) + (end - first) * count)
                 continue
-            is_long = plan[field, WIDTH] == WORD_BYTES
-            is_masked = plan[field, FLAGS] & MASKED
-            step = max(1, AT_ONCE // count)
+            is_long = told(row, WIDTH) == WORD_BYTES
+            step = rows_at_once(count)
             for at_row in range(first, end, step):
-                n_taken = min(step, end - at_row)
+                n_taken = lesser(step, end - at_row)
                 n = n_taken * count
-                u, at = zeros + third * WORD_BYTES, plan[field, DONE]
-                n_stored = n
-                if is_masked:
-                    bit = at_row * count
-                    n_stored = ones_between(plan[field, MASK], bit, bit + n)
-                if at + n_stored > plan[field, N_VALUES]:
+                values, at, n_stored = u, told(row, DONE), n
+                bit = at_row * count
+                if told(row, FLAGS) & MASKED:
+                    n_stored = ones_between(told(row, MASK), bit, bit + n)
+                if at + n_stored > told(row, N_VALUES):
                     return field
-                plan[field, DONE] = at + n_stored
-                call5(kernels[_LONG if is_long else _SHORT], row, at, n_stored, u, zeros)
-                if plan[field, REFERENCE] >= 0:
-                    reference = rows + plan[field, REFERENCE] * PLAN_COLUMNS * WORD_BYTES
-                    call5(kernels[_ADD], row, reference, at_row, n_taken, u)
-                if is_masked:
-                    v = u + third * WORD_BYTES
-                    kernel = kernels[_SPREAD_LONG if is_long else _SPREAD]
-                    call5(kernel, u, v, plan[field, MASK], bit, n)
-                    u = v
-                call4(kernels[_PUT], row, at_row, n_taken, u)
-    for field in range(len(plan)):
-        if plan[field, DONE] != plan[field, N_VALUES]:
+                store64(row, DONE, at + n_stored)
+                kernel = told(kernels, _LONG if is_long else _SHORT)
+                call5(kernel, row, at, n_stored, u, zeros)
+                if told(row, REFERENCE) >= 0:
+                    reference = rows + told(row, REFERENCE) * ROW_BYTES
+                    call5(told(kernels, _ADD), row, reference, at_row, n_taken, u)
+                if told(row, FLAGS) & MASKED:
+                    kernel = told(kernels, _SPREAD_LONG if is_long else _SPREAD)
+                    call5(kernel, u, v, told(row, MASK), bit, n)
+                    values = v
+                call4(told(kernels, _PUT), row, at_row, n_taken, values)
+    for field in range(n_fields):
+        if told(rows + field * ROW_BYTES, DONE) != told(rows + field * ROW_BYTES, N_VALUES):
             return field
     return FINE
 
@@ -304,5 +301,8 @@ def decode_block(plan: Int64s, n_rows: int, tile_rows: int, scratch: Words) -> i
     A tile of rows stays in the processor's cache while its fields are written one after the other.
     `scratch` has three times as many words as a row of the largest field has values, or `AT_ONCE`.
     """
-    bad: int = _decode_tiles(plan, n_rows, tile_rows, scratch, _ADDRESSES)
+    at_scratch, at_kernels = address_of(scratch), address_of(_ADDRESSES)
+    bad: int = _decode_tiles(
+        address_of(plan), len(plan), n_rows, tile_rows, at_scratch, len(scratch), at_kernels
+    )
     return bad

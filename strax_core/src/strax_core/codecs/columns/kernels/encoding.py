@@ -6,7 +6,6 @@ from numba import njit, types
 
 from strax_core.codecs.columns.kernels import (
     ADDRESS,
-    AT_ONCE,
     BASE,
     COUNT,
     DELTA,
@@ -17,7 +16,6 @@ from strax_core.codecs.columns.kernels import (
     N_PLANES,
     N_VALUES,
     OFFSET,
-    PLAN_COLUMNS,
     PLANES,
     PREVIOUS,
     RANDOM,
@@ -31,14 +29,13 @@ from strax_core.codecs.columns.kernels import (
 )
 from strax_core.codecs.columns.kernels.addresses import (
     ALL_BITS,
-    NUMBERS,
     ONE,
     ONE32,
-    PLAN,
+    ROW_BYTES,
     WORD_BYTES,
-    WORDS,
     call4,
     call5,
+    lesser,
     like,
     load8,
     load16,
@@ -46,6 +43,7 @@ from strax_core.codecs.columns.kernels.addresses import (
     load64,
     load_like,
     number_at,
+    rows_at_once,
     store8,
     store32,
     store64,
@@ -53,6 +51,7 @@ from strax_core.codecs.columns.kernels.addresses import (
     swapped,
     told,
 )
+from strax_core.codecs.columns.scratch import address_of
 from strax_core.compiling import compiled, compiled_at
 
 Int64s = npt.NDArray[np.int64]
@@ -92,7 +91,7 @@ def _take(row, first_row, n_rows, u):
 
 
 @njit
-def _compact(row, first_row, n, u, one):
+def _kept(row, first_row, n, u, one):
     """Keep the values that are not zero; note in the mask which they are."""
     mask = told(row, MASK)
     bits = np.uint64(told(row, MASK_BITS))
@@ -112,21 +111,35 @@ def _compact(row, first_row, n, u, one):
     return at
 
 
-@njit
-def _subtract_reference(row, reference, first_row, n_rows, u, one):
+@compiled_at(*_FOUR)
+def _compact(row, first_row, n, u):
+    """Leave zeros out; return how many values are kept."""
+    if told(row, WIDTH) == WORD_BYTES:
+        return _kept(row, first_row, n, u, ONE)
+    return _kept(row, first_row, n, u, ONE32)
+
+
+@compiled_at(*_FIVE)
+def _subtract_reference(row, reference, first_row, n_rows, u):
+    """Subtract the number of another field in the same row."""
     count = told(row, COUNT)
     size = told(reference, WIDTH)
     stride = told(reference, STRIDE)
-    flags = told(reference, FLAGS)
     source = told(reference, ADDRESS) + first_row * stride
+    flags = told(reference, FLAGS)
     for i in range(n_rows):
         subtracted = number_at(source + i * stride, size, flags)
-        for j in range(i * count, (i + 1) * count):
-            store_like(u, j, load_like(u, j, one) - subtracted, one)
+        if told(row, WIDTH) == WORD_BYTES:
+            for j in range(i * count, (i + 1) * count):
+                store64(u, j, load64(u, j) - subtracted)
+        else:
+            for j in range(i * count, (i + 1) * count):
+                store32(u, j, load32(u, j) - subtracted)
+    return 0
 
 
 @njit
-def _subtract(row, n, u, one):
+def _lessened(row, n, u, one):
     """Leave small numbers: differences, or what is above the least. Note which bits are set."""
     flags = told(row, FLAGS)
     before = load_like(row + WORD_BYTES * PREVIOUS, 0, one)
@@ -153,27 +166,14 @@ def _subtract(row, n, u, one):
     store64(row, SEEN, seen)
 
 
-@njit
-def _filter(row, reference, first_row, n_rows, u, one):
-    n = n_rows * told(row, COUNT)
-    if told(row, FLAGS) & MASKED:
-        n = _compact(row, first_row, n, u, one)
-    elif reference != 0:
-        _subtract_reference(row, reference, first_row, n_rows, u, one)
-    _subtract(row, n, u, one)
-    return n
-
-
-@compiled_at(*_FIVE)
-def _filter_short(row, reference, first_row, n_rows, u):
-    """Filter values of 2 or 4 bytes; return how many are kept."""
-    return _filter(row, reference, first_row, n_rows, u, ONE32)
-
-
-@compiled_at(*_FIVE)
-def _filter_long(row, reference, first_row, n_rows, u):
-    """Filter values of 8 bytes."""
-    return _filter(row, reference, first_row, n_rows, u, ONE)
+@compiled_at(*_FOUR)
+def _lessen(row, n, u, _unused):
+    """Leave small numbers."""
+    if told(row, WIDTH) == WORD_BYTES:
+        _lessened(row, n, u, ONE)
+    else:
+        _lessened(row, n, u, ONE32)
+    return 0
 
 
 @compiled_at(*_FOUR)
@@ -182,11 +182,11 @@ def _least(row, n, u, least):
     size = told(row, WIDTH)
     if size == WORD_BYTES:
         for i in range(n):
-            least = min(least, np.int64(load64(u, i)))
+            least = lesser(least, np.int64(load64(u, i)))
     else:
         unused = 64 - 8 * size
         for i in range(n):
-            least = min(least, np.int64(load32(u, i)) << unused >> unused)
+            least = lesser(least, np.int64(load32(u, i)) << unused >> unused)
     return least
 
 
@@ -214,20 +214,22 @@ def _put_planes(row, n_most, n, u):
 
 
 @njit
-def _looks_random(plane, n):
+def _looks_random(plane, n, counts):
     """Say whether all bytes are about as frequent as in noise, which nothing compresses."""
-    tested = min(n, _TESTED)
+    tested = lesser(n, _TESTED)
     if tested < 1024:
-        return False
-    counts = np.zeros(256, np.int64)
+        return 0
+    for i in range(256):
+        store64(counts, i, 0)
     step = n // tested
     for i in range(tested):
-        counts[load8(plane, i * step)] += 1
+        byte = np.int64(load8(plane, i * step))
+        store64(counts, byte, told(counts, byte) + 1)
     total = 0
     for i in range(256):
-        total += counts[i] * counts[i]
+        total += told(counts, i) * told(counts, i)
     expected = tested * tested // 256 + tested
-    return 0.96 * expected < total < 1.04 * expected
+    return np.int64(0.96 * expected < total < 1.04 * expected)
 
 
 @compiled_at(*_FOUR)
@@ -248,66 +250,71 @@ def _put_bytes(row, n_rows, n_most, _unused):
 
 
 @compiled_at(*_FOUR)
-def _note_random(row, n_most, _unused, _also_unused):
+def _note_random(row, n_most, counts, _unused):
     """Note which planes look random."""
     random = 0
     for j in range(told(row, N_PLANES)):
         plane = told(row, PLANES) + j * n_most
-        random |= np.int64(_looks_random(plane, told(row, N_VALUES))) << j
+        random |= _looks_random(plane, told(row, N_VALUES), counts) << j
     store64(row, RANDOM, random)
     return 0
 
 
-_KERNELS = (_take, _least, _filter_short, _filter_long, _put_planes, _put_bytes, _note_random)
-(_TAKE, _LEAST, _FILTER_SHORT, _FILTER_LONG, _PUT, _PUT_BYTES, _NOTE) = range(len(_KERNELS))
+_KERNELS = (
+    *(_take, _least, _compact, _subtract_reference),
+    *(_lessen, _put_planes, _put_bytes, _note_random),
+)
+(_TAKE, _LEAST, _COMPACT, _SUBTRACT, _LESSEN, _PUT, _PUT_BYTES, _NOTE) = range(len(_KERNELS))
 _ADDRESSES = np.array([kernel.address for kernel in _KERNELS], np.int64)
 
 
 @njit
-def _find_base(plan, field, row, n_rows, u, kernels):
+def _find_base(row, n_rows, u, kernels):
     """Note what the first difference is to, or the least of all values."""
-    count = plan[field, COUNT]
     base = 0
-    if plan[field, FLAGS] & DELTA:
-        call4(kernels[_TAKE], row, 0, 1, u)
-        base = call4(kernels[_LEAST], row, 1, u, _MOST)
-    elif plan[field, FLAGS] & OFFSET:
+    if told(row, FLAGS) & DELTA:
+        call4(told(kernels, _TAKE), row, 0, 1, u)
+        base = call4(told(kernels, _LEAST), row, 1, u, _MOST)
+    elif told(row, FLAGS) & OFFSET:
         base = _MOST
-        step = max(1, AT_ONCE // count)
+        step = rows_at_once(told(row, COUNT))
         for first in range(0, n_rows, step):
-            n = min(step, n_rows - first)
-            call4(kernels[_TAKE], row, first, n, u)
-            base = call4(kernels[_LEAST], row, n * count, u, base)
-    plan[field, BASE] = plan[field, PREVIOUS] = base
+            n = lesser(step, n_rows - first)
+            call4(told(kernels, _TAKE), row, first, n, u)
+            base = call4(told(kernels, _LEAST), row, n * told(row, COUNT), u, base)
+    store64(row, BASE, base)
+    store64(row, PREVIOUS, base)
 
 
-@compiled(PLAN, types.int64, WORDS, NUMBERS)
-def _encode_fields(plan, n_rows, scratch, kernels):
-    rows, u = plan.ctypes.data, scratch.ctypes.data
-    for field in range(len(plan)):
-        if plan[field, FLAGS] & SKIPPED:
+@compiled(*(types.int64,) * 5)
+def _encode_fields(rows, n_fields, n_rows, u, kernels):
+    for field in range(n_fields):
+        row = rows + field * ROW_BYTES
+        if told(row, FLAGS) & SKIPPED:
             continue
-        row = rows + field * PLAN_COLUMNS * WORD_BYTES
-        count = plan[field, COUNT]
-        n_most = n_rows * count
-        if plan[field, WIDTH] == 1:
-            call4(kernels[_PUT_BYTES], row, n_rows, n_most, 0)
+        n_most = n_rows * told(row, COUNT)
+        if told(row, WIDTH) == 1:
+            call4(told(kernels, _PUT_BYTES), row, n_rows, n_most, 0)
         else:
-            reference = 0
-            if plan[field, REFERENCE] >= 0:
-                reference = rows + plan[field, REFERENCE] * PLAN_COLUMNS * WORD_BYTES
-            _find_base(plan, field, row, n_rows, u, kernels)
-            kernel = kernels[_FILTER_LONG if plan[field, WIDTH] == WORD_BYTES else _FILTER_SHORT]
-            plan[field, N_VALUES] = plan[field, N_PLANES] = plan[field, MASK_BITS] = 0
-            step = max(1, AT_ONCE // count)
+            _find_base(row, n_rows, u, kernels)
+            for column in (N_VALUES, N_PLANES, MASK_BITS):
+                store64(row, column, 0)
+            step = rows_at_once(told(row, COUNT))
             for first in range(0, n_rows, step):
-                n_taken = min(step, n_rows - first)
-                call4(kernels[_TAKE], row, first, n_taken, u)
-                n = call5(kernel, row, reference, first, n_taken, u)
-                call4(kernels[_PUT], row, n_most, n, u)
-            if plan[field, FLAGS] & MASKED and n_most & 63:
-                store64(plan[field, MASK], n_most >> 6, np.uint64(plan[field, MASK_BITS]))
-        call4(kernels[_NOTE], row, n_most, 0, 0)
+                n_taken = lesser(step, n_rows - first)
+                call4(told(kernels, _TAKE), row, first, n_taken, u)
+                n = n_taken * told(row, COUNT)
+                if told(row, FLAGS) & MASKED:
+                    n = call4(told(kernels, _COMPACT), row, first, n, u)
+                elif told(row, REFERENCE) >= 0:
+                    reference = rows + told(row, REFERENCE) * ROW_BYTES
+                    call5(told(kernels, _SUBTRACT), row, reference, first, n_taken, u)
+                call4(told(kernels, _LESSEN), row, n, u, 0)
+                call4(told(kernels, _PUT), row, n_most, n, u)
+            if told(row, FLAGS) & MASKED and n_most & 63:
+                store64(told(row, MASK), n_most >> 6, told(row, MASK_BITS))
+        call4(told(kernels, _NOTE), row, n_most, u, 0)
+    return 0
 
 
 def encode_block(plan: Int64s, n_rows: int, scratch: Words) -> None:
@@ -316,4 +323,5 @@ def encode_block(plan: Int64s, n_rows: int, scratch: Words) -> None:
     Plane j lies j times as many bytes behind the first as there are values at most, masked or not.
     `scratch` has as many words as a row of the largest field has values, or `AT_ONCE`.
     """
-    _encode_fields(plan, n_rows, scratch, _ADDRESSES)
+    at_scratch, at_kernels = address_of(scratch), address_of(_ADDRESSES)
+    _encode_fields(address_of(plan), len(plan), n_rows, at_scratch, at_kernels)
