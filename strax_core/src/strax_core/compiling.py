@@ -14,26 +14,37 @@ _uncached: list[str] = []
 def compiled(*arguments: Any) -> Callable[[Function], Function]:
     """Compile a function for these argument types; without a cache on disk if none can be kept."""
 
-    return lambda function: cast(
-        "Function", _cached(lambda **cache: njit(arguments, nogil=True, error_model="numpy", **cache)(function))
-    )
+    def compile_one(function: Function) -> Function:
+        def with_cache(cache: bool) -> Any:  # noqa: FBT001 - as numba calls it
+            return njit(arguments, nogil=True, error_model="numpy", cache=cache)(function)
+
+        return cast("Function", _cached(with_cache))
+
+    return compile_one
 
 
 def compiled_at(*arguments: Any) -> Callable[[Callable[..., int]], Any]:
     """Compile a function that returns an int64, to be called at its ``address``."""
     signature = types.int64(*arguments)
-    return lambda function: _cached(lambda **cache: cfunc(signature, error_model="numpy", **cache)(function))
+
+    def compile_one(function: Callable[..., int]) -> Any:
+        def with_cache(cache: bool) -> Any:  # noqa: FBT001
+            return cfunc(signature, error_model="numpy", cache=cache)(function)
+
+        return _cached(with_cache)
+
+    return compile_one
 
 
-def _cached(compiling: Callable[..., Any]) -> Any:
+def _cached(compiling: Callable[[bool], Any]) -> Any:
     try:
-        return compiling(cache=True)
+        return compiling(True)  # noqa: FBT003
     except (RuntimeError, OSError) as error:
         # numba has no error class of its own for "nowhere to keep a cache".
         if isinstance(error, RuntimeError) and "locator" not in str(error):
             raise
         _warn_once(error)
-        return compiling()
+        return compiling(False)  # noqa: FBT003
 
 
 def _warn_once(error: Exception) -> None:

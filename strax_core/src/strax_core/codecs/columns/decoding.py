@@ -134,9 +134,9 @@ class _Source:
     def frame(self, field: int, block: int) -> tuple[memoryview, int]:
         """Return a frame, after its checksum, and where it lies in memory."""
         at, size = self._offsets[field][block], self._sizes[field][block]
-        for first, end, piece, address in self._pieces:
-            if first <= at and at + size <= end:
-                break
+        first, _, piece, address = next(
+            one for one in self._pieces if one[0] <= at and at + size <= one[1]
+        )
         stored = piece[at - first : at - first + size]
         if ix.checksum_of(stored) != self._checksums[field][block]:
             raise DataCorrupted("its checksum is not the one in the index")
@@ -199,8 +199,8 @@ def _decode_rows(
             raise DataCorrupted("it has no rows")
         data: Buffer = stored[slice(*frame.parts[0])]
         if len(data) != size:
-            data, part = bytearray(size), data
-            _decompress(part, memoryview(data))
+            data = memoryview(bytearray(size))
+            _decompress(stored[slice(*frame.parts[0])], data)
     except _ERRORS as error:
         raise _named("rows, block 0", error) from error
     rows: Rows = np.frombuffer(data, dtype)
@@ -225,19 +225,8 @@ class _Part:
         """Fill the beginning of `out`."""
         index = self.source.index
         columns = set(names)
-        views: dict[int, npt.NDArray[Any]] = {}
-        later: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]] = []
+        views, later = self._views(out, columns)
         block_rows = min(index.block_rows, self.n_rows)
-        for i in self.wanted:
-            leaf = self.leaves[i]
-            if leaf.path[0] in columns:
-                views[i] = leaf.view_of(out)[: self.n_rows]
-                if len(views[i]) < self.n_rows:
-                    raise ValueError(f"there is no room for {self.n_rows} rows")
-                if not _can_be_filled(views[i], leaf):
-                    beside = np.empty((self.n_rows, *leaf.dtype.shape), leaf.dtype.base)
-                    later.append((views[i], beside))
-                    views[i] = beside
         plan = np.zeros((len(self.wanted), k.PLAN_COLUMNS), np.int64)
         place = {i: row for row, i in enumerate(self.wanted)}
         beside_rows: list[npt.NDArray[Any]] = []
@@ -268,7 +257,7 @@ class _Part:
         ):
             n = min(index.block_rows, self.n_rows - (block - self.first_block) * index.block_rows)
             memory.used = 0
-            for i, row in place.items():
+            for row, i in enumerate(self.wanted):
                 self._tell(plan[row], i, block, n, memory)
             bad = decode_block(plan, n, tile_rows, words)
             if bad != k.FINE:
@@ -277,6 +266,24 @@ class _Part:
             plan[moving, k.ADDRESS] += n * plan[moving, k.STRIDE]
         for view, beside in later:
             view[...] = beside
+
+    def _views(
+        self, out: Out, columns: set[str]
+    ) -> tuple[dict[int, npt.NDArray[Any]], list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]]:
+        """Return the array that each field is decoded to; which ones are to be copied later."""
+        views: dict[int, npt.NDArray[Any]] = {}
+        later: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]] = []
+        for i in self.wanted:
+            leaf = self.leaves[i]
+            if leaf.path[0] in columns:
+                views[i] = leaf.view_of(out)[: self.n_rows]
+                if len(views[i]) < self.n_rows:
+                    raise ValueError(f"there is no room for {self.n_rows} rows")
+                if not _can_be_filled(views[i], leaf):
+                    beside = np.empty((self.n_rows, *leaf.dtype.shape), leaf.dtype.base)
+                    later.append((views[i], beside))
+                    views[i] = beside
+        return views, later
 
     def _tell(
         self,

@@ -143,14 +143,25 @@ swapped = _counted("bswap")
 @njit
 def lesser(a, b):
     """Return the lesser one: `min` takes numba longer."""
-    return a if a < b else b
+    return min(b, a)
 
 
 @njit(error_model="numpy")
 def rows_at_once(count):
     """Return how many rows of so many values are worked on at once."""
     n = AT_ONCE // count
-    return n if n > 1 else 1
+    return max(1, n)
+
+
+@njit
+def turn_round(u, n, size):
+    """Turn the bytes of values round."""
+    if size == WORD_BYTES:
+        for i in range(n):
+            store64(u, i, swapped(load64(u, i)))
+    else:
+        for i in range(n):
+            store32(u, i, swapped(load32(u, i)) >> np.uint32(32 - 8 * size))
 
 
 @njit

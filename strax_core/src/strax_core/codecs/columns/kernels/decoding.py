@@ -32,11 +32,11 @@ from strax_core.codecs.columns.kernels.addresses import (
     WORD_BYTES,
     call4,
     call5,
+    lesser,
+    like,
     load8,
     load32,
     load64,
-    lesser,
-    like,
     load_like,
     number_at,
     ones,
@@ -47,8 +47,8 @@ from strax_core.codecs.columns.kernels.addresses import (
     store32,
     store64,
     store_like,
-    swapped,
     told,
+    turn_round,
     zeros_below,
 )
 from strax_core.codecs.columns.scratch import address_of
@@ -180,6 +180,22 @@ def _spread_long(u, v, mask, first, n):
     return at
 
 
+@njit
+def _put_apart(row, to, n_rows, v):
+    """Write values that do not lie together."""
+    size = told(row, WIDTH)
+    stride = told(row, STRIDE)
+    if size == 2:
+        for i in range(n_rows):
+            store16(to + i * stride, 0, load32(v, i))
+    elif size == 4:
+        for i in range(n_rows):
+            store32(to + i * stride, 0, load32(v, i))
+    else:
+        for i in range(n_rows):
+            store64(to + i * stride, 0, load64(v, i))
+
+
 @compiled_at(*_FOUR)
 def _put(row, first_row, n_rows, v):
     """Write values into the rows."""
@@ -188,24 +204,12 @@ def _put(row, first_row, n_rows, v):
     stride = told(row, STRIDE)
     to = told(row, ADDRESS) + first_row * stride
     if told(row, FLAGS) & SWAPPED:
-        for i in range(n_rows * count):
-            if size == WORD_BYTES:
-                store64(v, i, swapped(load64(v, i)))
-            else:
-                store32(v, i, swapped(load32(v, i)) >> np.uint32(32 - 8 * size))
+        turn_round(v, n_rows * count, size)
     if stride == count * size:  # all rows lie together, as one long row
         count *= n_rows
         n_rows = 1
     if count == 1:
-        if size == 2:
-            for i in range(n_rows):
-                store16(to + i * stride, 0, load32(v, i))
-        elif size == 4:
-            for i in range(n_rows):
-                store32(to + i * stride, 0, load32(v, i))
-        else:
-            for i in range(n_rows):
-                store64(to + i * stride, 0, load64(v, i))
+        _put_apart(row, to, n_rows, v)
         return 0
     words = count * size // 4
     for i in range(n_rows):
@@ -245,14 +249,48 @@ def _put_bytes(row, first_row, n_rows, zeros):
 
 _KERNELS = (_short_values, _long_values, _add_reference, _spread, _spread_long, _put, _put_bytes)
 (_SHORT, _LONG, _ADD, _SPREAD, _SPREAD_LONG, _PUT, _PUT_BYTES) = range(len(_KERNELS))
+(_ROWS_AT, _N_FIELDS, _N_ROWS, _TILE_ROWS, _SCRATCH_AT, _THIRD, _KERNELS_AT) = range(7)
+"""What the task of the outermost kernel tells it."""
 _ADDRESSES = np.array([kernel.address for kernel in _KERNELS], np.int64)
 
 
-@compiled(*(types.int64,) * 7)
-def _decode_tiles(rows, n_fields, n_rows, tile_rows, scratch, scratch_words, kernels):
-    third = scratch_words // 3 * WORD_BYTES
-    zeros, u, v = scratch, scratch + third, scratch + 2 * third
-    for i in range(third):
+@njit
+def _decode_field(task, row, first, end):
+    """Decode some rows of a field; say whether the mask fits the number of values."""
+    kernels, rows = told(task, _KERNELS_AT), told(task, _ROWS_AT)
+    zeros, u = told(task, _SCRATCH_AT), told(task, _SCRATCH_AT) + told(task, _THIRD)
+    v = u + told(task, _THIRD)
+    is_long = told(row, WIDTH) == WORD_BYTES
+    count = told(row, COUNT)
+    step = rows_at_once(count)
+    for at_row in range(first, end, step):
+        n_taken = lesser(step, end - at_row)
+        n = n_taken * count
+        values, at, n_stored = u, told(row, DONE), n
+        bit = at_row * count
+        if told(row, FLAGS) & MASKED:
+            n_stored = ones_between(told(row, MASK), bit, bit + n)
+        if at + n_stored > told(row, N_VALUES):
+            return False
+        store64(row, DONE, at + n_stored)
+        kernel = told(kernels, _LONG if is_long else _SHORT)
+        call5(kernel, row, at, n_stored, u, zeros)
+        if told(row, REFERENCE) >= 0:
+            reference = rows + told(row, REFERENCE) * ROW_BYTES
+            call5(told(kernels, _ADD), row, reference, at_row, n_taken, u)
+        if told(row, FLAGS) & MASKED:
+            kernel = told(kernels, _SPREAD_LONG if is_long else _SPREAD)
+            call5(kernel, u, v, told(row, MASK), bit, n)
+            values = v
+        call4(told(kernels, _PUT), row, at_row, n_taken, values)
+    return True
+
+
+@compiled(types.int64)
+def _decode_tiles(task):
+    rows, n_fields, n_rows = told(task, _ROWS_AT), told(task, _N_FIELDS), told(task, _N_ROWS)
+    zeros, tile_rows = told(task, _SCRATCH_AT), told(task, _TILE_ROWS)
+    for i in range(told(task, _THIRD)):
         store8(zeros, i, 0)
     for field in range(n_fields):
         row = rows + field * ROW_BYTES
@@ -262,33 +300,11 @@ def _decode_tiles(rows, n_fields, n_rows, tile_rows, scratch, scratch_words, ker
         end = lesser(first + tile_rows, n_rows)
         for field in range(n_fields):
             row = rows + field * ROW_BYTES
-            count = told(row, COUNT)
             if told(row, WIDTH) == 1:
-                call4(told(kernels, _PUT_BYTES), row, first, end - first, zeros)
-                store64(row, DONE, told(row, DONE) + (end - first) * count)
-                continue
-            is_long = told(row, WIDTH) == WORD_BYTES
-            step = rows_at_once(count)
-            for at_row in range(first, end, step):
-                n_taken = lesser(step, end - at_row)
-                n = n_taken * count
-                values, at, n_stored = u, told(row, DONE), n
-                bit = at_row * count
-                if told(row, FLAGS) & MASKED:
-                    n_stored = ones_between(told(row, MASK), bit, bit + n)
-                if at + n_stored > told(row, N_VALUES):
-                    return field
-                store64(row, DONE, at + n_stored)
-                kernel = told(kernels, _LONG if is_long else _SHORT)
-                call5(kernel, row, at, n_stored, u, zeros)
-                if told(row, REFERENCE) >= 0:
-                    reference = rows + told(row, REFERENCE) * ROW_BYTES
-                    call5(told(kernels, _ADD), row, reference, at_row, n_taken, u)
-                if told(row, FLAGS) & MASKED:
-                    kernel = told(kernels, _SPREAD_LONG if is_long else _SPREAD)
-                    call5(kernel, u, v, told(row, MASK), bit, n)
-                    values = v
-                call4(told(kernels, _PUT), row, at_row, n_taken, values)
+                call4(told(told(task, _KERNELS_AT), _PUT_BYTES), row, first, end - first, zeros)
+                store64(row, DONE, told(row, DONE) + (end - first) * told(row, COUNT))
+            elif not _decode_field(task, row, first, end):
+                return field
     for field in range(n_fields):
         if told(rows + field * ROW_BYTES, DONE) != told(rows + field * ROW_BYTES, N_VALUES):
             return field
@@ -301,8 +317,10 @@ def decode_block(plan: Int64s, n_rows: int, tile_rows: int, scratch: Words) -> i
     A tile of rows stays in the processor's cache while its fields are written one after the other.
     `scratch` has three times as many words as a row of the largest field has values, or `AT_ONCE`.
     """
+    third = len(scratch) // 3 * WORD_BYTES
     at_scratch, at_kernels = address_of(scratch), address_of(_ADDRESSES)
-    bad: int = _decode_tiles(
-        address_of(plan), len(plan), n_rows, tile_rows, at_scratch, len(scratch), at_kernels
+    task = np.array(
+        [address_of(plan), len(plan), n_rows, tile_rows, at_scratch, third, at_kernels], np.int64
     )
+    bad: int = _decode_tiles(address_of(task))
     return bad

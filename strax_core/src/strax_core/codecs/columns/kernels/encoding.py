@@ -48,8 +48,8 @@ from strax_core.codecs.columns.kernels.addresses import (
     store32,
     store64,
     store_like,
-    swapped,
     told,
+    turn_round,
 )
 from strax_core.codecs.columns.scratch import address_of
 from strax_core.compiling import compiled, compiled_at
@@ -82,11 +82,7 @@ def _take(row, first_row, n_rows, u):
             for j in range(count):
                 store64(u, i * count + j, load64(source + i * stride, j))
     if told(row, FLAGS) & SWAPPED:
-        for i in range(n_rows * count):
-            if size == WORD_BYTES:
-                store64(u, i, swapped(load64(u, i)))
-            else:
-                store32(u, i, swapped(load32(u, i)) >> np.uint32(32 - 8 * size))
+        turn_round(u, n_rows * count, size)
     return 0
 
 
