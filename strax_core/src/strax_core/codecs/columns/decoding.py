@@ -2,7 +2,6 @@
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +26,7 @@ WHOLE_BYTES = 256 << 10
 """A segment that is not larger is read whole, whatever is wanted."""
 TILE_BYTES = 64 << 10
 MASK_SPARE_BYTES = 8
+_ERRORS = (DataCorrupted, zstandard.ZstdError, struct.error)
 
 
 def decode(at: StoredSegment, selection: Selection, out: Out, dtype: np.dtype[Any]) -> Decoder:
@@ -120,25 +120,26 @@ class _Source:
 
     def __init__(self, index: ix.Index) -> None:
         self.index = index
-        self._pieces: list[tuple[int, memoryview]] = []
+        self._pieces: list[tuple[int, int, memoryview, int]] = []
+        # Lists: single elements of arrays cost more than their use.
+        self._offsets: list[list[int]] = index.offsets.tolist()
+        self._sizes: list[list[int]] = index.frames["stored_bytes"].tolist()
+        self._checksums: list[list[int]] = index.frames["checksum"].tolist()
 
     def add(self, offset: int, stored: memoryview) -> None:
         """Add bytes that lie at this offset of the segment."""
-        self._pieces.append((offset, stored))
+        self._pieces.append((offset, offset + len(stored), stored, address_of(stored)))
 
-    def frame(self, field: int, block: int) -> memoryview:
-        """Return a frame, after its checksum."""
-        at = int(self.index.offsets[field, block])
-        size = int(self.index.frames["stored_bytes"][field, block])
-        offset, piece = next(
-            (offset, piece)
-            for offset, piece in self._pieces
-            if offset <= at and at + size <= offset + len(piece)
+    def frame(self, field: int, block: int) -> tuple[memoryview, int]:
+        """Return a frame, after its checksum, and where it lies in memory."""
+        at, size = self._offsets[field][block], self._sizes[field][block]
+        first, _, piece, address = next(
+            one for one in self._pieces if one[0] <= at and at + size <= one[1]
         )
-        stored = piece[at - offset : at - offset + size]
-        if ix.checksum_of(stored) != int(self.index.frames["checksum"][field, block]):
+        stored = piece[at - first : at - first + size]
+        if ix.checksum_of(stored) != self._checksums[field][block]:
             raise DataCorrupted("its checksum is not the one in the index")
-        return stored
+        return stored, address + at - first
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +148,8 @@ class _Frame:
 
     base: int
     n_values: int
-    parts: list[memoryview]
-    """The mask, if there is one, and the planes, as they are stored."""
+    parts: list[tuple[int, int]]
+    """Where the mask lies in it, if there is one, and the planes: begin and end."""
 
 
 def _opened(stored: memoryview, *, width: int, most: int, is_masked: bool) -> _Frame:
@@ -161,46 +162,47 @@ def _opened(stored: memoryview, *, width: int, most: int, is_masked: bool) -> _F
     at = FRAME_HEADER.size + 4 * n_parts
     if at + sum(sizes) != len(stored):
         raise DataCorrupted(f"its parts are {sum(sizes)} bytes, not {len(stored) - at}")
-    parts = []
+    parts: list[tuple[int, int]] = []
     for size in sizes:
-        parts.append(stored[at : at + size])
+        parts.append((at, at + size))
         at += size
     return _Frame(base, n_values, parts)
 
 
-def _decompressed(part: memoryview, size: int) -> Buffer:
-    """Decompress a part of which the size is known, before anything is allocated."""
-    if len(part) == size:
-        return part
+def _decompress(part: memoryview, out: memoryview) -> None:
+    """Fill memory with a part of which the size is known: none is allocated for what it says."""
+    size = len(out)
     said = zstandard.frame_content_size(part)
     if said != size:
         raise DataCorrupted(f"the zstd frame holds {said} bytes, not {size}")
-    data: bytes = SCRATCH.decompressor.decompress(part)
-    if len(data) != size:
-        raise DataCorrupted(f"the zstd frame holds {len(data)} bytes, not {size}")
-    return data
+    n = SCRATCH.decompressor.stream_reader(part).readinto(out)
+    if n != size:
+        raise DataCorrupted(f"the zstd frame holds {n} bytes, not {size}")
 
 
-@contextmanager
-def _named(what: str) -> Iterator[None]:
+def _named(what: str, error: Exception) -> DataCorrupted:
     """Name the field and block in whatever is wrong with it."""
-    try:
-        yield
-    except DataCorrupted as error:
-        raise DataCorrupted(f"{what}: {error}") from error
-    except (zstandard.ZstdError, struct.error) as error:
-        raise DataCorrupted(f"{what}: it does not decode: {error}") from error
+    if isinstance(error, DataCorrupted):
+        return DataCorrupted(f"{what}: {error}")
+    return DataCorrupted(f"{what}: it does not decode: {error}")
 
 
 def _decode_rows(
     source: _Source, out: Out, names: Sequence[str], dtype: np.dtype[Any], n: int
 ) -> None:
     size = n * dtype.itemsize
-    with _named("rows, block 0"):
-        frame = _opened(source.frame(0, 0), width=1, most=size, is_masked=False)
+    try:
+        stored, _ = source.frame(0, 0)
+        frame = _opened(stored, width=1, most=size, is_masked=False)
         if len(frame.parts) != 1:
             raise DataCorrupted("it has no rows")
-        rows: Rows = np.frombuffer(_decompressed(frame.parts[0], size), dtype)
+        data: Buffer = stored[slice(*frame.parts[0])]
+        if len(data) != size:
+            data = memoryview(bytearray(size))
+            _decompress(stored[slice(*frame.parts[0])], data)
+    except _ERRORS as error:
+        raise _named("rows, block 0", error) from error
+    rows: Rows = np.frombuffer(data, dtype)
     if isinstance(out, np.ndarray) and out.dtype == dtype:
         out[:n] = rows
     else:
@@ -222,19 +224,8 @@ class _Part:
         """Fill the beginning of `out`."""
         index = self.source.index
         columns = set(names)
-        views: dict[int, npt.NDArray[Any]] = {}
-        later: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]] = []
+        views, later = self._views(out, columns)
         block_rows = min(index.block_rows, self.n_rows)
-        for i in self.wanted:
-            leaf = self.leaves[i]
-            if leaf.path[0] in columns:
-                views[i] = leaf.view_of(out)[: self.n_rows]
-                if len(views[i]) < self.n_rows:
-                    raise ValueError(f"there is no room for {self.n_rows} rows")
-                if not _can_be_filled(views[i], leaf):
-                    beside = np.empty((self.n_rows, *leaf.dtype.shape), leaf.dtype.base)
-                    later.append((views[i], beside))
-                    views[i] = beside
         plan = np.zeros((len(self.wanted), k.PLAN_COLUMNS), np.int64)
         place = {i: row for row, i in enumerate(self.wanted)}
         beside_rows: list[npt.NDArray[Any]] = []
@@ -256,43 +247,96 @@ class _Part:
         value_bytes = int((plan[:, k.COUNT] * plan[:, k.WIDTH]).sum())
         most = int(plan[:, k.COUNT].max())
         tile_rows = max(1, min(1024, TILE_BYTES // value_bytes, block_rows))
-        words = SCRATCH.words("tile", 16 * max(k.AT_ONCE, most))
+        words = SCRATCH.words("tile", 24 * max(k.AT_ONCE, most))
         decode_block = _block_decoder(self.n_rows * value_bytes)
         moving = np.array([i in views for i in self.wanted])
+        memory = _Memory(block_rows, plan)
         for block in range(
             self.first_block, self.first_block + -(-self.n_rows // index.block_rows)
         ):
             n = min(index.block_rows, self.n_rows - (block - self.first_block) * index.block_rows)
-            keep = [self._tell(plan[row], i, block, n) for i, row in place.items()]
+            memory.used = 0
+            for row, i in enumerate(self.wanted):
+                self._tell(plan[row], i, block, n, memory)
             bad = decode_block(plan, n, tile_rows, words)
             if bad != k.FINE:
                 name = self.leaves[self.wanted[bad]].name
                 raise DataCorrupted(f"field '{name}', block {block}: its mask does not fit")
-            del keep
             plan[moving, k.ADDRESS] += n * plan[moving, k.STRIDE]
         for view, beside in later:
             view[...] = beside
 
+    def _views(
+        self, out: Out, columns: set[str]
+    ) -> tuple[dict[int, npt.NDArray[Any]], list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]]:
+        """Return the array that each field is decoded to; which ones are to be copied later."""
+        views: dict[int, npt.NDArray[Any]] = {}
+        later: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]] = []
+        for i in self.wanted:
+            leaf = self.leaves[i]
+            if leaf.path[0] in columns:
+                views[i] = leaf.view_of(out)[: self.n_rows]
+                if len(views[i]) < self.n_rows:
+                    raise ValueError(f"there is no room for {self.n_rows} rows")
+                if not _can_be_filled(views[i], leaf):
+                    beside = np.empty((self.n_rows, *leaf.dtype.shape), leaf.dtype.base)
+                    later.append((views[i], beside))
+                    views[i] = beside
+        return views, later
+
     def _tell(
-        self, row: npt.NDArray[np.int64], field: int, block: int, n_rows: int
-    ) -> list[Buffer]:
-        """Tell the plan where a frame's planes are; return what must be kept till then."""
-        most = n_rows * int(row[k.COUNT])
-        is_masked = bool(row[k.FLAGS] & k.MASKED)
-        with _named(f"field '{self.leaves[field].name}', block {block}"):
-            stored = self.source.frame(field, block)
-            frame = _opened(stored, width=int(row[k.WIDTH]), most=most, is_masked=is_masked)
-            planes = [_decompressed(part, frame.n_values) for part in frame.parts[is_masked:]]
+        self,
+        row: npt.NDArray[np.int64],
+        field: int,
+        block: int,
+        n_rows: int,
+        memory: "_Memory",
+    ) -> None:
+        """Tell the plan where a frame's planes are, decompressed to the memory or as stored."""
+        _, _, count, width, flags = row[: k.REFERENCE].tolist()
+        most = n_rows * count
+        is_masked = flags & k.MASKED
+        try:
+            stored, address = self.source.frame(field, block)
+            frame = _opened(stored, width=width, most=most, is_masked=bool(is_masked))
+            planes = [
+                address + first
+                if end - first == frame.n_values
+                else memory.filled(stored[first:end], frame.n_values)
+                for first, end in frame.parts[is_masked:]
+            ]
             if is_masked:
-                mask = _decompressed(frame.parts[0], (most + 7) // 8)
+                first, end = frame.parts[0]
+                row[k.MASK] = memory.filled(stored[first:end], (most + 7) // 8)
+        except _ERRORS as error:
+            what = f"field '{self.leaves[field].name}', block {block}"
+            raise _named(what, error) from error
         row[k.N_VALUES : k.RANDOM] = frame.n_values, len(planes), frame.base
-        if frame.n_values:
-            for j, plane in enumerate(planes):
-                row[k.PLANES + j] = address_of(plane)
-        if is_masked:
-            planes.append(b"".join((mask, bytes(MASK_SPARE_BYTES))))
-            row[k.MASK] = address_of(planes[-1])
-        return planes
+        row[k.PLANES : k.PLANES + len(planes)] = planes
+
+
+class _Memory:
+    """This thread's memory for the planes and masks of a block."""
+
+    def __init__(self, n_rows: int, plan: npt.NDArray[np.int64]) -> None:
+        counts = plan[:, k.COUNT]
+        values, masks = n_rows * plan[:, k.WIDTH] * counts, (n_rows * counts + 7) // 8
+        words = SCRATCH.words("planes", int((values + masks + 9 * MASK_SPARE_BYTES).sum()))
+        self._bytes = words.view(np.uint8).data
+        self._address = address_of(words)
+        self.used = 0
+        """How many bytes hold something."""
+
+    def filled(self, part: memoryview, size: int) -> int:
+        """Decompress a part behind what is there; return its address. Some bytes stay free."""
+        first = self.used
+        out = self._bytes[first : first + size]
+        if len(part) == size:
+            out[:] = part
+        else:
+            _decompress(part, out)
+        self.used = first + size + MASK_SPARE_BYTES
+        return self._address + first
 
 
 def _block_decoder(n_bytes: int) -> Callable[[plain.Int64s, int, int, plain.Words], int]:

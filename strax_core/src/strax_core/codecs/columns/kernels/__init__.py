@@ -12,7 +12,7 @@ Only the modules here import numba.
 (ADDRESS, STRIDE, COUNT, WIDTH, FLAGS, REFERENCE, MASK) = range(7)
 (N_VALUES, N_PLANES, BASE, RANDOM) = range(7, 11)
 """What the encoder finds out, and the decoder is told; `RANDOM`: planes that look like noise."""
-DONE, PREVIOUS, MASK_BITS = range(11, 14)
+DONE, PREVIOUS, MASK_BITS, SEEN = range(11, 15)
 """How far the work on a block is."""
 PLANES = 16
 PLAN_COLUMNS = PLANES + 8

@@ -6,7 +6,6 @@ from numba import njit, types
 
 from strax_core.codecs.columns.kernels import (
     ADDRESS,
-    AT_ONCE,
     BASE,
     COUNT,
     DELTA,
@@ -28,234 +27,300 @@ from strax_core.codecs.columns.kernels import (
 from strax_core.codecs.columns.kernels.addresses import (
     ALL_BITS,
     ONE,
-    PLAN,
-    WORDS,
+    ONE32,
+    ROW_BYTES,
+    WORD_BYTES,
+    call4,
+    call5,
+    lesser,
+    like,
     load8,
+    load32,
     load64,
+    load_like,
+    number_at,
     ones,
     ones_between,
-    reference_of,
-    store,
-    swapped,
+    rows_at_once,
+    store8,
+    store16,
+    store32,
+    store64,
+    store_like,
+    told,
+    turn_round,
     zeros_below,
 )
-from strax_core.compiling import compiled
+from strax_core.codecs.columns.scratch import address_of
+from strax_core.compiling import compiled, compiled_at
 
 Int64s = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
-_u8, _u16 = np.uint32(8), np.uint32(16)
+_8, _16, _24 = np.uint32(8), np.uint32(16), np.uint32(24)
+_FOUR = (types.int64,) * 4
+_FIVE = (types.int64,) * 5
 
 
 @njit
-def _join_planes(u, plan, field, at, n):
-    """Put values together from their bytes; a plane that is not stored is zero."""
-    k = plan[field, N_PLANES]
-    p0, p1 = plan[field, PLANES] + at, plan[field, PLANES + 1] + at
-    p2, p3 = plan[field, PLANES + 2] + at, plan[field, PLANES + 3] + at
-    if k == 0:
+def _undo(row, n, u, one):
+    """Undo what made the numbers small; `one` is as long as they are."""
+    flags = told(row, FLAGS)
+    value = load_like(row + WORD_BYTES * PREVIOUS, 0, one)
+    if flags & ZIGZAG:
         for i in range(n):
-            u[i] = 0
-    elif k == 1:
-        for i in range(n):
-            u[i] = np.uint64(load8(p0 + i))
-    elif k < 4:
-        for i in range(n):
-            u[i] = np.uint64(np.uint32(load8(p0 + i)) | np.uint32(np.uint32(load8(p1 + i)) << _u8))
-    else:
-        for i in range(n):
-            low = np.uint32(load8(p0 + i)) | np.uint32(np.uint32(load8(p1 + i)) << _u8)
-            high = np.uint32(load8(p2 + i)) | np.uint32(np.uint32(load8(p3 + i)) << _u8)
-            u[i] = np.uint64(low | np.uint32(high << _u16))
-    for j in range(2 if k == 3 else 4, k):
-        p, shift = plan[field, PLANES + j] + at, np.uint64(8 * j)
-        for i in range(n):
-            u[i] |= np.uint64(load8(p + i)) << shift
-
-
-@njit
-def _add_differences(u, plan, field, n):
-    flags = plan[field, FLAGS]
-    value = np.uint64(plan[field, PREVIOUS])
-    if flags & ZIGZAG and flags & DELTA:
-        for i in range(n):
-            value += (u[i] >> ONE) ^ (np.uint64(0) - (u[i] & ONE))
-            u[i] = value
-    elif flags & ZIGZAG:
-        for i in range(n):
-            u[i] = (u[i] >> ONE) ^ (np.uint64(0) - (u[i] & ONE))
-    elif flags & DELTA:
-        for i in range(n):
-            value += u[i]
-            u[i] = value
-    elif plan[field, BASE] != 0:
-        for i in range(n):
-            u[i] += value
+            z = load_like(u, i, one)
+            store_like(u, i, (z >> one) ^ (np.uint64(0) - (z & one)), one)
     if flags & DELTA:
-        plan[field, PREVIOUS] = np.int64(value)
+        for i in range(n):
+            value = like(value + load_like(u, i, one), one)
+            store_like(u, i, value, one)
+        store64(row, PREVIOUS, np.uint64(value))
+    elif not flags & ZIGZAG and value != 0:
+        for i in range(n):
+            store_like(u, i, load_like(u, i, one) + value, one)
 
 
-@njit
-def _add_reference(u, plan, field, first_row, n_rows):
-    count = plan[field, COUNT]
-    reference = plan[field, REFERENCE]
-    for row in range(n_rows):
-        added = reference_of(plan, reference, first_row + row)
-        for i in range(row * count, (row + 1) * count):
-            u[i] += added
+@compiled_at(*_FIVE)
+def _short_values(row, at, n, u, zeros):
+    """Put values of 2 or 4 bytes together; a plane that is not stored is zero."""
+    k = told(row, N_PLANES)
+    p0 = told(row, PLANES) + at if k > 0 else zeros
+    p1 = told(row, PLANES + 1) + at if k > 1 else zeros
+    if k <= 2:
+        for i in range(n):
+            store32(u, i, load8(p0, i) | np.uint32(load8(p1, i)) << _8)
+    else:
+        p2 = told(row, PLANES + 2) + at
+        p3 = told(row, PLANES + 3) + at if k > 3 else zeros
+        for i in range(n):
+            low = load8(p0, i) | np.uint32(load8(p1, i)) << _8
+            high = np.uint32(load8(p2, i)) << _16 | np.uint32(load8(p3, i)) << _24
+            store32(u, i, low | high)
+    _undo(row, n, u, ONE32)
+    return 0
 
 
-@njit
+@compiled_at(*_FIVE)
+def _long_values(row, at, n, u, zeros):
+    """Put values of 8 bytes together."""
+    k = told(row, N_PLANES)
+    p0 = told(row, PLANES) + at if k > 0 else zeros
+    p1 = told(row, PLANES + 1) + at if k > 1 else zeros
+    for i in range(n):
+        store64(u, i, load8(p0, i) | np.uint64(load8(p1, i)) << np.uint64(8))
+    for j in range(2, k):
+        p, shift = told(row, PLANES + j) + at, np.uint64(8 * j)
+        for i in range(n):
+            store64(u, i, load64(u, i) | np.uint64(load8(p, i)) << shift)
+    _undo(row, n, u, ONE)
+    return 0
+
+
+@compiled_at(*_FIVE)
+def _add_reference(row, reference, first_row, n_rows, u):
+    """Add the number of another field in the same row."""
+    count = told(row, COUNT)
+    size = told(reference, WIDTH)
+    stride = told(reference, STRIDE)
+    source = told(reference, ADDRESS) + first_row * stride
+    flags = told(reference, FLAGS)
+    for i in range(n_rows):
+        added = number_at(source + i * stride, size, flags)
+        if told(row, WIDTH) == WORD_BYTES:
+            for j in range(i * count, (i + 1) * count):
+                store64(u, j, load64(u, j) + added)
+        else:
+            for j in range(i * count, (i + 1) * count):
+                store32(u, j, load32(u, j) + added)
+    return 0
+
+
+@compiled_at(*_FIVE)
 def _spread(u, v, mask, first, n):
     """Put values where the mask has ones, from bit `first` on, and zeros elsewhere."""
     at = 0
     done = 0
     while done < n:
         shift = (first + done) & 7
-        taken = min(64 - shift, n - done)
-        word = load64(mask + ((first + done) >> 3)) >> np.uint64(shift)
+        taken = lesser(64 - shift, n - done)
+        word = load64(mask + ((first + done) >> 3), 0) >> np.uint64(shift)
         word &= ALL_BITS >> np.uint64(64 - taken)
         if ones(word ^ (word << ONE)) <= 4:  # long runs of values and of zeros
             i = 0
             while i < taken:
-                run = min(taken - i, np.int64(zeros_below(~(word >> np.uint64(i)))))
+                run = lesser(taken - i, np.int64(zeros_below(~(word >> np.uint64(i)))))
                 for j in range(run):
-                    v[done + i + j] = u[at + j]
+                    store32(v, done + i + j, load32(u, at + j))
                 at += run
                 i += run
                 if i < taken:
-                    run = min(taken - i, np.int64(zeros_below(word >> np.uint64(i))))
+                    run = lesser(taken - i, np.int64(zeros_below(word >> np.uint64(i))))
                     for j in range(run):
-                        v[done + i + j] = 0
+                        store32(v, done + i + j, 0)
                     i += run
         else:
             for i in range(taken):
-                v[done + i] = 0
+                store32(v, done + i, 0)
             while word != 0:
-                v[done + np.int64(zeros_below(word))] = u[at]
+                store32(v, done + np.int64(zeros_below(word)), load32(u, at))
                 at += 1
                 word &= word - ONE
         done += taken
+    return at
+
+
+@compiled_at(*_FIVE)
+def _spread_long(u, v, mask, first, n):
+    """Do so with values of 8 bytes."""
+    at = 0
+    for i in range(n):
+        bit = np.int64(load8(mask, (first + i) >> 3)) >> ((first + i) & 7) & 1
+        store64(v, i, load64(u, at) * np.uint64(bit))
+        at += bit
+    return at
 
 
 @njit
-def _put_apart(v, n, to, step, size):
+def _put_apart(row, to, n_rows, v):
     """Write values that do not lie together."""
+    size = told(row, WIDTH)
+    stride = told(row, STRIDE)
     if size == 2:
-        for i in range(n):
-            store(to + i * step, np.uint16(v[i]))
+        for i in range(n_rows):
+            store16(to + i * stride, 0, load32(v, i))
     elif size == 4:
-        for i in range(n):
-            store(to + i * step, np.uint32(v[i]))
+        for i in range(n_rows):
+            store32(to + i * stride, 0, load32(v, i))
     else:
-        for i in range(n):
-            store(to + i * step, v[i])
+        for i in range(n_rows):
+            store64(to + i * stride, 0, load64(v, i))
 
 
-@njit
-def _put_together(v, first, n, to, size):
-    """Write values that lie one after the other."""
-    if size == 2:
-        for i in range(n):
-            store(to + i * 2, np.uint16(v[first + i]))
-    elif size == 4:
-        for i in range(n):
-            store(to + i * 4, np.uint32(v[first + i]))
-    else:
-        for i in range(n):
-            store(to + i * 8, v[first + i])
-
-
-@njit
-def _put(v, plan, field, first_row, n_rows):
+@compiled_at(*_FOUR)
+def _put(row, first_row, n_rows, v):
     """Write values into the rows."""
-    size = plan[field, WIDTH]
-    count = plan[field, COUNT]
-    stride = plan[field, STRIDE]
-    to = plan[field, ADDRESS] + first_row * stride
-    if plan[field, FLAGS] & SWAPPED:
-        for i in range(n_rows * count):
-            v[i] = swapped(v[i], size)
+    size = told(row, WIDTH)
+    count = told(row, COUNT)
+    stride = told(row, STRIDE)
+    to = told(row, ADDRESS) + first_row * stride
+    if told(row, FLAGS) & SWAPPED:
+        turn_round(v, n_rows * count, size)
     if stride == count * size:  # all rows lie together, as one long row
         count *= n_rows
         n_rows = 1
     if count == 1:
-        _put_apart(v, n_rows, to, stride, size)
-    else:
-        for row in range(n_rows):
-            _put_together(v, row * count, count, to + row * stride, size)
-
-
-@njit
-def _copy_bytes(plan, field, first_row, n_rows):
-    """Write a field that is stored as it is."""
-    count = plan[field, COUNT]
-    stride = plan[field, STRIDE]
-    to = plan[field, ADDRESS] + first_row * stride
-    source = plan[field, PLANES] + first_row * count
-    is_zero = plan[field, N_PLANES] == 0
-    if stride == count:
-        count *= n_rows
-        n_rows = 1
-    for row in range(n_rows):
-        if is_zero:
-            for i in range(count):
-                store(to + row * stride + i, np.uint8(0))
-        elif count == 1:
-            store(to + row * stride, load8(source + row))
+        _put_apart(row, to, n_rows, v)
+        return 0
+    words = count * size // 4
+    for i in range(n_rows):
+        if size == 2:
+            first = v + i * count * 4
+            for j in range(count):
+                store16(to, j, load32(first, j))
         else:
-            for i in range(count):
-                store(to + row * stride + i, load8(source + row * count + i))
+            first = v + i * words * 4
+            for j in range(words):
+                store32(to, j, load32(first, j))
+        to += stride
+    return 0
+
+
+@compiled_at(*_FOUR)
+def _put_bytes(row, first_row, n_rows, zeros):
+    """Write a field that is stored as it is."""
+    count = told(row, COUNT)
+    stride = told(row, STRIDE)
+    to = told(row, ADDRESS) + first_row * stride
+    source = told(row, PLANES) + first_row * count
+    step = count
+    if told(row, N_PLANES) == 0:
+        source, step = zeros, 0
+    if count == 1:
+        for i in range(n_rows):
+            store8(to + i * stride, 0, load8(source + i * step, 0))
+    else:
+        for _ in range(n_rows):
+            for j in range(count):
+                store8(to, j, load8(source, j))
+            to += stride
+            source += step
+    return 0
+
+
+_KERNELS = (_short_values, _long_values, _add_reference, _spread, _spread_long, _put, _put_bytes)
+(_SHORT, _LONG, _ADD, _SPREAD, _SPREAD_LONG, _PUT, _PUT_BYTES) = range(len(_KERNELS))
+(_ROWS_AT, _N_FIELDS, _N_ROWS, _TILE_ROWS, _SCRATCH_AT, _THIRD, _KERNELS_AT) = range(7)
+"""What the task of the outermost kernel tells it."""
+_ADDRESSES = np.array([kernel.address for kernel in _KERNELS], np.int64)
 
 
 @njit
-def _decode_tile(plan, field, first_row, n_rows, u, v):
+def _decode_field(task, row, first, end):
     """Decode some rows of a field; say whether the mask fits the number of values."""
-    count = plan[field, COUNT]
-    n = n_rows * count
-    at = plan[field, DONE]
-    if plan[field, WIDTH] == 1:
-        _copy_bytes(plan, field, first_row, n_rows)
-        plan[field, DONE] = at + n
-        return True
-    is_masked = plan[field, FLAGS] & MASKED
-    n_stored = n
-    first = first_row * count
-    if is_masked:
-        n_stored = ones_between(plan[field, MASK], first, first + n)
-    if at + n_stored > plan[field, N_VALUES]:
-        return False
-    plan[field, DONE] = at + n_stored
-    _join_planes(u, plan, field, at, n_stored)
-    _add_differences(u, plan, field, n_stored)
-    if plan[field, REFERENCE] >= 0:
-        _add_reference(u, plan, field, first_row, n_rows)
-    if is_masked:
-        _spread(u, v, plan[field, MASK], first, n)
-        u = v
-    _put(u, plan, field, first_row, n_rows)
+    kernels, rows = told(task, _KERNELS_AT), told(task, _ROWS_AT)
+    zeros, u = told(task, _SCRATCH_AT), told(task, _SCRATCH_AT) + told(task, _THIRD)
+    v = u + told(task, _THIRD)
+    is_long = told(row, WIDTH) == WORD_BYTES
+    count = told(row, COUNT)
+    step = rows_at_once(count)
+    for at_row in range(first, end, step):
+        n_taken = lesser(step, end - at_row)
+        n = n_taken * count
+        values, at, n_stored = u, told(row, DONE), n
+        bit = at_row * count
+        if told(row, FLAGS) & MASKED:
+            n_stored = ones_between(told(row, MASK), bit, bit + n)
+        if at + n_stored > told(row, N_VALUES):
+            return False
+        store64(row, DONE, at + n_stored)
+        kernel = told(kernels, _LONG if is_long else _SHORT)
+        call5(kernel, row, at, n_stored, u, zeros)
+        if told(row, REFERENCE) >= 0:
+            reference = rows + told(row, REFERENCE) * ROW_BYTES
+            call5(told(kernels, _ADD), row, reference, at_row, n_taken, u)
+        if told(row, FLAGS) & MASKED:
+            kernel = told(kernels, _SPREAD_LONG if is_long else _SPREAD)
+            call5(kernel, u, v, told(row, MASK), bit, n)
+            values = v
+        call4(told(kernels, _PUT), row, at_row, n_taken, values)
     return True
 
 
-@compiled(PLAN, types.int64, types.int64, WORDS)
+@compiled(types.int64)
+def _decode_tiles(task):
+    rows, n_fields, n_rows = told(task, _ROWS_AT), told(task, _N_FIELDS), told(task, _N_ROWS)
+    zeros, tile_rows = told(task, _SCRATCH_AT), told(task, _TILE_ROWS)
+    for i in range(told(task, _THIRD)):
+        store8(zeros, i, 0)
+    for field in range(n_fields):
+        row = rows + field * ROW_BYTES
+        store64(row, DONE, 0)
+        store64(row, PREVIOUS, told(row, BASE))
+    for first in range(0, n_rows, tile_rows):
+        end = lesser(first + tile_rows, n_rows)
+        for field in range(n_fields):
+            row = rows + field * ROW_BYTES
+            if told(row, WIDTH) == 1:
+                call4(told(told(task, _KERNELS_AT), _PUT_BYTES), row, first, end - first, zeros)
+                store64(row, DONE, told(row, DONE) + (end - first) * told(row, COUNT))
+            elif not _decode_field(task, row, first, end):
+                return field
+    for field in range(n_fields):
+        if told(rows + field * ROW_BYTES, DONE) != told(rows + field * ROW_BYTES, N_VALUES):
+            return field
+    return FINE
+
+
 def decode_block(plan: Int64s, n_rows: int, tile_rows: int, scratch: Words) -> int:
     """Decode all fields of a plan, tile by tile; the field whose mask does not fit, else `FINE`.
 
     A tile of rows stays in the processor's cache while its fields are written one after the other.
-    `scratch` has twice as many words as a row of the largest field has values, or `AT_ONCE`.
+    `scratch` has three times as many words as a row of the largest field has values, or `AT_ONCE`.
     """
-    half = len(scratch) // 2
-    for field in range(len(plan)):
-        plan[field, DONE] = 0
-        plan[field, PREVIOUS] = plan[field, BASE]
-    for first in range(0, n_rows, tile_rows):
-        end = min(first + tile_rows, n_rows)
-        for field in range(len(plan)):
-            step = max(1, AT_ONCE // plan[field, COUNT])
-            for row in range(first, end, step):
-                n = min(step, end - row)
-                if not _decode_tile(plan, field, row, n, scratch[:half], scratch[half:]):
-                    return field
-    for field in range(len(plan)):
-        if plan[field, DONE] != plan[field, N_VALUES]:
-            return field
-    return FINE
+    third = len(scratch) // 3 * WORD_BYTES
+    at_scratch, at_kernels = address_of(scratch), address_of(_ADDRESSES)
+    task = np.array(
+        [address_of(plan), len(plan), n_rows, tile_rows, at_scratch, third, at_kernels], np.int64
+    )
+    bad: int = _decode_tiles(address_of(task))
+    return bad

@@ -6,7 +6,6 @@ from numba import njit, types
 
 from strax_core.codecs.columns.kernels import (
     ADDRESS,
-    AT_ONCE,
     BASE,
     COUNT,
     DELTA,
@@ -21,6 +20,7 @@ from strax_core.codecs.columns.kernels import (
     PREVIOUS,
     RANDOM,
     REFERENCE,
+    SEEN,
     SKIPPED,
     STRIDE,
     SWAPPED,
@@ -29,209 +29,295 @@ from strax_core.codecs.columns.kernels import (
 )
 from strax_core.codecs.columns.kernels.addresses import (
     ALL_BITS,
-    PLAN,
-    WORDS,
+    ONE,
+    ONE32,
+    ROW_BYTES,
+    WORD_BYTES,
+    call4,
+    call5,
+    lesser,
+    like,
     load8,
     load16,
     load32,
-    reference_of,
-    signed,
-    store,
-    value_at,
+    load64,
+    load_like,
+    number_at,
+    rows_at_once,
+    store8,
+    store32,
+    store64,
+    store_like,
+    told,
+    turn_round,
 )
-from strax_core.compiling import compiled
+from strax_core.codecs.columns.scratch import address_of
+from strax_core.compiling import compiled, compiled_at
 
 Int64s = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
+_FOUR = (types.int64,) * 4
+_FIVE = (types.int64,) * 5
+_MOST = 0x7FFFFFFFFFFFFFFF
 _TESTED = 4096  # bytes of a plane, to tell whether it looks random
 
 
-@njit
-def _take(u, plan, field, first_row, n_rows):
+@compiled_at(*_FOUR)
+def _take(row, first_row, n_rows, u):
     """Read values out of the rows."""
-    size = plan[field, WIDTH]
-    count = plan[field, COUNT]
-    stride = plan[field, STRIDE]
-    source = plan[field, ADDRESS] + first_row * stride
-    is_swapped = plan[field, FLAGS] & SWAPPED
-    for row in range(n_rows):
-        at, first = source + row * stride, row * count
-        if is_swapped or size == 8:
-            for i in range(count):
-                u[first + i] = value_at(at + i * size, size, is_swapped)
-        elif size == 2:
-            for i in range(count):
-                u[first + i] = np.uint64(load16(at + i * 2))
-        else:
-            for i in range(count):
-                u[first + i] = np.uint64(load32(at + i * 4))
+    size = told(row, WIDTH)
+    count = told(row, COUNT)
+    stride = told(row, STRIDE)
+    source = told(row, ADDRESS) + first_row * stride
+    if size == 2:
+        for i in range(n_rows):
+            for j in range(count):
+                store32(u, i * count + j, load16(source + i * stride, j))
+    elif size == 4:
+        for i in range(n_rows):
+            for j in range(count):
+                store32(u, i * count + j, load32(source + i * stride, j))
+    else:
+        for i in range(n_rows):
+            for j in range(count):
+                store64(u, i * count + j, load64(source + i * stride, j))
+    if told(row, FLAGS) & SWAPPED:
+        turn_round(u, n_rows * count, size)
+    return 0
 
 
 @njit
-def _compact(u, plan, field, first_row, n):
+def _kept(row, first_row, n, u, one):
     """Keep the values that are not zero; note in the mask which they are."""
-    bits = np.uint64(plan[field, MASK_BITS])
-    bit = first_row * plan[field, COUNT]
+    mask = told(row, MASK)
+    bits = np.uint64(told(row, MASK_BITS))
+    bit = first_row * told(row, COUNT)
     at = 0
     for i in range(n):
-        value = u[i]
+        value = load_like(u, i, one)
         is_kept = np.uint64(value != 0)
         bits |= is_kept << np.uint64(bit & 63)
         bit += 1
         if bit & 63 == 0:
-            store(plan[field, MASK] + (bit >> 3) - 8, bits)
+            store64(mask, (bit >> 6) - 1, bits)
             bits = np.uint64(0)
-        u[at] = value
+        store_like(u, at, value, one)
         at += np.int64(is_kept)
-    plan[field, MASK_BITS] = np.int64(bits)
+    store64(row, MASK_BITS, bits)
     return at
 
 
-@njit
-def _subtract_reference(u, plan, field, first_row, n_rows):
-    count = plan[field, COUNT]
-    for row in range(n_rows):
-        subtracted = reference_of(plan, plan[field, REFERENCE], first_row + row)
-        for i in range(row * count, (row + 1) * count):
-            u[i] -= subtracted
+@compiled_at(*_FOUR)
+def _compact(row, first_row, n, u):
+    """Leave zeros out; return how many values are kept."""
+    if told(row, WIDTH) == WORD_BYTES:
+        return _kept(row, first_row, n, u, ONE)
+    return _kept(row, first_row, n, u, ONE32)
+
+
+@compiled_at(*_FIVE)
+def _subtract_reference(row, reference, first_row, n_rows, u):
+    """Subtract the number of another field in the same row."""
+    count = told(row, COUNT)
+    size = told(reference, WIDTH)
+    stride = told(reference, STRIDE)
+    source = told(reference, ADDRESS) + first_row * stride
+    flags = told(reference, FLAGS)
+    for i in range(n_rows):
+        subtracted = number_at(source + i * stride, size, flags)
+        if told(row, WIDTH) == WORD_BYTES:
+            for j in range(i * count, (i + 1) * count):
+                store64(u, j, load64(u, j) - subtracted)
+        else:
+            for j in range(i * count, (i + 1) * count):
+                store32(u, j, load32(u, j) - subtracted)
+    return 0
 
 
 @njit
-def _subtract(u, plan, field, n):
-    """Leave small numbers: differences, or what is above the least."""
-    size = plan[field, WIDTH]
-    flags = plan[field, FLAGS]
-    base = np.uint64(plan[field, BASE])
+def _lessened(row, n, u, one):
+    """Leave small numbers: differences, or what is above the least. Note which bits are set."""
+    flags = told(row, FLAGS)
+    before = load_like(row + WORD_BYTES * PREVIOUS, 0, one)
     if flags & DELTA:
-        before = np.uint64(plan[field, PREVIOUS])
         for i in range(n):
-            value = u[i]
-            u[i] = value - before
+            value = load_like(u, i, one)
+            store_like(u, i, value - before, one)
             before = value
-        plan[field, PREVIOUS] = np.int64(before)
-    elif base != 0:
+        store64(row, PREVIOUS, np.uint64(before))
+    elif before != 0:
         for i in range(n):
-            u[i] -= base
+            store_like(u, i, load_like(u, i, one) - before, one)
+    unused = np.uint64(64 - 8 * told(row, WIDTH))
     if flags & ZIGZAG:
         for i in range(n):
-            value = signed(u[i], size)
-            u[i] = np.uint64((value << 1) ^ (value >> 63))
-    used = ALL_BITS >> np.uint64(64 - 8 * size)
+            value = np.int64(np.uint64(load_like(u, i, one)) << unused) >> np.int64(unused)
+            store_like(u, i, np.uint64((value << 1) ^ (value >> 63)), one)
+    used = ALL_BITS >> unused
     seen = np.uint64(0)
     for i in range(n):
-        u[i] &= used
-        seen |= u[i]
-    return seen
+        value = load_like(u, i, one) & like(used, one)
+        seen |= value
+        store_like(u, i, value, one)
+    store64(row, SEEN, seen)
+
+
+@compiled_at(*_FOUR)
+def _lessen(row, n, u, _unused):
+    """Leave small numbers."""
+    if told(row, WIDTH) == WORD_BYTES:
+        _lessened(row, n, u, ONE)
+    else:
+        _lessened(row, n, u, ONE32)
+    return 0
+
+
+@compiled_at(*_FOUR)
+def _least(row, n, u, least):
+    """Return the least number of some values and of what is given."""
+    size = told(row, WIDTH)
+    if size == WORD_BYTES:
+        for i in range(n):
+            least = lesser(least, np.int64(load64(u, i)))
+    else:
+        unused = 64 - 8 * size
+        for i in range(n):
+            least = lesser(least, np.int64(load32(u, i)) << unused >> unused)
+    return least
+
+
+@compiled_at(*_FOUR)
+def _put_planes(row, n_most, n, u):
+    """Write the bytes of some values behind those of the values before."""
+    done = told(row, N_VALUES)
+    first = told(row, PLANES) + done
+    k = told(row, N_PLANES)
+    while k < 8 and np.uint64(told(row, SEEN)) >> np.uint64(8 * k) != 0:
+        for i in range(done):  # the values before had no such byte
+            store8(told(row, PLANES) + k * n_most, i, 0)
+        k += 1
+    store64(row, N_PLANES, k)
+    for j in range(k):
+        if told(row, WIDTH) == WORD_BYTES:
+            for i in range(n):
+                store8(first, i, load64(u, i) >> np.uint64(8 * j))
+        else:
+            for i in range(n):
+                store8(first, i, load32(u, i) >> np.uint32(8 * j))
+        first += n_most
+    store64(row, N_VALUES, done + n)
+    return 0
 
 
 @njit
-def _find_base(u, plan, field, n_rows):
-    """Note what the first difference is to, or the least of all values."""
-    size = plan[field, WIDTH]
-    count = plan[field, COUNT]
-    plan[field, BASE] = 0
-    if plan[field, FLAGS] & DELTA:
-        _take(u, plan, field, 0, 1)
-        plan[field, BASE] = signed(u[0], size)
-    elif plan[field, FLAGS] & OFFSET:
-        least = np.int64(0x7FFFFFFFFFFFFFFF)
-        step = max(1, AT_ONCE // count)
-        for row in range(0, n_rows, step):
-            n = min(step, n_rows - row)
-            _take(u, plan, field, row, n)
-            for i in range(n * count):
-                least = min(least, signed(u[i], size))
-        plan[field, BASE] = least
-    plan[field, PREVIOUS] = plan[field, BASE]
-
-
-@njit
-def _looks_random(plane, n):
+def _looks_random(plane, n, counts):
     """Say whether all bytes are about as frequent as in noise, which nothing compresses."""
-    tested = min(n, _TESTED)
+    tested = lesser(n, _TESTED)
     if tested < 1024:
-        return False
-    counts = np.zeros(256, np.int64)
+        return 0
+    for i in range(256):
+        store64(counts, i, 0)
     step = n // tested
     for i in range(tested):
-        counts[load8(plane + i * step)] += 1
+        byte = np.int64(load8(plane, i * step))
+        store64(counts, byte, told(counts, byte) + 1)
     total = 0
     for i in range(256):
-        total += counts[i] * counts[i]
+        total += told(counts, i) * told(counts, i)
     expected = tested * tested // 256 + tested
-    return 0.96 * expected < total < 1.04 * expected
+    return np.int64(0.96 * expected < total < 1.04 * expected)
 
 
-@njit
-def _put_planes(u, plan, field, n_most, n):
-    """Write the bytes of some values behind those of the values before."""
-    done = plan[field, N_VALUES]
-    for j in range(plan[field, N_PLANES]):
-        plane, shift = plan[field, PLANES] + j * n_most + done, np.uint64(8 * j)
-        for i in range(n):
-            store(plane + i, np.uint8(u[i] >> shift))
-    plan[field, N_VALUES] = done + n
-
-
-@njit
-def _encode_values(plan, field, n_rows, u):
-    count = plan[field, COUNT]
-    n_most = n_rows * count
-    is_masked = plan[field, FLAGS] & MASKED
-    _find_base(u, plan, field, n_rows)
-    plan[field, N_VALUES] = plan[field, N_PLANES] = plan[field, MASK_BITS] = 0
-    step = max(1, AT_ONCE // count)
-    for row in range(0, n_rows, step):
-        n_taken = min(step, n_rows - row)
-        n = n_taken * count
-        _take(u, plan, field, row, n_taken)
-        if is_masked:
-            n = _compact(u, plan, field, row, n)
-        elif plan[field, REFERENCE] >= 0:
-            _subtract_reference(u, plan, field, row, n_taken)
-        seen = _subtract(u, plan, field, n)
-        k = plan[field, N_PLANES]
-        while k < 8 and seen >> np.uint64(8 * k) != 0:
-            for i in range(plan[field, N_VALUES]):  # the values before had no such byte
-                store(plan[field, PLANES] + k * n_most + i, np.uint8(0))
-            k += 1
-        plan[field, N_PLANES] = k
-        _put_planes(u, plan, field, n_most, n)
-    if is_masked and n_most & 63:
-        store(plan[field, MASK] + (n_most >> 6) * 8, np.uint64(plan[field, MASK_BITS]))
-
-
-@njit
-def _encode_bytes(plan, field, n_rows):
-    count = plan[field, COUNT]
-    source, to = plan[field, ADDRESS], plan[field, PLANES]
+@compiled_at(*_FOUR)
+def _put_bytes(row, n_rows, n_most, _unused):
+    """Copy a field that is stored as it is."""
+    count = told(row, COUNT)
+    stride = told(row, STRIDE)
+    source, to = told(row, ADDRESS), told(row, PLANES)
     seen = np.uint8(0)
-    for row in range(n_rows):
-        for i in range(count):
-            value = load8(source + row * plan[field, STRIDE] + i)
+    for i in range(n_rows):
+        for j in range(count):
+            value = load8(source + i * stride, j)
             seen |= value
-            store(to + row * count + i, value)
-    plan[field, N_VALUES] = n_rows * count
-    plan[field, N_PLANES] = np.int64(seen != 0)
+            store8(to + i * count, j, value)
+    store64(row, N_VALUES, n_most)
+    store64(row, N_PLANES, np.int64(seen != 0))
+    return 0
 
 
-@compiled(PLAN, types.int64, WORDS)
+@compiled_at(*_FOUR)
+def _note_random(row, n_most, counts, _unused):
+    """Note which planes look random."""
+    random = 0
+    for j in range(told(row, N_PLANES)):
+        plane = told(row, PLANES) + j * n_most
+        random |= _looks_random(plane, told(row, N_VALUES), counts) << j
+    store64(row, RANDOM, random)
+    return 0
+
+
+_KERNELS = (
+    *(_take, _least, _compact, _subtract_reference),
+    *(_lessen, _put_planes, _put_bytes, _note_random),
+)
+(_TAKE, _LEAST, _COMPACT, _SUBTRACT, _LESSEN, _PUT, _PUT_BYTES, _NOTE) = range(len(_KERNELS))
+_ADDRESSES = np.array([kernel.address for kernel in _KERNELS], np.int64)
+
+
+@njit
+def _find_base(row, n_rows, u, kernels):
+    """Note what the first difference is to, or the least of all values."""
+    base = 0
+    if told(row, FLAGS) & DELTA:
+        call4(told(kernels, _TAKE), row, 0, 1, u)
+        base = call4(told(kernels, _LEAST), row, 1, u, _MOST)
+    elif told(row, FLAGS) & OFFSET:
+        base = _MOST
+        step = rows_at_once(told(row, COUNT))
+        for first in range(0, n_rows, step):
+            n = lesser(step, n_rows - first)
+            call4(told(kernels, _TAKE), row, first, n, u)
+            base = call4(told(kernels, _LEAST), row, n * told(row, COUNT), u, base)
+    store64(row, BASE, base)
+    store64(row, PREVIOUS, base)
+
+
+@compiled(*(types.int64,) * 5)
+def _encode_fields(rows, n_fields, n_rows, u, kernels):
+    for field in range(n_fields):
+        row = rows + field * ROW_BYTES
+        if told(row, FLAGS) & SKIPPED:
+            continue
+        n_most = n_rows * told(row, COUNT)
+        if told(row, WIDTH) == 1:
+            call4(told(kernels, _PUT_BYTES), row, n_rows, n_most, 0)
+        else:
+            _find_base(row, n_rows, u, kernels)
+            for column in (N_VALUES, N_PLANES, MASK_BITS):
+                store64(row, column, 0)
+            step = rows_at_once(told(row, COUNT))
+            for first in range(0, n_rows, step):
+                n_taken = lesser(step, n_rows - first)
+                call4(told(kernels, _TAKE), row, first, n_taken, u)
+                n = n_taken * told(row, COUNT)
+                if told(row, FLAGS) & MASKED:
+                    n = call4(told(kernels, _COMPACT), row, first, n, u)
+                elif told(row, REFERENCE) >= 0:
+                    reference = rows + told(row, REFERENCE) * ROW_BYTES
+                    call5(told(kernels, _SUBTRACT), row, reference, first, n_taken, u)
+                call4(told(kernels, _LESSEN), row, n, u, 0)
+                call4(told(kernels, _PUT), row, n_most, n, u)
+            if told(row, FLAGS) & MASKED and n_most & 63:
+                store64(told(row, MASK), n_most >> 6, told(row, MASK_BITS))
+        call4(told(kernels, _NOTE), row, n_most, u, 0)
+    return 0
+
+
 def encode_block(plan: Int64s, n_rows: int, scratch: Words) -> None:
     """Make the planes and masks of all fields of a plan.
 
     Plane j lies j times as many bytes behind the first as there are values at most, masked or not.
     `scratch` has as many words as a row of the largest field has values, or `AT_ONCE`.
     """
-    for field in range(len(plan)):
-        if plan[field, FLAGS] & SKIPPED:
-            continue
-        if plan[field, WIDTH] == 1:
-            _encode_bytes(plan, field, n_rows)
-        else:
-            _encode_values(plan, field, n_rows, scratch)
-        n_most = n_rows * plan[field, COUNT]
-        random = 0
-        for j in range(plan[field, N_PLANES]):
-            plane = plan[field, PLANES] + j * n_most
-            random |= np.int64(_looks_random(plane, plan[field, N_VALUES])) << j
-        plan[field, RANDOM] = random
+    at_scratch, at_kernels = address_of(scratch), address_of(_ADDRESSES)
+    _encode_fields(address_of(plan), len(plan), n_rows, at_scratch, at_kernels)
