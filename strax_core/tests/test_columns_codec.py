@@ -177,6 +177,14 @@ def test_what_is_read_in_part_is_the_same_part_of_what_is_read_whole(
         assert positions
 
 
+def test_a_field_without_bytes_is_read_alone() -> None:
+    rows = np.zeros(2, [("time", "<i8"), ("endtime", "<i8"), ("empty", "<U3", (0,))])
+    codec = Cut(segment_bytes=1000, block_bytes=1)
+    info, file = stored(codec, rows)
+    parts = decoded(codec, info, file, rows, Selection(("empty",)))
+    assert [(len(part), part.dtype.names) for part in parts] == [(2, ("empty",))]
+
+
 @pytest.mark.parametrize("dtype_name", DTYPES)
 def test_the_bytes_are_the_same_whoever_does_the_work(dtype_name: str) -> None:
     rows = sample_rows(3000, dtype=packed(DTYPES[dtype_name]))
