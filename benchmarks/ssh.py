@@ -30,6 +30,7 @@ from ssh_places import backend_on  # noqa: E402
 from sshd import sshd  # noqa: E402
 
 from strax_core.testing import sample_chunks, sample_key, save_sample  # noqa: E402
+from strax_ssh.backend import SshBackend  # noqa: E402
 
 CIPHER = "aes128-gcm@openssh.com"
 LATENCY_S = 0.01  # one way
@@ -41,6 +42,7 @@ with Proxy(("127.0.0.1", int(sys.argv[1]))) as proxy:
     print(proxy.port, flush=True)
     sys.stdin.read()
 """
+N_CHUNKS = 4
 N_SMALL, SMALL_BYTES = 1000, 10_000
 
 
@@ -90,15 +92,16 @@ class Benchmark:
     ) -> None:
         backend = backend_on(server, self._place)
         other = self._folder / "got"
+        self._save(backend, data)
         backend.write("large", [data])
         with session(server) as sftp, client(server) as plain:
             ours_put, sftp_put, their_put = self._best(
-                lambda: backend.write("put", [data]),
+                lambda: self._save(backend, data),
                 lambda: sftp(f"put {self._folder / 'local'} {self._place / 'put'}"),
                 lambda: plain.putfo(BytesIO(data), str(self._place / "put")),
             )
             ours_get, sftp_get, their_get = self._best(
-                lambda: backend.read("large"),
+                lambda: self._load(backend),
                 lambda: sftp(f"get {self._place / 'large'} {other}"),
                 lambda: plain.getfo(str(self._place / "large"), BytesIO()),
             )
@@ -116,6 +119,17 @@ class Benchmark:
         if where == "loopback":
             self._promise("load against paramiko's getfo", their_get / ours_get, 2.0)
         backend.close()
+
+    def _save(self, backend: SshBackend, data: bytes) -> None:
+        """Write in chunks, in as many threads as a saver has."""
+        size = len(data) // N_CHUNKS
+        parts = [memoryview(data)[i * size : (i + 1) * size] for i in range(N_CHUNKS)]
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(lambda i: backend.write(f"chunk{i}", [parts[i]]), range(N_CHUNKS)))
+
+    def _load(self, backend: SshBackend) -> None:
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(backend.read, [f"chunk{i}" for i in range(N_CHUNKS)]))
 
     def _small(self) -> None:
         """Read files of the size of small chunks, as a loader does: in a few threads."""
