@@ -52,6 +52,9 @@ def decode(at: StoredSegment, selection: Selection, out: Out, dtype: np.dtype[An
         return 0
     names = dtype.names or () if selection.columns is None else selection.columns
     wanted = _wanted(index, leaves, names)
+    n = min(end * index.block_rows, at.n) - first * index.block_rows
+    if not wanted:
+        return n  # columns without bytes
     source = _Source(index)
     if stored is not None:
         source.add(0, stored)
@@ -60,7 +63,6 @@ def decode(at: StoredSegment, selection: Selection, out: Out, dtype: np.dtype[An
         answers = yield [(at.offset + start, stop - start) for start, stop in ranges]
         for (start, stop), answer in zip(ranges, answers, strict=True):
             source.add(start, _sized(answer, stop - start))
-    n = min(end * index.block_rows, at.n) - first * index.block_rows
     if index.layout == ix.ROWS:
         _decode_rows(source, out, names, dtype, n)
     else:
