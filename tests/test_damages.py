@@ -9,10 +9,10 @@ def test_damaged_data_are_told_or_mended_and_never_loaded(
 ) -> None:
     import damage
 
-    came = damage.damaged(name, 100, seed=100, set_size=monkeypatch.setattr)
+    came = damage.damaged(name, 60, seed=100, set_size=monkeypatch.setattr)
 
     assert not [one for one in came if "WRONG" in one[2]]
-    assert sum(came.values()) == 400
-    assert {kind for kind, _, _ in came} > {"flip", "cut", "swap files", "change the entry"}
-    assert ("flip", "whole", "DataCorrupted, names field and block") in came
+    assert sum(came.values()) == 240
+    assert len({kind for kind, _, _ in came}) >= 10
+    assert "DataCorrupted, names field and block" in {what for _, _, what in came}
     assert {"whole, two places", "time, two places"} < {asked for _, asked, _ in came}

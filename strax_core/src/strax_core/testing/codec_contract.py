@@ -164,11 +164,14 @@ class CodecContract(ContractBase):
         assert whole[1000:2000].tobytes() == chunk.rows.tobytes()
         assert set(whole["time"][:1000]) == set(whole["time"][2000:]) == {77}
 
-    @pytest.mark.parametrize("dtype_name", ["plain", "sub_arrays", "texts", "nested", "big_endian"])
+    @pytest.mark.parametrize(
+        "dtype_name",
+        ["plain", "sub_arrays", "texts", "nested", "big_endian", "zero_length", "odd"],
+    )
     def test_columns_are_those_of_the_whole_rows(self, coder: Codec, dtype_name: str) -> None:
         chunk = stored(coder, sample_rows(3000, dtype=DTYPES[dtype_name]))
         names = chunk.rows.dtype.names or ()
-        for columns in (("time",), names[-1:], names[::-1], names, names[1:]):
+        for columns in (*((name,) for name in names), names[::-1], names, names[1:]):
             rows = decoded(coder, chunk, Selection(columns=columns))
 
             expected = chunk.rows[[*columns]]

@@ -10,7 +10,7 @@ from typing import TypeVar
 from strax_core.errors import ConfigError
 from strax_core.suggestions import did_you_mean
 
-KIT_VERSION = "1.1"
+KIT_VERSION = "2.0"
 """The first number grows when a backend that passed may fail, the second when checks are added."""
 VARIABLE = "STRAX_CONTRACT"
 LEVELS = ("quick", "full")
