@@ -27,6 +27,7 @@ MANY_PARAMETERS = (  # what users call with many options, all of them keywords
     "Option.__init__",
     "select",  # runs, by what upstream selects them by
     "*Frontend.__init__",
+    "call5",  # a compiled function at an address, with its five numbers
 )
 HEAVY = {
     "boto3",
