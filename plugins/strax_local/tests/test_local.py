@@ -317,5 +317,8 @@ def test_a_tilde_in_the_path_is_the_home_folder(
 
 def test_a_pipe_is_no_file_and_does_not_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
+    backend = LocalBackend(LocalOptions(path=str(tmp_path)))
     with pytest.raises(ObjectMissing, match="pipe"):
-        LocalBackend(LocalOptions(path=str(tmp_path))).read("pipe")
+        backend.read("pipe")
+    with pytest.raises(ObjectMissing, match="pipe"):
+        backend.read_ranges("pipe", [(0, 1)])

@@ -44,27 +44,26 @@ class LocalBackend(StorageBackend):
         return self._root
 
     def read(self, path: str) -> bytes:
-        with self._errors(path) as full:
-            if not stat.S_ISREG(os.stat(full).st_mode):
-                raise IsADirectoryError(errno.EISDIR, "not a file")  # a pipe would block for ever
-            with open(full, "rb") as file:
-                return file.read()
+        with self._opened(path) as file:
+            return file.read()
 
     def read_ranges(
         self, path: str, ranges: Sequence[tuple[int, int]], *, file_bytes: int | None = None
     ) -> "ListOfBytes":
         answers = []
-        with self._errors(path) as full, open(full, "rb") as file:
+        with self._opened(path) as file:
             end = os.fstat(file.fileno()).st_size
             if file_bytes not in (None, end):
-                raise DataCorrupted(f"{full} has {end} bytes, not {file_bytes}")
+                raise DataCorrupted(f"{file.name} has {end} bytes, not {file_bytes}")
             for offset, size in ranges:
                 if 0 <= offset <= offset + size <= end:
                     file.seek(offset)
                     answers.append(file.read(size))
                     if len(answers[-1]) == size:
                         continue
-                raise DataCorrupted(f"{full} has {end} bytes; {size} at {offset} were asked for")
+                raise DataCorrupted(
+                    f"{file.name} has {end} bytes; {size} at {offset} were asked for"
+                )
         return answers
 
     def list(self, folder: str, *, starts_with: str = "") -> Iterator[Entry]:
@@ -113,6 +112,14 @@ class LocalBackend(StorageBackend):
         with self._errors(target) as full_target:
             self._move(full_source, full_target, exclusively=True)
             self._sync_folder(os.path.dirname(full_source))
+
+    @contextmanager
+    def _opened(self, path: str) -> Iterator[BinaryIO]:
+        with self._errors(path) as full:
+            if not stat.S_ISREG(os.stat(full).st_mode):
+                raise IsADirectoryError(errno.EISDIR, "not a file")  # a pipe would block for ever
+            with open(full, "rb") as file:
+                yield file
 
     @contextmanager
     def _errors(self, path: str | None) -> Iterator[str]:

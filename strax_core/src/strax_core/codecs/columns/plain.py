@@ -15,7 +15,6 @@ from strax_core.codecs.columns import kernels as k
 
 Int64s = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
-KERNELS = f"{k.__name__}.decoding"
 FIRST_BYTES = 8 << 20
 """numpy decodes as much in about 0.1 s; to import numba and load a kernel takes 0.5 s and more."""
 _ONE = np.uint64(1)
@@ -32,7 +31,7 @@ class Allowance:
 
         Threads that ask at once may spend some bytes twice: no harm is done.
         """
-        if KERNELS in sys.modules or n_bytes > self._left_bytes:
+        if "numba" in sys.modules or n_bytes > self._left_bytes:
             return False
         self._left_bytes -= n_bytes
         return True
