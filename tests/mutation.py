@@ -70,10 +70,11 @@ GROUPS = (
     ),
     Group(
         "loader",
-        (f"{CORE}/loader.py", f"{CORE}/chunk_io.py"),
-        (f"{CORE_TESTS}/test_loader_details.py",),
+        tuple(f"{CORE}/{name}.py" for name in ("loader", "reading", "filling", "chunk_io")),
+        (f"{CORE_TESTS}/test_loader_details.py", f"{CORE_TESTS}/test_verifying.py"),
         (
             f"{CORE_TESTS}/test_loader.py",
+            f"{CORE_TESTS}/test_reading.py",
             f"{CORE_TESTS}/test_saver.py",
             f"{CORE_TESTS}/test_contract_reading.py",
             f"{CORE_TESTS}/test_memory.py",
