@@ -13,8 +13,9 @@ import numpy as np
 from simulation import RUN_START_NS, Rows, blocks, endtimes, rows_a_block
 
 RUN_ID = "run_0"
-WARM_UP_ROWS = 200
-WARM_UP_CHUNK_MB = 0.01  # so that chunks are merged and split, too
+WARM_UP_ROWS = 2000
+# So that chunks are merged and split; of less than 32 kB, our codec would load no kernels.
+WARM_UP_CHUNK_MB = 0.1
 TWO_COLUMNS = ("time", "area")
 PART_OF_TIME = 0.01
 
