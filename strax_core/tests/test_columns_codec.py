@@ -1,6 +1,7 @@
 """The codec columns: any rows, cut in any way, and what is read of them, bit for bit."""
 
 import json
+import tracemalloc
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -300,21 +301,47 @@ def test_rows_without_duration_on_a_border_are_given() -> None:
             assert np.count_nonzero(given_rows["time"] == border) == expected
 
 
-def test_an_array_of_another_layout_is_filled() -> None:
+LAYOUTS = {
+    "strided": np.dtype([("time", "<i8"), ("data", "<i2", (40,))]),
+    "padded": np.dtype(
+        {"names": ["data", "time"], "formats": [("<i2", (40,)), "<i8"], "offsets": [3, 400]}
+    ),
+    "other types": np.dtype([("time", ">i8"), ("data", "<f8", (40,))]),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_an_array_of_another_layout_is_filled(layout: str) -> None:
     rows = waves()
     info, data = stored(ColumnsCodec(), rows)
     (segment,) = ColumnsCodec().segments(info)
-    padded = np.dtype({"names": ["data", "time"], "formats": ["<f8", ">i8"], "offsets": [3, 400]})
-    strided: Rows = np.zeros(2 * len(rows), np.dtype([("time", "<i8"), ("data", "<i2", (40,))]))[
-        ::2
-    ]
+    every = 2 if layout == "strided" else 1
+    out: Rows = np.zeros(every * len(rows), LAYOUTS[layout])[::every]
     Answered(data).fill(
-        ColumnsCodec().decode(info, segment, Selection(("data", "time")), strided, dtype=rows.dtype)
+        ColumnsCodec().decode(info, segment, Selection(("data", "time")), out, dtype=rows.dtype)
     )
 
-    assert padded.itemsize
-    assert strided["data"].tobytes() == rows["data"].tobytes()
-    assert strided["time"].tobytes() == rows["time"].tobytes()
+    assert np.array_equal(out["data"], rows["data"])
+    assert np.array_equal(out["time"], rows["time"])
+
+
+def test_arrays_in_rows_are_decoded_straight_into_them() -> None:
+    rows = waves(20_000)
+    info, data = stored(ColumnsCodec(), rows)
+    (segment,) = ColumnsCodec().segments(info)
+    out: Rows = np.zeros(len(rows), rows.dtype)
+
+    def fill() -> int:
+        return Answered(data).fill(ColumnsCodec().decode(info, segment, ALL, out, dtype=rows.dtype))
+
+    fill()  # this thread keeps the memory for its next block
+    tracemalloc.start()
+    fill()
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert same(out, rows)
+    assert peak_bytes < len(data) + rows["data"].nbytes // 2
 
 
 @pytest.mark.parametrize("field", ["time", "label", "per_channel"])

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from strax_core import laws
 from strax_core.errors import ChunkError, ConfigError
+from strax_core.row_bytes import put_rows
 
 Rows = npt.NDArray[Any]
 Columns = Rows | Mapping[str, npt.NDArray[Any]]
@@ -231,15 +232,12 @@ def concatenate_and_free(chunks: list[Chunk]) -> Chunk:
         end = check_continuity(end, chunk)
     subruns = _merged(chunks)
     data = np.empty(sum(chunk.n for chunk in chunks), dtype=first.dtype)
-    # As plain bytes: joining structured rows may change byte order and padding, and a copy field by
-    # field is several times slower.
-    as_bytes = np.dtype((np.void, first.dtype.itemsize))
-    joined, filled = data.view(as_bytes), 0
+    filled = 0
     chunks.reverse()
     del chunk
     while chunks:
-        rows = chunks.pop().data.view(as_bytes)
-        joined[filled : filled + len(rows)] = rows
+        rows = chunks.pop().data
+        put_rows(data[filled : filled + len(rows)], rows)
         filled += len(rows)
     return _trusted(first, first.start, end, data, subruns)
 

@@ -12,6 +12,7 @@ from strax_core.chunk_info import ChunkInfo
 from strax_core.chunks import Rows
 from strax_core.codecs import Out
 from strax_core.reading import Assembly, Decoded, Part, Reader
+from strax_core.row_bytes import put_rows
 from strax_core.tasks import Job, in_order
 
 AT_LEAST = 2  # pieces under way, so that two cores have work where a piece is a whole large chunk
@@ -94,6 +95,9 @@ def _stretch(out: Out, start: int, end: int) -> Out:
 
 
 def _put(part: Part, out: Out) -> Decoded:
-    for name in part.rows.dtype.names or ():
-        out[name][...] = part.rows[name]
+    if isinstance(out, np.ndarray):
+        put_rows(out, part.rows)
+    else:
+        for name in part.rows.dtype.names or ():
+            out[name][...] = part.rows[name]
     return part.decoded

@@ -8,6 +8,7 @@ import numpy as np
 from strax_core.chunks import Rows
 from strax_core.errors import PluginGaveWrongOutput
 from strax_core.metadata import packed
+from strax_core.row_bytes import put_rows
 
 
 def promised_rows(given: Any, dtype: np.dtype[Any], *, who: str) -> Rows:
@@ -26,6 +27,10 @@ def promised_rows(given: Any, dtype: np.dtype[Any], *, who: str) -> Rows:
         raise PluginGaveWrongOutput(f"{who} promised rows of {dtype}, and gave {given.dtype}")
     # A copy: a data plugin may fill the same array again for its next chunk, while this one still
     # waits to be stored.
+    if given.dtype == dtype and given.ndim == 1:
+        rows: Rows = np.empty(len(given), dtype)
+        put_rows(rows, given)
+        return rows
     return np.array(given, dtype=dtype)
 
 

@@ -12,6 +12,7 @@ from strax_core.chunks import TIME_MAX_NS, Chunk, Rows, time_fields, times_of
 from strax_core.conditions import Condition, Mask, check_columns, columns_in, mask_of
 from strax_core.errors import ConfigError
 from strax_core.excerpts import Excerpt, TimeRange
+from strax_core.row_bytes import masked_rows
 from strax_core.suggestions import did_you_mean
 from strax_core.tables import fields_of
 
@@ -141,7 +142,7 @@ class Wanted:
             if not mask.all():
                 if not self.where:
                     return taken(rows, mask, self.dtype_of(rows.dtype))
-                rows = rows[mask]
+                rows = masked_rows(rows, mask)
         return self.rows_where(rows)
 
     def rows_where(self, rows: Rows) -> Rows:
@@ -228,7 +229,7 @@ def taken(rows: Rows, mask: Mask | None, dtype: np.dtype[Any]) -> Rows:
     if mask is not None and mask.all():
         mask = None
     if rows.dtype == dtype:
-        return rows if mask is None else rows[mask]
+        return rows if mask is None else masked_rows(rows, mask)
     selected = np.empty(len(rows) if mask is None else np.count_nonzero(mask), dtype)
     for name in dtype.names or ():
         selected[name] = rows[name] if mask is None else rows[name][mask]

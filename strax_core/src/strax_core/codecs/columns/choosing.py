@@ -9,6 +9,7 @@ from strax_core.codecs.base import Rows
 from strax_core.codecs.columns import index as ix
 from strax_core.codecs.columns.blocks import Filter, FilteredBlock, does_not_shrink, encode_block
 from strax_core.codecs.columns.leaves import Leaf
+from strax_core.row_bytes import as_plain
 
 SAMPLE_ROWS, SAMPLE_BYTES, STRETCHES = 4096, 1 << 19, 4
 LEAST_GAIN, LEAST_GAIN_OF_REFERENCE = 50, 10
@@ -86,8 +87,7 @@ def _sample(rows: Rows) -> Rows:
         return rows
     each = -(-n // STRETCHES)
     step = (len(rows) - each) // (STRETCHES - 1)
-    # As plain bytes: joining structured rows may change their byte order.
-    plain = rows.view(np.dtype((np.void, row_bytes)))
+    plain = as_plain(rows)  # joining structured rows may change their byte order
     joined = np.concatenate([plain[i * step : i * step + each] for i in range(STRETCHES)])
     sample: Rows = joined.view(rows.dtype)
     return sample

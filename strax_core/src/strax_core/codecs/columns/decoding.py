@@ -352,7 +352,8 @@ def _block_decoder(n_bytes: int) -> Callable[[plain.Int64s, int, int, plain.Word
 
 def _can_be_filled(view: npt.NDArray[Any], leaf: Leaf) -> bool:
     """Say whether values can be written there as they are stored."""
-    inner = np.empty(0, (leaf.dtype.base, leaf.dtype.shape) if leaf.dtype.shape else leaf.dtype)
+    # Of one row: numpy may give arrays without rows the strides 0.
+    inner = np.empty(1, (leaf.dtype.base, leaf.dtype.shape) if leaf.dtype.shape else leaf.dtype)
     return (
         view.dtype == leaf.dtype.base
         and view.shape[1:] == leaf.dtype.shape

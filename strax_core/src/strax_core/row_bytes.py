@@ -1,0 +1,25 @@
+"""Rows moved as plain bytes: numpy copies structured rows field by field, several times slower."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
+
+
+def as_plain(rows: Rows) -> Rows:
+    """Return a view of one-dimensional rows of which each is one value of plain bytes."""
+    return rows.view(np.dtype((np.void, rows.dtype.itemsize))) if rows.dtype.itemsize else rows
+
+
+def put_rows(out: Rows, rows: Rows) -> None:
+    """Copy rows to others of the same dtype and number."""
+    as_plain(out)[...] = as_plain(rows)
+
+
+def masked_rows(rows: Rows, mask: Mask) -> Rows:
+    """Return a copy of the rows where the mask is true."""
+    masked: Rows = as_plain(rows)[mask].view(rows.dtype)
+    return masked
