@@ -86,6 +86,7 @@ class Environment:
         variables = {"PYTHONPATH", "PYTHONHOME", "STRAX_CONFIG", "STRAX_TRACE", "VIRTUAL_ENV"}
         self.variables = {k: v for k, v in os.environ.items() if k not in variables}
         self.variables["PIP_NO_COMPILE"] = "1"  # half of the time
+        self.variables["PIP_ONLY_BINARY"] = ":all:"  # so nothing needs a compiler
         subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
 
     def install(self, *what: str | Path) -> None:
