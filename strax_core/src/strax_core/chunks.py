@@ -216,30 +216,26 @@ def concatenate(chunks: Sequence[Chunk]) -> Chunk:
     Raises:
         ChunkError: no chunks, a hole or overlap between them, or different runs, types or dtypes.
     """
-    return concatenate_and_free(list(chunks))
-
-
-def concatenate_and_free(chunks: list[Chunk]) -> Chunk:
-    """Join as `concatenate`, emptying the list on the way, so that few rows are held twice."""
     if not chunks:
         raise ChunkError("no chunks to concatenate")
     first = chunks[0]
     if len(chunks) == 1:
-        return chunks.pop()
+        return first
     end = first.end
     for chunk in chunks[1:]:
         check_same_kind(first.run_id, first.data_type, first.dtype, chunk)
         end = check_continuity(end, chunk)
-    subruns = _merged(chunks)
     data = np.empty(sum(chunk.n for chunk in chunks), dtype=first.dtype)
     filled = 0
-    chunks.reverse()
-    del chunk
-    while chunks:
-        rows = chunks.pop().data
-        put_rows(data[filled : filled + len(rows)], rows)
-        filled += len(rows)
-    return _trusted(first, first.start, end, data, subruns)
+    for chunk in chunks:
+        put_rows(data[filled : filled + chunk.n], chunk.data)
+        filled += chunk.n
+    return _trusted(first, first.start, end, data, _merged(chunks))
+
+
+def extended(before: Chunk, chunk: Chunk, rows: Rows) -> Chunk:
+    """Return one chunk of two that abut, whose rows were joined already; unchecked."""
+    return _trusted(before, before.start, chunk.end, rows, _merged((before, chunk)))
 
 
 def check_continuity(previous_end: int | None, chunk: Chunk) -> int:

@@ -11,10 +11,10 @@ from strax_core.chunks import (
     Chunk,
     check_continuity,
     check_same_kind,
-    concatenate_and_free,
     endtime_of,
 )
 from strax_core.errors import ConfigError
+from strax_core.joining import Joiner
 
 # Rows closer together than this may belong together, so they are never cut apart; a cut lies half
 # of it before the row it precedes. Upstream's numbers, so that both cut the same data alike.
@@ -52,14 +52,12 @@ class Rechunker:
         self._target_bytes = target_bytes
         self._kind: tuple[str, str, np.dtype[Any]] | None = None
         self._previous_end: int | None = None
-        # Joined only when emitted, so that many small chunks are copied once.
-        self._pending: list[Chunk] = []
-        self._pending_rows = 0
+        self._pending = Joiner()
 
     @property
     def pending_bytes(self) -> int:
         """Uncompressed size of the rows received and not yet emitted."""
-        return self._pending_rows * self._kind[2].itemsize if self._kind else 0
+        return self._pending.n * self._kind[2].itemsize if self._kind else 0
 
     def receive(self, chunk: Chunk) -> list[Chunk]:
         """Take the next chunk; return those that are now complete, in order of time.
@@ -69,28 +67,20 @@ class Rechunker:
         """
         self._check(chunk)
         target_rows = max(1, self._target_bytes // max(1, chunk.dtype.itemsize))
-        if self._pending_rows + chunk.n < target_rows:
-            self._keep(chunk)
+        if self._pending.n + chunk.n < target_rows:
+            self._pending.add(chunk, n_expected=target_rows + chunk.n)
             return []
         return self._cut(chunk, target_rows)
 
     def flush(self) -> list[Chunk]:
         """Return what is left as one chunk, perhaps without rows; an empty list if nothing is."""
-        return [self._take()] if self._pending else []
+        return [] if self._pending.is_empty else [self._pending.take()]
 
     def _check(self, chunk: Chunk) -> None:
         if self._kind is None:
             self._kind = (chunk.run_id, chunk.data_type, chunk.dtype)
         check_same_kind(*self._kind, chunk)
         self._previous_end = check_continuity(self._previous_end, chunk)
-
-    def _keep(self, chunk: Chunk) -> None:
-        self._pending.append(chunk)
-        self._pending_rows += chunk.n
-
-    def _take(self) -> Chunk:
-        pending, self._pending, self._pending_rows = self._pending, [], 0
-        return concatenate_and_free(pending)
 
     def _cut(self, chunk: Chunk, target_rows: int) -> list[Chunk]:
         """Emit until less than the target is left.
@@ -99,20 +89,21 @@ class Rechunker:
         target, so its end is nearer to the target than any cut within it.
         """
         emitted: list[Chunk] = []
+        n_expected = target_rows + chunk.n
         cuts = _possible_cuts(chunk)
         rest, done = chunk, 0  # `done` rows of the chunk are emitted, `rest` are the others
-        while self._pending_rows + rest.n >= target_rows:
-            first = done - self._pending_rows  # a cut here would emit no row
+        while self._pending.n + rest.n >= target_rows:
+            first = done - self._pending.n  # a cut here would emit no row
             cut = _nearest(cuts, first, first + target_rows)
             if cut == chunk.n:
-                self._keep(rest)
-                return [*emitted, self._take()]
+                self._pending.add(rest, n_expected=n_expected)
+                return [*emitted, self._pending.take()]
             if cut > done:
                 part, rest = rest.split(int(chunk.data["time"][cut]) - CUT_BEFORE_ROW_NS)
-                self._keep(part)
+                self._pending.add(part, n_expected=n_expected)
                 done = cut
-            emitted.append(self._take())
-        self._keep(_released(rest, chunk))
+            emitted.append(self._pending.take())
+        self._pending.add(_released(rest, chunk), n_expected=n_expected)
         return emitted
 
 
