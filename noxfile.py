@@ -15,8 +15,9 @@ import nox
 ROOT = Path(__file__).resolve().parent
 SHARED = ROOT / ".nox" / "shared"
 PYTHONS = ((3, 11), (3, 12))
-# As many processes as processors; one that has nothing left takes over tests of another.
-SIDE_BY_SIDE_TESTS = ("--numprocesses", "logical", "--dist", "worksteal")
+# As many processes as processors. Tests of a class or file stay together, in order: they share what
+# takes long to make.
+SIDE_BY_SIDE_TESTS = ("--numprocesses", "logical", "--dist", "loadscope")
 STORAGE_PLUGINS = [*ROOT.glob("plugins/*/pyproject.toml"), *ROOT.glob("examples/*/pyproject.toml")]
 PACKAGES = [ROOT / "strax_core", *sorted(project.parent for project in STORAGE_PLUGINS)]
 EXTRAS = {  # of each package, what the tests need
