@@ -37,7 +37,7 @@ TOOLS = [
     "import-linter",
     "mypy",
     "nox",  # mypy reads this file too
-    "pytest-xdist>=3.8",  # runs tests side by side; older ones lose the skip of a whole file
+    "pytest-xdist>=3.8",  # runs tests side by side
     "ruff==0.17.6",  # exactly: every rule is selected, and a new release adds rules
     "strax==2.2.3",  # the real peer in tests and demo; it needs Python below 3.13
 ]
