@@ -1,8 +1,18 @@
 """A skipped test is a failure: what is not run is not known to work."""
 
+import gc
+from collections.abc import Iterator
+
 import pytest
 
 pytest_plugins = ["server_fixtures", "sftp_fixtures"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _whole_session() -> Iterator[None]:
+    """Let what the last tests left open fail one of them: later, xdist tells nobody."""
+    yield
+    gc.collect()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -15,6 +15,9 @@ import nox
 ROOT = Path(__file__).resolve().parent
 SHARED = ROOT / ".nox" / "shared"
 PYTHONS = ((3, 11), (3, 12))
+# As many processes as processors. Tests of a class or file stay together, in order: they share what
+# takes long to make.
+SIDE_BY_SIDE_TESTS = ("--numprocesses", "logical", "--dist", "loadscope")
 STORAGE_PLUGINS = [*ROOT.glob("plugins/*/pyproject.toml"), *ROOT.glob("examples/*/pyproject.toml")]
 PACKAGES = [ROOT / "strax_core", *sorted(project.parent for project in STORAGE_PLUGINS)]
 EXTRAS = {  # of each package, what the tests need
@@ -34,6 +37,7 @@ TOOLS = [
     "import-linter",
     "mypy",
     "nox",  # mypy reads this file too
+    "pytest-xdist>=3.8",  # runs tests side by side
     "ruff==0.17.6",  # exactly: every rule is selected, and a new release adds rules
     "strax==2.2.3",  # the real peer in tests and demo; it needs Python below 3.13
 ]
@@ -56,14 +60,14 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run all tests that need no server; arguments after `--` go to pytest."""
-    run(session, "pytest", *session.posargs)
+    """Run all tests that need no server; arguments after `--` go to pytest: `-n 0` with `--pdb`."""
+    run(session, "pytest", *SIDE_BY_SIDE_TESTS, *session.posargs)
 
 
 @nox.session
 def servers(session: nox.Session) -> None:
     """Run the tests that need real servers; `tests/servers/install-debian.sh` installs them."""
-    run(session, "pytest", "-m", "servers", *session.posargs)
+    run(session, "pytest", *SIDE_BY_SIDE_TESTS, "-m", "servers", *session.posargs)
 
 
 @nox.session

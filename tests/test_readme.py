@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -39,8 +40,13 @@ def checkout(tmp_path: Path) -> Path:
     shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci" / "run")
     programs = tmp_path / ".venv" / "bin"
     programs.mkdir(parents=True)
-    (programs / "nox").write_text('#!/bin/sh\necho "ASKED nox $*"\n[ ! -e "fail-$2" ]\n')
+    says = 'echo "ASKED nox $*"; echo "== 2 passed in 9.87s (0:01:02) =="'
+    (programs / "nox").write_text(f'#!/bin/sh\n{says}\n[ ! -e "fail-$2" ]\n')
     (programs / "nox").chmod(0o755)
+    servers = tmp_path / "tests" / "servers"
+    servers.mkdir(parents=True)
+    install = 'echo "ASKED install"; [ ! -e fail-install ]\n'
+    (servers / "install-debian.sh").write_text(install)
     test_line = 'echo "ASKED line"; echo "== 3 passed in 0.1s =="; exit $(cat status)'
     readme = README.replace(lines_under("Run the tests")[0], test_line)
     (tmp_path / "README.md").write_text(readme, encoding="utf-8")
@@ -48,33 +54,63 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run_checks(checkout: Path) -> tuple[bool, list[str]]:
-    """Run `.ci/run`; return whether it passed, and what it asked for."""
+@dataclass(frozen=True)
+class Checks:
+    """How `.ci/run` ended, what it asked for, and its last lines."""
+
+    passed: bool
+    asked: list[str]
+    end: list[str]
+
+
+def run_checks(checkout: Path) -> Checks:
     command = ["bash", str(checkout / ".ci" / "run")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = done.stdout.splitlines()
-    return done.returncode == 0, [line for line in lines if line.startswith("ASKED")]
+    asked = [line.removeprefix("ASKED ") for line in lines if line.startswith("ASKED")]
+    return Checks(done.returncode == 0, asked, [*done.stderr.splitlines(), *lines[-3:]])
 
 
-def test_ci_runs_the_test_line_of_the_readme_and_then_the_rest(checkout: Path) -> None:
-    passed, asked = run_checks(checkout)
+def test_ci_runs_the_test_line_of_the_readme_then_the_servers_and_then_the_rest(
+    checkout: Path,
+) -> None:
+    checks = run_checks(checkout)
 
-    assert passed
-    assert asked[0] == "ASKED line"
-    assert {word for line in asked for word in line.split()} >= {"lint", "types", "layers", "demo"}
+    assert checks.passed
+    assert checks.asked[:3] == ["line", "install", "nox -s servers"]
+    assert sorted(checks.asked[3:]) == [
+        "nox -s demo -- --size 60",
+        "nox -s lint types layers",
+        "nox -s wheels",
+    ]
+    assert checks.end == [
+        "all passed; the tests, and those with servers, ended with:",
+        "== 3 passed in 0.1s ==",
+        "== 2 passed in 9.87s (0:01:02) ==",
+    ]
 
 
-def test_ci_fails_if_the_tests_fail(checkout: Path) -> None:
+def test_ci_ends_if_the_tests_fail(checkout: Path) -> None:
     (checkout / "status").write_text("1")
+    checks = run_checks(checkout)
 
-    assert run_checks(checkout) == (False, ["ASKED line"])
+    assert (checks.passed, checks.asked) == (False, ["line"])
 
 
-@pytest.mark.parametrize("session", ["lint", "demo"])
-def test_ci_fails_if_another_part_fails(checkout: Path, session: str) -> None:
-    (checkout / f"fail-{session}").touch()
+@pytest.mark.parametrize("part", ["install", "servers", "lint", "demo", "wheels"])
+def test_ci_fails_if_another_part_fails(checkout: Path, part: str) -> None:
+    (checkout / f"fail-{part}").touch()
+    checks = run_checks(checkout)
 
-    assert not run_checks(checkout)[0]
+    assert not checks.passed
+    assert not any("all passed" in line for line in checks.end)
+
+
+def test_ci_names_all_parts_beside_each_other_that_failed(checkout: Path) -> None:
+    for part in ("lint", "wheels"):
+        (checkout / f"fail-{part}").touch()
+
+    assert run_checks(checkout).end[:2] == ["FAILED: lint, types or layers", "FAILED: wheels"]
 
 
 def test_the_examples_of_the_readme_print_what_it_says(tmp_path: Path) -> None:

@@ -9,19 +9,28 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
+from random import SystemRandom
 
 import pytest
 
 START_S = 60.0
 
+# None that the system hands out by itself; each worker of xdist has a thousand of its own, so that
+# none takes what another found free, before a server listens there.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 20
+_FIRST_PORT = 12_000 + 1000 * _WORKER
+_PORTS = cycle(SystemRandom().sample(range(_FIRST_PORT, _FIRST_PORT + 1000), 1000))
+
 
 def free_port() -> int:
     """Return a port of 127.0.0.1 that nobody used a moment ago."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    while True:
+        port = next(_PORTS)
+        with socket.socket() as sock, suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 def program(name: str, install: str) -> str:
@@ -45,7 +54,9 @@ class Running:
     def __init__(self, command: Sequence[str], log: Path) -> None:
         self.log = log
         end_with_us = "(cat <&3 >/dev/null; kill $program 2>/dev/null) & "
-        watch = f'exec 3<&0; "$@" </dev/null 3<&- & program=$!; {end_with_us} wait $program'
+        at_once = "trap 'kill -KILL $program' TERM; "
+        watch = f'exec 3<&0; "$@" </dev/null 3<&- & program=$!; {at_once} {end_with_us}'
+        watch += "wait $program; wait $program"  # again, as a signal ends the first one
         with log.open("ab") as out:
             self._process = subprocess.Popen(
                 ["/bin/sh", "-c", watch, "sh", *command],
@@ -75,10 +86,11 @@ class Running:
             self.kill()
 
     def kill(self) -> None:
-        """End it at once."""
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        """End it at once; its ports are free, and its files as it left them, when this returns."""
+        self._process.terminate()  # the shell, which kills it and waits until it is gone
         self._process.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # what it started
         self._close()
 
     def _close(self) -> None:

@@ -1,0 +1,61 @@
+"""In one process and in several: who skips a test, or leaves something open, fails the session."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CONFTEST = Path(__file__).resolve().parent.parent / "conftest.py"
+GOOD = "def test_good(): pass\n"
+SKIPPED = 'import pytest\n@pytest.mark.skip(reason="no server")\ndef test_it(): pass\n'
+ALL_SKIPPED = 'import pytest\npytest.skip("no server", allow_module_level=True)\n'
+LEAVES_OPEN = "def test_it():\n    left = [open(__file__)]\n    left.append(left)\n"
+in_any_way = pytest.mark.parametrize("n_processes", [0, 2])
+
+
+def run_tests(folder: Path, n_processes: int, *options: str, **files: str) -> tuple[int, str]:
+    """Run files of tests, with ours beside a good one; return the exit code and what was said."""
+    ours = CONFTEST.read_text(encoding="utf-8")
+    assert ours.count("pytest_plugins = [") == 1
+    # The fixtures import what takes seconds.
+    files = {"conftest": ours.replace("pytest_plugins = [", "_ = ["), "test_good": GOOD, **files}
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    command = [sys.executable, "-m", "pytest", "-p", "xdist", "-n", str(n_processes), *options]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # they take seconds, too
+    )
+    return done.returncode, done.stdout
+
+
+@in_any_way
+def test_skips_are_counted_and_fail_the_session(tmp_path: Path, n_processes: int) -> None:
+    files = {"test_one": SKIPPED, "test_file": ALL_SKIPPED}
+    code, said = run_tests(tmp_path, n_processes, **files)
+
+    assert code == pytest.ExitCode.TESTS_FAILED
+    assert "tests run: 1, skipped: 2\nFAILED: tests were skipped" in said
+
+
+def test_skips_may_be_allowed(tmp_path: Path) -> None:
+    code, said = run_tests(tmp_path, 0, "--allow-skips", test_one=SKIPPED)
+
+    assert code == pytest.ExitCode.OK
+    assert "tests run: 1, skipped: 1\n" in said
+
+
+@in_any_way
+def test_what_is_left_open_to_the_end_fails_the_session(tmp_path: Path, n_processes: int) -> None:
+    code, said = run_tests(tmp_path, n_processes, test_last=LEAVES_OPEN)
+
+    assert code == pytest.ExitCode.TESTS_FAILED
+    assert "test_last.py" in said
+    assert "unclosed file" in said or "Exception ignored in: <_io" in said
