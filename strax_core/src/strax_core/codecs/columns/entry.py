@@ -75,7 +75,7 @@ def from_info(info: ChunkInfo) -> list[StoredSegment]:
         offset += one.stored_bytes
     if row != info.n:
         raise DataCorrupted(f"its segments have {row} rows, the chunk has {info.n}")
-    if info.filesize is not None and offset != info.filesize:
+    if offset != info.filesize:
         raise DataCorrupted(f"its segments have {offset} bytes, the file has {info.filesize}")
     _check_times(segments, info)
     return segments
