@@ -290,6 +290,7 @@ def _descr(text: str) -> list[Any]:
     descr = ast.literal_eval(text)
     if not isinstance(descr, list):
         raise TypeError("not a list of fields")
+    _ = np.dtype(descr).descr  # refuses fields that overlap, which would take more than a row has
     return descr
 
 
