@@ -166,6 +166,15 @@ def test_no_range_without_bytes_is_asked_for() -> None:
     assert all(size for request in places.requests for _, size in request)
 
 
+def test_an_entry_of_very_many_segments_is_refused() -> None:
+    told = [1, 100, 90, "0", None, None]
+    many = replace(
+        INFO, n=1025, filesize=1025 * 100, codec={"version": 1, "segments": [told] * 1025}
+    )
+    with pytest.raises(DataCorrupted, match="lists 1025 segments"):
+        Cut(segment_bytes=1, block_bytes=1).segments(many)
+
+
 def test_an_entry_without_the_size_of_the_file_is_refused() -> None:
     with pytest.raises(DataCorrupted, match=r"segments have \d+ bytes, the file has None"):
         decoded(Cut(segment_bytes=1, block_bytes=1), replace(INFO, filesize=None), DATA, ROWS)
