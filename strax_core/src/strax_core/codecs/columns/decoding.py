@@ -247,9 +247,8 @@ class _Part:
                 place.get(one.reference, ix.NO_REFERENCE),
             )
         value_bytes = int((plan[:, k.COUNT] * plan[:, k.WIDTH]).sum())
-        most = int(plan[:, k.COUNT].max())
         tile_rows = max(1, min(1024, TILE_BYTES // value_bytes, block_rows))
-        words = SCRATCH.words("tile", 24 * max(k.AT_ONCE, most))
+        words = SCRATCH.words("tile", 24 * k.AT_ONCE)
         decode_block = _block_decoder(self.n_rows * value_bytes)
         moving = np.array([i in views for i in self.wanted])
         memory = _Memory(block_rows, plan)
@@ -352,7 +351,8 @@ def _block_decoder(n_bytes: int) -> Callable[[plain.Int64s, int, int, plain.Word
 
 def _can_be_filled(view: npt.NDArray[Any], leaf: Leaf) -> bool:
     """Say whether values can be written there as they are stored."""
-    inner = np.empty(0, (leaf.dtype.base, leaf.dtype.shape) if leaf.dtype.shape else leaf.dtype)
+    # Of one row: numpy may give arrays without rows the strides 0.
+    inner = np.empty(1, (leaf.dtype.base, leaf.dtype.shape) if leaf.dtype.shape else leaf.dtype)
     return (
         view.dtype == leaf.dtype.base
         and view.shape[1:] == leaf.dtype.shape
