@@ -1,3 +1,4 @@
+import json
 import re
 from typing import Any
 
@@ -168,6 +169,21 @@ def test_notes_of_failed_saves_appear_and_the_next_success_takes_them_away() -> 
     context(near).make("7", "peaks")
     backend_of(near).delete(folder_of(near, "peaks"))
     assert "a save failed" not in context(near).explain("7", "peaks")
+
+
+@pytest.mark.parametrize("ended", [10**400, float("nan"), 1e300, float("inf"), "noon", -1])
+def test_a_note_of_no_time_that_can_be_is_told_without_it(ended: object) -> None:
+    near = place("near")
+    with pytest.raises(ValueError, match="fire"):
+        context(near, plugins=[Records, breaking("fire")]).make("7", "peaks")
+    backend = backend_of(near)
+    for folder in [entry.name for entry in backend.list(".staging")]:
+        for note in list(backend.list(f".staging/{folder}", starts_with="failed-")):
+            path = f".staging/{folder}/{note.name}"
+            document = json.loads(backend.read(path))
+            backend.write(path, [json.dumps({**document, "writing_ended": ended}).encode()])
+
+    assert "near: a save failed: ValueError: " in context(near).explain("7", "peaks")
 
 
 def test_writers_at_work_are_told_and_those_that_died() -> None:

@@ -295,7 +295,8 @@ def test_a_fuzzy_match_is_found_only_if_there_is_no_exact_one() -> None:
     assert names(frontend.find_all(WANTED, FUZZY)) == [exact.name, other.name]
 
 
-def test_the_newest_making_wins_and_its_copies_stay_together() -> None:
+@pytest.mark.parametrize("ended_of_the_last", ["yesterday", 10**400, float("nan"), 1e300, None, -5])
+def test_the_newest_making_wins_and_its_copies_stay_together(ended_of_the_last: object) -> None:
     backend = MemoryBackend()
     keys = [
         stored_with(backend, gain, data_id=data_id, writing_ended=ended)
@@ -305,7 +306,7 @@ def test_the_newest_making_wins_and_its_copies_stay_together() -> None:
             (4.0, "new", 300.0),
             (5.0, "copied", 200.0),
             (6.0, None, 250.0),  # of strax, which keeps no such id
-            (7.0, None, "yesterday"),
+            (7.0, None, ended_of_the_last),
         )
     ]
     found = names(DirectoryFrontend(backend).find_all(WANTED, FUZZY))

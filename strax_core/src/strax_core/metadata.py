@@ -32,6 +32,7 @@ STRAX_VERSION = (
 )
 STRAX_VERSION_MIN = (0, 9)  # strax itself refuses to load what is older
 STRAX_COMPRESSORS = ("blosc", "zstd", "lz4", "bz2")  # what strax can read
+YEAR_10000_S = 253_402_300_800  # since the Unix epoch: no calendar of Python goes further
 CHUNK_BYTES_MAX = 1 << 34  # a cap on what one chunk's entry may make us allocate
 DTYPE_TEXT_MAX = 1 << 20
 _TEXT_FIELDS = ("run_id", "data_type", "data_kind", "dtype", "compressor")
@@ -240,6 +241,12 @@ def read_metadata(medium: Medium, backend_key: str) -> Metadata:
     return Metadata.parse(raw, place=f"{medium.place}/{backend_key}")
 
 
+def stored_time_s(value: object) -> float | None:
+    """Return a time that stood in stored JSON, in s since the Unix epoch; None if it is none."""
+    is_time = isinstance(value, int | float) and 0 <= value < YEAR_10000_S
+    return float(value) if is_time else None  # type: ignore[arg-type]  # checked
+
+
 def encode_document(document: Mapping[str, Any]) -> bytes:
     """Return JSON that strax reads: ASCII, keys sorted, one line for each field and each chunk.
 
@@ -290,6 +297,7 @@ def _descr(text: str) -> list[Any]:
     descr = ast.literal_eval(text)
     if not isinstance(descr, list):
         raise TypeError("not a list of fields")
+    _ = np.dtype(descr).descr  # refuses fields that overlap, which would take more than a row has
     return descr
 
 

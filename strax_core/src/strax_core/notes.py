@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from strax_core.errors import StorageError
 from strax_core.layout import FAILURE_NOTE_START, STAGING, Staging
 from strax_core.medium import Medium
+from strax_core.metadata import stored_time_s
 from strax_core.tickets import Ticket, read_json, read_ticket, writings_of
 
 _LOG = logging.getLogger("strax_core")
@@ -109,11 +110,10 @@ def _writer(ticket: Ticket, key_name: str) -> Writer:
 
 
 def _note(document: Mapping[str, Any], name: str, key_name: str) -> FailureNote:
-    ended = document.get("writing_ended")
     return FailureNote(
         folder=key_name,
         write_id=name.removeprefix(FAILURE_NOTE_START).removesuffix(".json"),
         reason=str(document.get("reason") or "the note cannot be read"),
         exception=str(document.get("exception") or ""),
-        ended_s=float(ended) if isinstance(ended, int | float) else None,
+        ended_s=stored_time_s(document.get("writing_ended")),
     )

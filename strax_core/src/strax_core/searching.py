@@ -12,7 +12,7 @@ from strax_core.keys import DataKey
 from strax_core.live import find_unfinished
 from strax_core.location import Location, State
 from strax_core.matching import STRICT, Match
-from strax_core.metadata import Metadata
+from strax_core.metadata import Metadata, stored_time_s
 from strax_core.suggestions import did_you_mean
 
 Thing = TypeVar("Thing")
@@ -247,9 +247,8 @@ def newest_first(things: Sequence[Thing], metadata: Callable[[Thing], Metadata])
 
 
 def _ended(metadata: Metadata) -> float:
-    ended = metadata.get("writing_ended")
-    is_time = isinstance(ended, int | float) and math.isfinite(ended)
-    return float(ended) if is_time else -math.inf  # type: ignore[arg-type]  # checked
+    ended = stored_time_s(metadata.get("writing_ended"))
+    return -math.inf if ended is None else ended
 
 
 def tell(listener: Callable[..., None], key: DataKey, *news: Any) -> None:

@@ -121,7 +121,7 @@ class FilteredBlock:
                 at_masks + self._first_mask[i],
             )
             plan[i, k.PLANES] = at_planes + self._first_plane[i]
-        most = max(k.AT_ONCE, *(leaf.count for leaf in leaves))
+        most = max([k.AT_ONCE, *(leaf.count for leaf in leaves if leaf.width > 1)])
         filter_block(plan, len(rows), SCRATCH.words("values", 8 * most))
         self._most_values = [len(rows) * count for count in plan[:, k.COUNT].tolist()]
         self._told: npt.NDArray[np.int64] = plan[:, k.N_VALUES : k.RANDOM + 1]

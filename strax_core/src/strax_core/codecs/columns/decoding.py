@@ -247,9 +247,8 @@ class _Part:
                 place.get(one.reference, ix.NO_REFERENCE),
             )
         value_bytes = int((plan[:, k.COUNT] * plan[:, k.WIDTH]).sum())
-        most = int(plan[:, k.COUNT].max())
         tile_rows = max(1, min(1024, TILE_BYTES // value_bytes, block_rows))
-        words = SCRATCH.words("tile", 24 * max(k.AT_ONCE, most))
+        words = SCRATCH.words("tile", 24 * k.AT_ONCE)
         decode_block = _block_decoder(self.n_rows * value_bytes)
         moving = np.array([i in views for i in self.wanted])
         memory = _Memory(block_rows, plan)

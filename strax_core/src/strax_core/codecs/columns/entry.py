@@ -9,6 +9,8 @@ from strax_core.codecs.base import Segment
 from strax_core.errors import DataCorrupted, NewerFormat
 
 VERSION = 1
+SEGMENTS_MAX = 1024
+"""All of them are looked at for each that is read; the codec makes 64 at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ def from_info(info: ChunkInfo) -> list[StoredSegment]:
     listed = noted.get("segments")
     if not isinstance(listed, list) or not listed:
         raise DataCorrupted("its entry lists no segments")
+    if len(listed) > SEGMENTS_MAX:
+        raise DataCorrupted(f"its entry lists {len(listed)} segments, more than {SEGMENTS_MAX}")
     segments: list[StoredSegment] = []
     row = offset = 0
     for values in listed:
@@ -75,7 +79,7 @@ def from_info(info: ChunkInfo) -> list[StoredSegment]:
         offset += one.stored_bytes
     if row != info.n:
         raise DataCorrupted(f"its segments have {row} rows, the chunk has {info.n}")
-    if info.filesize is not None and offset != info.filesize:
+    if offset != info.filesize:
         raise DataCorrupted(f"its segments have {offset} bytes, the file has {info.filesize}")
     _check_times(segments, info)
     return segments

@@ -22,6 +22,7 @@ NO_REFERENCE = -1
 ROWS_MAX = 1 << 40
 HEADER = struct.Struct("<4sHHIIQQ")  # magic, version, layout, fields, blocks, rows, rows a block
 TRAILER = struct.Struct("<I4s")  # bytes of the index, magic
+FRAME_BYTES_MIN = 16  # base, values, planes
 BLOCK = np.dtype([("min_time", "<i8"), ("max_endtime", "<i8")])
 FIELD = np.dtype([("width", "u1"), ("filters", "u1"), ("unused", "<u2"), ("reference", "<i4")])
 FRAME = np.dtype([("stored_bytes", "<u4"), ("checksum", "<u8")])
@@ -87,6 +88,11 @@ def parsed(stored: Buffer, leaves: tuple[Leaf, ...], *, n_rows: int, frames_byte
     fields: Records = np.frombuffer(stored, FIELD, n_fields, at)
     at += sizes[1]
     frames: Records = np.frombuffer(stored, FRAME, n_fields * n_blocks, at)
+    if layout == ROWS and n_blocks != 1:
+        raise DataCorrupted(f"rows as they are lie in one block, not in {n_blocks}")
+    least = int(frames["stored_bytes"].min())
+    if least < FRAME_BYTES_MIN:
+        raise DataCorrupted(f"a frame of {least} bytes cannot be")
     ends = np.cumsum(frames["stored_bytes"], dtype=np.int64)
     if ends[-1] != frames_bytes:
         raise DataCorrupted(f"the frames have {ends[-1]} bytes in all, not {frames_bytes}")
@@ -116,6 +122,7 @@ def _check_fields(fields: Records, leaves: tuple[Leaf, ...], *, layout: int) -> 
                 and not filters & MASKED
                 and 0 <= reference < i
                 and leaves[reference].is_scalar_integer
+                and fields["width"][reference] > 1
                 and fields["reference"][reference] == NO_REFERENCE
             )
         if not is_known:

@@ -6,6 +6,7 @@ from numba import njit, types
 
 from strax_core.codecs.columns.kernels import (
     ADDRESS,
+    AT_ONCE,
     BASE,
     COUNT,
     DELTA,
@@ -226,24 +227,24 @@ def _put(row, first_row, n_rows, v):
 
 
 @compiled_at(*_FOUR)
-def _put_bytes(row, first_row, n_rows, zeros):
+def _put_bytes(row, first_row, n_rows, _unused):
     """Write a field that is stored as it is."""
     count = told(row, COUNT)
     stride = told(row, STRIDE)
     to = told(row, ADDRESS) + first_row * stride
-    source = told(row, PLANES) + first_row * count
-    step = count
     if told(row, N_PLANES) == 0:
-        source, step = zeros, 0
+        for i in range(n_rows):
+            for j in range(count):
+                store8(to + i * stride, j, 0)
+        return 0
+    source = told(row, PLANES) + first_row * count
     if count == 1:
         for i in range(n_rows):
-            store8(to + i * stride, 0, load8(source + i * step, 0))
+            store8(to + i * stride, 0, load8(source, i))
     else:
-        for _ in range(n_rows):
+        for i in range(n_rows):
             for j in range(count):
-                store8(to, j, load8(source, j))
-            to += stride
-            source += step
+                store8(to + i * stride, j, load8(source + i * count, j))
     return 0
 
 
@@ -256,33 +257,50 @@ _ADDRESSES = np.array([kernel.address for kernel in _KERNELS], np.int64)
 
 @njit
 def _decode_field(task, row, first, end):
-    """Decode some rows of a field; say whether the mask fits the number of values."""
+    """Decode some rows of a field; say whether the mask fits the number of values.
+
+    A row of very many values is decoded in stretches, each as if it were all that the row has.
+    """
+    count, address = told(row, COUNT), told(row, ADDRESS)
+    step = rows_at_once(count)
+    stretch = lesser(count, AT_ONCE)
+    for at_row in range(first, end, step):
+        n_taken = lesser(step, end - at_row)
+        for at_value in range(0, count, stretch):
+            n_each = lesser(stretch, count - at_value)
+            store64(row, COUNT, n_each)
+            store64(row, ADDRESS, address + at_value * told(row, WIDTH))
+            if not _decode_values(task, row, at_row, n_taken, at_row * count + at_value):
+                return False
+    store64(row, COUNT, count)
+    store64(row, ADDRESS, address)
+    return True
+
+
+@njit
+def _decode_values(task, row, at_row, n_rows, bit):
+    """Decode no more than `AT_ONCE` values, of which the first has this bit of the mask."""
     kernels, rows = told(task, _KERNELS_AT), told(task, _ROWS_AT)
     zeros, u = told(task, _SCRATCH_AT), told(task, _SCRATCH_AT) + told(task, _THIRD)
     v = u + told(task, _THIRD)
     is_long = told(row, WIDTH) == WORD_BYTES
-    count = told(row, COUNT)
-    step = rows_at_once(count)
-    for at_row in range(first, end, step):
-        n_taken = lesser(step, end - at_row)
-        n = n_taken * count
-        values, at, n_stored = u, told(row, DONE), n
-        bit = at_row * count
-        if told(row, FLAGS) & MASKED:
-            n_stored = ones_between(told(row, MASK), bit, bit + n)
-        if at + n_stored > told(row, N_VALUES):
-            return False
-        store64(row, DONE, at + n_stored)
-        kernel = told(kernels, _LONG if is_long else _SHORT)
-        call5(kernel, row, at, n_stored, u, zeros)
-        if told(row, REFERENCE) >= 0:
-            reference = rows + told(row, REFERENCE) * ROW_BYTES
-            call5(told(kernels, _ADD), row, reference, at_row, n_taken, u)
-        if told(row, FLAGS) & MASKED:
-            kernel = told(kernels, _SPREAD_LONG if is_long else _SPREAD)
-            call5(kernel, u, v, told(row, MASK), bit, n)
-            values = v
-        call4(told(kernels, _PUT), row, at_row, n_taken, values)
+    n = n_rows * told(row, COUNT)
+    values, at, n_stored = u, told(row, DONE), n
+    if told(row, FLAGS) & MASKED:
+        n_stored = ones_between(told(row, MASK), bit, bit + n)
+    if at + n_stored > told(row, N_VALUES):
+        return False
+    store64(row, DONE, at + n_stored)
+    kernel = told(kernels, _LONG if is_long else _SHORT)
+    call5(kernel, row, at, n_stored, u, zeros)
+    if told(row, REFERENCE) >= 0:
+        reference = rows + told(row, REFERENCE) * ROW_BYTES
+        call5(told(kernels, _ADD), row, reference, at_row, n_rows, u)
+    if told(row, FLAGS) & MASKED:
+        kernel = told(kernels, _SPREAD_LONG if is_long else _SPREAD)
+        call5(kernel, u, v, told(row, MASK), bit, n)
+        values = v
+    call4(told(kernels, _PUT), row, at_row, n_rows, values)
     return True
 
 
@@ -301,7 +319,7 @@ def _decode_tiles(task):
         for field in range(n_fields):
             row = rows + field * ROW_BYTES
             if told(row, WIDTH) == 1:
-                call4(told(told(task, _KERNELS_AT), _PUT_BYTES), row, first, end - first, zeros)
+                call4(told(told(task, _KERNELS_AT), _PUT_BYTES), row, first, end - first, 0)
                 store64(row, DONE, told(row, DONE) + (end - first) * told(row, COUNT))
             elif not _decode_field(task, row, first, end):
                 return field
@@ -315,7 +333,7 @@ def decode_block(plan: Int64s, n_rows: int, tile_rows: int, scratch: Words) -> i
     """Decode all fields of a plan, tile by tile; the field whose mask does not fit, else `FINE`.
 
     A tile of rows stays in the processor's cache while its fields are written one after the other.
-    `scratch` has three times as many words as a row of the largest field has values, or `AT_ONCE`.
+    `scratch` has three times `AT_ONCE` words.
     """
     third = len(scratch) // 3 * WORD_BYTES
     at_scratch, at_kernels = address_of(scratch), address_of(_ADDRESSES)
