@@ -8,7 +8,6 @@ from strax_core.cleaning import clean, now_ns
 from strax_core.errors import DataExistsError, ReadOnlyError, StorageError
 from strax_core.memory import ConditionalMemoryBackend, MemoryBackend
 from strax_core.testing import FaultyBackend, RawMemory, everything
-from strax_core.testing.cleaning_checks import kill
 from strax_core.testing.dataset_checks import (
     KEY,
     METADATA,
@@ -17,6 +16,7 @@ from strax_core.testing.dataset_checks import (
     sample_bytes,
     stored_bytes,
 )
+from strax_core.testing.faults import kill
 from strax_core.testing.samples import sample_chunks, sample_key, save_sample
 
 HOUR_NS = 3600 * 10**9

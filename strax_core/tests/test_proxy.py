@@ -9,8 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from strax_core.testing import End, Fate, HttpProxy, LinkFault, Proxy, Way
-from strax_core.testing.http_proxy import ANSWER_LOST, REFUSED, s3_error
+from strax_core.testing import End, Fate, HttpProxy, LinkFault, Proxy, Way, s3_error
 
 
 class Echo(socketserver.BaseRequestHandler):
@@ -230,7 +229,7 @@ def test_an_answer_that_ends_its_connection_comes_whole(http_proxy: HttpProxy) -
 
 
 def test_a_lost_answer_is_done_and_a_refused_request_is_not(http_proxy: HttpProxy) -> None:
-    for fate, kept in ((ANSWER_LOST, [b"a"]), (REFUSED, [])):
+    for fate, kept in ((Fate(), [b"a"]), (Fate(reaches_server=False), [])):
         Store.kept.clear()
         http_proxy.decide = lambda _, fate=fate: fate
         with pytest.raises(ConnectionResetError):

@@ -338,9 +338,12 @@ def test_a_size_that_is_none_is_refused(size: Any) -> None:
         _stored("none").ctx.get_iter("7", "records", chunk_size_bytes=size)
 
 
-def test_segments_out_of_order_are_damage_though_each_is_in_order() -> None:
+@pytest.mark.parametrize(
+    "order", [np.r_[10:20, 0:10], np.r_[0:20:2, 1:20:2]], ids=["swapped", "mixed"]
+)
+def test_segments_out_of_order_are_damage_though_each_is_in_order(order: Any) -> None:
     made = _stored("none")
-    rows = made.rows[np.r_[10:20, 0:10]]
+    rows = made.rows[order]
     honest = SegmentCodec(10, 10)
     encoded = honest.encode(np.ascontiguousarray(rows))
     folder = made.ctx.key_for("7", "records").name

@@ -30,8 +30,8 @@ from strax_core.layout import Staging
 from strax_core.memory import ConditionalMemoryBackend, MemoryBackend
 from strax_core.saver import Saver
 from strax_core.testing import Fault, FaultyBackend, RawMemory, everything
-from strax_core.testing.cleaning_checks import kill
 from strax_core.testing.dataset_checks import new_saver, sample_bytes, stored_bytes
+from strax_core.testing.faults import kill
 from strax_core.testing.samples import (
     PEAKS,
     bytes_of_chunks,

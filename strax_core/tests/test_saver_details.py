@@ -2,6 +2,7 @@
 
 import copy
 import json
+import pickle
 import threading
 from typing import Any
 
@@ -71,6 +72,18 @@ def test_a_copy_in_another_process_has_no_receipts_and_tells_nobody(
         saver.save(sample_chunks(KEY)[chunk_i], chunk_i)
     saver.commit()
     assert stored_bytes(backend) == sample_bytes()
+
+
+def test_all_that_a_saver_takes_along_to_another_process_can_travel(
+    backend: MemoryBackend,
+) -> None:
+    saver = new_saver(backend)
+    listening(saver)
+    state = saver.__getstate__()
+    del state["medium"], state["_journal"]  # they know themselves how
+
+    assert pickle.dumps(state)
+    saver.abort()
 
 
 def test_the_owner_finds_the_receipts_of_copies_in_the_journal(backend: MemoryBackend) -> None:

@@ -278,4 +278,4 @@ def test_who_follows_the_page_to_the_letter_has_a_tested_storage_plugin(
             assert done.stdout == block["output"], block["text"]
         n_tests += re.findall(r"^(\d+) passed in", done.stdout, re.MULTILINE)
         here = tmp_path / "strax-sqlite"
-    assert len(n_tests) == page.count("pytest -q")
+    assert len(n_tests) == page.count("\npytest -q\n") == 2

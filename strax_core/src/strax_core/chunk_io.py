@@ -11,7 +11,6 @@ from strax_core import checksums
 from strax_core.chunk_info import ChunkInfo
 from strax_core.chunks import Chunk, Rows, endtime_of, extrema
 from strax_core.codecs import (
-    ALL,
     Codec,
     Out,
     Request,
@@ -151,16 +150,6 @@ def read_stored(medium: Medium, path: str, info: ChunkInfo) -> bytes:
         stored = medium.read(path)
         _check_stored(stored, info)
     return stored
-
-
-def read_rows(medium: Medium, path: str, info: ChunkInfo, codec: Codec, out: Rows) -> None:
-    """Read all of a chunk's rows into `out`, one segment after the other; see `read_segment`."""
-    file = ChunkFile(medium, path, info, codec, out.dtype)
-    for segment in codec.segments(info):
-        part = out[segment.first_row : segment.first_row + segment.n]
-        n = read_segment(file, segment, ALL, part, ReadReport())
-        if n != segment.n:
-            raise DataCorrupted(f"{n} rows were decoded, not {segment.n}")
 
 
 def _read_once(

@@ -12,8 +12,8 @@ except ModuleNotFoundError as error:
     ) from error
 
 PARTS = (
-    *("byte", "name", "race", "dataset", "saving", "damage", "cleaning", "fault", "death"),
-    *("secret", "machine", "finding", "keeping", "document"),
+    *("byte", "name", "race", "dataset", "saving", "part", "damage", "cleaning", "fault"),
+    *("death", "secret", "machine", "finding", "keeping", "document"),
 )
 CONTRACTS = ("codec_contract", "distribution_contract", "reading_contract")
 for module in ("models", "frontend_base", *CONTRACTS, *(f"{part}_checks" for part in PARTS)):
@@ -26,11 +26,15 @@ from strax_core.testing.codec_contract import CodecContract  # noqa: E402
 from strax_core.testing.contract import BackendContract, FrontendContract  # noqa: E402
 from strax_core.testing.damage_checks import DamageChecks  # noqa: E402
 from strax_core.testing.dataset_checks import DatasetChecks  # noqa: E402
+from strax_core.testing.death_checks import DeathChecks  # noqa: E402
 from strax_core.testing.distribution_contract import DistributionContract  # noqa: E402
 from strax_core.testing.fault_checks import FaultChecks  # noqa: E402
 from strax_core.testing.faults import Call, Fault, FaultyBackend, Moment  # noqa: E402
 from strax_core.testing.http_proxy import Fate, HttpProxy, HttpRequest, s3_error  # noqa: E402
 from strax_core.testing.levels import KIT_VERSION  # noqa: E402
+from strax_core.testing.machine_checks import MachineChecks  # noqa: E402
+from strax_core.testing.name_checks import NameChecks  # noqa: E402
+from strax_core.testing.part_checks import PartChecks  # noqa: E402
 from strax_core.testing.proxy import End, LinkFault, Proxy, Way  # noqa: E402
 from strax_core.testing.race_checks import RaceChecks  # noqa: E402
 from strax_core.testing.raw import RawAccess, RawFolder, RawMemory, everything  # noqa: E402
@@ -41,6 +45,7 @@ from strax_core.testing.samples import (  # noqa: E402
     sample_metadata,
     save_sample,
 )
+from strax_core.testing.saving_checks import SavingChecks  # noqa: E402
 from strax_core.testing.secret_checks import SecretChecks  # noqa: E402
 
 __all__ = [
@@ -52,6 +57,7 @@ __all__ = [
     "CodecContract",
     "DamageChecks",
     "DatasetChecks",
+    "DeathChecks",
     "DistributionContract",
     "End",
     "Fate",
@@ -62,13 +68,17 @@ __all__ = [
     "HttpProxy",
     "HttpRequest",
     "LinkFault",
+    "MachineChecks",
     "Moment",
+    "NameChecks",
+    "PartChecks",
     "Proxy",
     "RaceChecks",
     "RawAccess",
     "RawFolder",
     "RawMemory",
     "ReadingContract",
+    "SavingChecks",
     "SecretChecks",
     "Way",
     "clean",

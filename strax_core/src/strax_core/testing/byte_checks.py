@@ -1,7 +1,6 @@
 """The contract of the byte verbs: what is written comes back, and nothing else is touched."""
 
 import pickle
-import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +14,7 @@ from strax_core.layout import STAGING
 from strax_core.medium import Entry
 from strax_core.testing.base import BackendBase
 from strax_core.testing.levels import at_level
+from strax_core.testing.race_checks import watched
 from strax_core.testing.raw import RawAccess, everything
 
 SIZES = at_level(
@@ -257,24 +257,17 @@ class ByteChecks(BackendBase):
     ) -> None:
         versions = [bytes([letter]) * 300_000 for letter in b"ab"]
         backend.write("folder/file", [versions[0]])
-        stop = threading.Event()
-        seen: set[bytes] = set()
-        names: set[str] = set()
 
-        def keep_reading() -> None:
-            while not stop.is_set():
-                seen.add(second.read("folder/file"))
-                names.update(entry.name for entry in second.list("folder"))
+        def replace_often() -> None:
+            for i in range(30):
+                backend.write("folder/file", [versions[i % 2][:150_000], versions[i % 2][150_000:]])
 
-        reader = threading.Thread(target=keep_reading)
-        reader.start()
-        for i in range(30):
-            backend.write("folder/file", [versions[i % 2][:150_000], versions[i % 2][150_000:]])
-        stop.set()
-        reader.join()
+        def look() -> None:
+            is_whole = second.read("folder/file") in versions
+            assert is_whole, "a reader saw neither the old bytes nor the new"
+            assert [entry.name for entry in second.list("folder")] == ["file"]
 
-        assert seen <= set(versions)
-        assert names == {"file"}
+        watched(replace_often, look)
 
     def test_create_only_writes_what_is_new(self, backend: StorageBackend, raw: RawAccess) -> None:
         backend.write("folder/file", [b"first"], create_only=True)

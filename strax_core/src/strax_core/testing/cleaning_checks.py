@@ -5,7 +5,6 @@ import pytest
 from strax_core.backend import StorageBackend
 from strax_core.cleaning import clean
 from strax_core.errors import DataNotAvailable
-from strax_core.saver import Saver
 from strax_core.testing.base import BackendBase
 from strax_core.testing.dataset_checks import (
     KEY,
@@ -14,13 +13,9 @@ from strax_core.testing.dataset_checks import (
     sample_bytes,
     stored_bytes,
 )
+from strax_core.testing.faults import kill
 from strax_core.testing.raw import RawAccess, everything
 from strax_core.testing.samples import sample_chunks, sample_key, sample_metadata, save_sample
-
-
-def kill(saver: Saver) -> None:
-    """End a writer as a killed process ends: its heart stops, and nothing is tidied up."""
-    saver._journal.close()  # noqa: SLF001 - nobody else needs to do that
 
 
 def snapshot(raw: RawAccess) -> dict[str, bytes]:

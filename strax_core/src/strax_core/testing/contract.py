@@ -11,6 +11,7 @@ from strax_core.testing.finding_checks import FindingChecks
 from strax_core.testing.keeping_checks import KeepingChecks
 from strax_core.testing.machine_checks import MachineChecks
 from strax_core.testing.name_checks import NameChecks
+from strax_core.testing.part_checks import PartChecks
 from strax_core.testing.race_checks import RaceChecks
 from strax_core.testing.saving_checks import SavingChecks
 from strax_core.testing.secret_checks import SecretChecks
@@ -22,6 +23,7 @@ class BackendContract(
     RaceChecks,
     DatasetChecks,
     SavingChecks,
+    PartChecks,
     DamageChecks,
     CleaningChecks,
     FaultChecks,

@@ -14,7 +14,6 @@ from strax_core.cleaning import clean
 from strax_core.memory import MemoryBackend
 from strax_core.saver import Saver
 from strax_core.testing.base import BackendBase
-from strax_core.testing.cleaning_checks import kill
 from strax_core.testing.dataset_checks import (
     KEY,
     named_paths,
@@ -23,11 +22,13 @@ from strax_core.testing.dataset_checks import (
     whole_bytes,
 )
 from strax_core.testing.fault_checks import watched_save
-from strax_core.testing.faults import Fault, FaultyBackend
+from strax_core.testing.faults import Fault, FaultyBackend, kill
+from strax_core.testing.race_checks import in_a_fork
 from strax_core.testing.raw import RawAccess, everything
 from strax_core.testing.samples import sample_chunks, sample_metadata, save_sample
 
 Dying = Callable[[StorageBackend, int], object]
+KILLED = -signal.SIGKILL
 
 
 class Death(BaseException):
@@ -88,18 +89,6 @@ def die_writing(backend: StorageBackend) -> None:
     backend.write("folder/file", DeadlySource())
 
 
-def in_a_fork(action: Callable[..., object], *arguments: object) -> bool:
-    """Do it in a child process; return whether it was killed. For a process without threads."""
-    child = os.fork()
-    if child == 0:
-        try:
-            action(*arguments)
-        finally:
-            os._exit(1)
-    _, status = os.waitpid(child, 0)
-    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-
-
 def _saver(backend: StorageBackend) -> Saver:
     return backend.saver(KEY.name, sample_metadata(KEY), overwrite="always")
 
@@ -134,7 +123,7 @@ class DeathChecks(BackendBase):
             return
 
         def die(backend: StorageBackend, call: int) -> None:
-            assert pool.submit(in_a_fork, die_saving, backend, call).result()
+            assert pool.submit(in_a_fork, die_saving, backend, call).result() == KILLED
 
         # One that forks for each death: to start an interpreter for each would take minutes.
         spawn = multiprocessing.get_context("spawn")
@@ -149,7 +138,7 @@ class DeathChecks(BackendBase):
         raw.write("folder/file", b"old")
         spawn = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-            assert pool.submit(in_a_fork, die_writing, backend).result()
+            assert pool.submit(in_a_fork, die_writing, backend).result() == KILLED
 
         assert backend.read("folder/file") == b"old"
         assert {entry.name for entry in backend.list("folder")} == {"file"}

@@ -166,6 +166,7 @@ class FaultChecks(BackendBase):
         faulty = FaultyBackend(backend, Fault(call=commit, times=3), settle_time_s=PATIENT_S)
         save_sample(faulty, KEY)
 
+        assert faulty.has_failed
         assert stored_bytes(backend) == sample_bytes()
         backend.remove(KEY.name)
         assert everything(raw) == set()
@@ -175,10 +176,11 @@ class FaultChecks(BackendBase):
     ) -> None:
         commit = committing_call(watched_save(backend))
         save_sample(backend, KEY)
-        fault = Fault(call=commit, moment=Moment.AFTER, times=2)
+        faulty = FaultyBackend(backend, Fault(call=commit, moment=Moment.AFTER, times=2))
         with pytest.raises(DataExistsError):
-            save_sample(FaultyBackend(backend, fault), KEY, sample_chunks(KEY, mark=2))
+            save_sample(faulty, KEY, sample_chunks(KEY, mark=2))
 
+        assert faulty.has_failed
         assert stored_bytes(backend) == sample_bytes(mark=1)
 
     @pytest.mark.parametrize("moment", [Moment.BEFORE, Moment.AFTER])
@@ -229,6 +231,23 @@ class FaultChecks(BackendBase):
                 backend.get_metadata(KEY.name)
             clean(backend, grace_s=0, dry_run=False)
             assert everything(raw) == set()
+
+    @pytest.mark.parametrize("moment", [Moment.BEFORE, Moment.AFTER])
+    def test_whichever_call_of_a_removal_fails_it_can_be_done_again(
+        self, backend: StorageBackend, raw: RawAccess, moment: Moment
+    ) -> None:
+        save_sample(backend, KEY)
+        watched = FaultyBackend(backend)
+        watched.remove(KEY.name)
+        for call in range(len(watched.calls)):
+            save_sample(backend, KEY)
+            with pytest.raises(StorageUnavailable):
+                FaultyBackend(backend, Fault(call=call, moment=moment)).remove(KEY.name)
+            assert whole_bytes(backend) in {None, sample_bytes()}
+            backend.remove(KEY.name)
+            assert everything(raw) == set()
+
+        assert len(watched.calls) >= 3  # the metadata, and two chunks, at least
 
     @pytest.mark.parametrize("error", [StorageUnavailable, AccessDenied])
     def test_whichever_call_of_a_load_fails_the_error_is_typed(

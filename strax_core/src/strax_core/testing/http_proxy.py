@@ -41,10 +41,6 @@ class Fate:
     """Called when the server has answered, or at once if the request does not reach it."""
 
 
-REFUSED = Fate(reaches_server=False)
-ANSWER_LOST = Fate()
-
-
 class HttpProxy(Proxy):
     """A `Proxy` that understands HTTP/1.1, without TLS: one request after the other.
 
@@ -119,16 +115,16 @@ class HttpProxy(Proxy):
             client.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = await client.reader.readexactly(int(request.headers.get("content-length", 0)))
         if fate.late is not None:
-            late = self._loop.create_task(self._deliver_late(fate, request, head + body))
-            self._late.add(late)
+            late = self._deliver_late(fate.late, fate, request, head + body)
+            self._late.add(self._loop.create_task(late))
         if fate.do is not None and not fate.reaches_server:
             fate.do()
         await self._finish(fate, client)
 
-    async def _deliver_late(self, fate: Fate, request: HttpRequest, whole: bytes) -> None:
-        if fate.late is None:
-            raise ValueError("not late")
-        while not fate.late.is_set():  # noqa: ASYNC110 - set in another thread
+    async def _deliver_late(
+        self, when: threading.Event, fate: Fate, request: HttpRequest, whole: bytes
+    ) -> None:
+        while not when.is_set():  # noqa: ASYNC110 - set in another thread
             await asyncio.sleep(0.01)
         server = await self._connect()
         try:

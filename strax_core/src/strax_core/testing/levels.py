@@ -10,8 +10,8 @@ from typing import TypeVar
 from strax_core.errors import ConfigError
 from strax_core.suggestions import did_you_mean
 
-KIT_VERSION = "2.0"
-"""The first number grows when a backend that passed may fail, the second when checks are added."""
+KIT_VERSION = "3.0"
+"""The first number grows when what passed may fail, the second when there is more to use."""
 VARIABLE = "STRAX_CONTRACT"
 LEVELS = ("quick", "full")
 Choice = TypeVar("Choice")

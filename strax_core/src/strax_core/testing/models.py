@@ -14,6 +14,7 @@ from strax_core.errors import (
 )
 from strax_core.keys import DataKey
 from strax_core.saver import Saver
+from strax_core.testing.faults import kill
 from strax_core.testing.raw import RawAccess, everything
 from strax_core.testing.samples import bytes_of_chunks, sample_chunks, sample_key, sample_metadata
 
@@ -161,7 +162,7 @@ class DataModel:
         """Abort, or die: what stops the heart and tidies nothing up."""
         _, _, saver = self.writers.pop(number)
         if by_death:
-            saver._journal.close()  # noqa: SLF001 - nobody else needs to do that
+            kill(saver)
         else:
             saver.abort(ZeroDivisionError("the detector is on fire"))
 

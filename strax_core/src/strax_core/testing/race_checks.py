@@ -1,11 +1,15 @@
 """The claim check of `saver_class`: what the commit needs must hold in a race, across instances."""
 
 import multiprocessing
+import os
+import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,6 +25,8 @@ from strax_core.testing.samples import sample_key, save_sample
 RACERS = at_level(quick=8, full=32)
 ROUNDS = at_level(quick=5, full=20)
 PROCESSES = 4
+FORK_S = 120
+"""A fork that takes longer waits for something that never comes."""
 _START: list[Any] = []
 SWITCHES_S = 1e-6
 """Threads take turns this often during a race; Python's 5 ms would hide most races."""
@@ -51,9 +57,54 @@ def race(actions: Sequence[Callable[[], object]]) -> list[BaseException | None]:
     return outcomes
 
 
+def watched(work: Callable[[], object], *watchers: Callable[[], object]) -> None:
+    """Do the work once, while each watcher looks again and again; none of them may raise."""
+    done = threading.Event()
+
+    def work_once() -> None:
+        try:
+            work()
+        finally:
+            done.set()
+
+    def keep(watch: Callable[[], object]) -> None:
+        is_last = False
+        while not is_last:
+            is_last = done.is_set()  # so that each looks once more when all is done
+            watch()
+
+    keeping: list[Callable[[], object]] = [partial(keep, watch) for watch in watchers]
+    assert race([work_once, *keeping]) == [None] * (1 + len(keeping))
+
+
 def meet_at(barrier: Any) -> None:
     """Remember where the processes of a pool wait for each other."""
     _START[:] = [barrier]
+
+
+def in_a_fork(action: Callable[..., object], *arguments: object) -> int:
+    """Do it in a child of this process; return 0, 1 if it raised, or -9 if it was killed by 9.
+
+    For a process without threads: in a fork, a lock that another held is never released.
+    """
+    child = os.fork()
+    if child == 0:
+        signal.alarm(FORK_S)
+        try:
+            action(*arguments)
+            os._exit(0)
+        finally:
+            traceback.print_exc()
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def use_in_turns_with_a_fork(backend: StorageBackend) -> list[int]:
+    """Use a backend here, in a fork, and here again; return how two forks ended."""
+    work_alone(backend, 1)  # whatever it opens is open now
+    first = in_a_fork(work_alone, backend, 2)
+    work_alone(backend, 3)
+    return [first, in_a_fork(work_alone, backend, 4)]
 
 
 def create_files(backend: StorageBackend, number: int, n_files: int) -> list[int]:
@@ -124,6 +175,16 @@ class RaceChecks(BackendBase):
                 assert raw.read(f"race/file-{i}") == bytes([number]) * 5000
         assert len(everything(raw)) == n_files
 
+    def test_a_fork_shares_nothing_that_is_open(
+        self, backend: StorageBackend, raw: RawAccess
+    ) -> None:
+        if not self.pickles:
+            return
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            assert pool.submit(use_in_turns_with_a_fork, backend).result() == [0, 0]
+
+        assert not [path for path in everything(raw) if "/" in path]
+
     def test_threads_that_do_all_at_once_do_not_disturb_each_other(
         self, backend: StorageBackend, second: StorageBackend, raw: RawAccess
     ) -> None:
@@ -140,28 +201,25 @@ class RaceChecks(BackendBase):
         stay = {f"stays-{i:03d}" for i in range(100)}
         for name in stay:
             raw.write(f"folder/{name}", b"x")
-        stop = threading.Event()
 
         def disturb() -> None:
             for i in range(60):
                 second.write(f"folder/comes-{i % 20}", [b"x"])
                 second.delete(f"folder/comes-{i % 20}")
-            stop.set()
 
-        def keep_listing() -> None:
-            while not stop.is_set():
-                names = [entry.name for entry in backend.list("folder")]
-                assert len(names) == len(set(names))
-                assert set(names) >= stay
-                assert all(name.startswith(("stays-", "comes-")) for name in names)
+        def look() -> None:
+            names = [entry.name for entry in backend.list("folder")]
+            assert len(names) == len(set(names))
+            assert set(names) >= stay
+            assert all(name.startswith(("stays-", "comes-")) for name in names)
 
-        assert race([disturb, keep_listing, keep_listing]) == [None, None, None]
+        watched(disturb, look, look)
 
     def test_a_saver_that_does_not_rename_needs_no_rename(self, backend: StorageBackend) -> None:
-        watched = FaultyBackend(backend)
-        save_sample(watched, sample_key())
+        counted = FaultyBackend(backend)
+        save_sample(counted, sample_key())
 
-        assert ("rename" in {call.verb for call in watched.calls}) == renames(backend)
+        assert ("rename" in {call.verb for call in counted.calls}) == renames(backend)
 
     def test_a_renamed_folder_moves_with_all_in_it(
         self, backend: StorageBackend, raw: RawAccess
@@ -224,22 +282,16 @@ class RaceChecks(BackendBase):
     ) -> None:
         if not renames(backend):
             return
-        stop = threading.Event()
-        seen: set[int] = set()
-
-        def keep_listing() -> None:
-            while not stop.is_set():
-                for i in range(ROUNDS):
-                    seen.add(len(list(second.list(f"target-{i}"))))
-
         for i in range(ROUNDS):
             for j in range(20):
                 raw.write(f"source-{i}/file-{j}", b"x")
-        reader = threading.Thread(target=keep_listing)
-        reader.start()
-        for i in range(ROUNDS):
-            backend.rename(f"source-{i}", f"target-{i}")
-        stop.set()
-        reader.join()
 
-        assert seen <= {0, 20}
+        def rename_all() -> None:
+            for i in range(ROUNDS):
+                backend.rename(f"source-{i}", f"target-{i}")
+
+        def look() -> None:
+            for i in range(ROUNDS):
+                assert len(list(second.list(f"target-{i}"))) in {0, 20}
+
+        watched(rename_all, look)

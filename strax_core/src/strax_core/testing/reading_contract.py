@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from strax_core.backend import StorageBackend
+from strax_core.chunks import Chunk
 from strax_core.directory import DirectoryFrontend
 from strax_core.errors import (
     ConfigError,
@@ -18,12 +19,14 @@ from strax_core.errors import (
     ReadOnlyError,
     StorageError,
 )
+from strax_core.keys import DataKey
 from strax_core.memory import MemoryBackend
 from strax_core.metadata import packed
 from strax_core.testing.base import ContractBase
 from strax_core.testing.damage_checks import DAMAGES, SIZES, check_chunk_is_refused
 from strax_core.testing.dataset_checks import KEY, METADATA, SHAPES
 from strax_core.testing.name_checks import OUTSIDE
+from strax_core.testing.part_checks import CODECS, check_parts, rows_of_many_fields
 from strax_core.testing.raw import RawMemory, everything
 from strax_core.testing.samples import (
     DTYPES,
@@ -40,11 +43,15 @@ PutFiles = Callable[[Mapping[str, bytes]], StorageBackend]
 FOLDERS = ("run_1-peaks-aaaaaaaaaa", "run_1-peaks_more-aaaaaaaaaa", "run_10-peaks-aaaaaaaaaa")
 
 
-def files_of_sample(key: Any = KEY, *, sizes: tuple[int, ...] = SIZES, **options: Any) -> Files:
+def files_of_sample(key: DataKey = KEY, *, sizes: tuple[int, ...] = SIZES, **options: Any) -> Files:
     """Return the files of a piece of data as a saver leaves them, by path."""
+    return files_of(key, sample_chunks(key, sizes=sizes, **options))
+
+
+def files_of(key: DataKey, chunks: list[Chunk], *, compressor: str = "zstd") -> Files:
+    """Return the files of these chunks."""
     memory = MemoryBackend()
-    chunks = sample_chunks(key, sizes=sizes, **options)
-    metadata = sample_metadata(key, dtype=chunks[0].dtype)
+    metadata = sample_metadata(key, dtype=chunks[0].dtype, compressor=compressor)
     memory.saver(key.name, metadata).save_from(chunks)
     raw = RawMemory(memory)
     return {path: raw.read(path) for path in everything(raw)}
@@ -173,6 +180,12 @@ class ReadingContract(ContractBase):
 
         assert rows.dtype == packed(dtype)
         assert rows.tobytes() == bytes_of_chunks(sample_chunks(KEY, sizes=SIZES, dtype=dtype))
+
+    @pytest.mark.parametrize("compressor", CODECS)
+    def test_a_part_is_that_of_the_whole(self, put_files: PutFiles, compressor: str) -> None:
+        chunks = rows_of_many_fields()
+
+        check_parts(put_files(files_of(KEY, chunks, compressor=compressor)), chunks)
 
     @pytest.mark.parametrize("damage", [*DAMAGES, "missing"])
     def test_a_damaged_chunk_is_refused(self, put_files: PutFiles, damage: str) -> None:

@@ -1,4 +1,7 @@
-"""A file that says how each check of the kit ended, for which backend, frontend or codec."""
+"""A file that says how each check of the kit ended, for which backend, frontend or codec.
+
+Nothing that was skipped, or expected to fail, counts as passed.
+"""
 
 import json
 import os
@@ -31,14 +34,15 @@ class Scorecard:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Note a check that failed in any phase, or passed."""
+        """Note a check that failed or was skipped in any phase, or passed."""
         report = yield
         contract = _contract_of(item)
-        if contract is not None and (report.failed or report.when == "call"):
+        if contract is not None:
             entry = self._entry(item, contract)
-            if report.failed:
-                entry["failed"].append({"check": item.name, "error": _told(call.excinfo)})
-            else:
+            if report.failed or report.skipped:
+                told = {"check": item.name, "error": _told(call.excinfo)}
+                entry["failed" if report.failed else "skipped"].append(told)
+            elif report.when == "call":
                 entry["passed"].append(item.name)
         return report
 
@@ -59,6 +63,7 @@ class Scorecard:
             "subject": None,
             "passed": [],
             "failed": [],
+            "skipped": [],
         }
         entry = self._contracts.setdefault(test, empty)
         entry["subject"] = entry["subject"] or _subject_of(item)
