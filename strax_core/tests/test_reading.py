@@ -339,7 +339,9 @@ def test_a_size_that_is_none_is_refused(size: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "order", [np.r_[10:20, 0:10], np.r_[0:20:2, 1:20:2]], ids=["swapped", "mixed"]
+    "order",
+    [np.r_[10:20, 0:10], np.r_[0:20:2, 1:20:2], np.r_[0:9, 10, 9, 11:20]],
+    ids=["swapped", "mixed", "one row"],
 )
 def test_segments_out_of_order_are_damage_though_each_is_in_order(order: Any) -> None:
     made = _stored("none")

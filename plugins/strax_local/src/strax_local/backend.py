@@ -67,22 +67,20 @@ class LocalBackend(StorageBackend):
         return answers
 
     def list(self, folder: str, *, starts_with: str = "") -> Iterator[Entry]:
-        try:
-            with self._errors(folder or None) as full, os.scandir(full) as found:
-                for item in found:
-                    if item.name.startswith(starts_with):
-                        try:
-                            status = item.stat()
-                        except FileNotFoundError:
-                            continue  # removed since it was listed
-                        yield Entry(
-                            item.name,
-                            is_folder=item.is_dir(),
-                            size_bytes=0 if item.is_dir() else status.st_size,
-                            modified_ns=status.st_mtime_ns,
-                        )
-        except ObjectMissing:
-            return
+        errors = self._errors(folder or None)
+        with suppress(ObjectMissing), errors as full, os.scandir(full) as found:
+            for item in found:
+                if item.name.startswith(starts_with):
+                    try:
+                        status = item.stat()
+                    except FileNotFoundError:
+                        continue  # removed since it was listed
+                    yield Entry(
+                        item.name,
+                        is_folder=item.is_dir(),
+                        size_bytes=0 if item.is_dir() else status.st_size,
+                        modified_ns=status.st_mtime_ns,
+                    )
 
     def write(self, path: str, buffers: Sequence[Buffer], *, create_only: bool = False) -> None:
         with self._errors(path) as full:
