@@ -3,11 +3,10 @@
 import secrets
 import time
 from collections.abc import Iterator
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from strax_core import STAGING, AccessDenied, Check, ConfigError
-from strax_s3.client import Bucket
+from strax_s3.client import Bucket, server_time
 from strax_s3.joined import Joined
 from strax_s3.sdk import SDK_ERRORS
 from strax_s3.translate_errors import translated
@@ -45,8 +44,7 @@ def _list_one(bucket: Bucket, root: str) -> Any:
 
 
 def _clock(bucket: Bucket, root: str) -> str:
-    date = _list_one(bucket, root)["ResponseMetadata"]["HTTPHeaders"].get("date", "")
-    off_s = time.time() - parsedate_to_datetime(date).timestamp()
+    off_s = time.time() - server_time(_list_one(bucket, root)).timestamp()
     if abs(off_s) > CLOCK_TOLERANCE_S:
         raise ConfigError(f"this machine is {off_s:+.0f} s off the server's clock: set it")
     return f"within {CLOCK_TOLERANCE_S:g} s of the server's"

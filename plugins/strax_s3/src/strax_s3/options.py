@@ -42,7 +42,7 @@ class S3Options:
         default=None, metadata=_said("certificates to trust, if not the system's", path=True)
     )
     concurrency: int = field(default=32, metadata=_said("requests at once, at most"))
-    timeout_s: float = field(default=20.0, metadata=_said("how long the server may be silent"))
+    timeout_s: float = field(default=15.0, metadata=_said("how long the server may be silent"))
     retry_for_s: float = field(
         default=30.0, metadata=_said("how long a request is tried again that got no answer")
     )
