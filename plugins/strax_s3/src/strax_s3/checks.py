@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from strax_core import STAGING, AccessDenied, Check, ConfigError
@@ -17,15 +18,14 @@ _WRONG_MD5 = Joined([b"other bytes"]).md5()
 
 
 def reach_checks(bucket: Bucket, root: str) -> Iterator[Check]:
-    """Iterate over what must be well before anything else can be."""
-    credentials = Check.of("credentials", lambda: _credentials(bucket))
-    yield credentials
-    if credentials.is_good:
-        yield Check.of("bucket", lambda: _bucket(bucket, root))
-        yield Check.of("clock", lambda: _clock(bucket, root))
+    """Iterate over what must be well before anything else can be, until something is not."""
+    for name, action in (("credentials", _credentials), ("bucket", _bucket), ("clock", _clock)):
+        yield (check := Check.of(name, partial(action, bucket, root)))
+        if not check.is_good:
+            return
 
 
-def _credentials(bucket: Bucket) -> str:
+def _credentials(bucket: Bucket, _: str) -> str:
     if bucket.options.access_key_id is not None:
         return f"from {bucket.options.access_key_id!r}"
     found = bucket.client._request_signer._credentials  # noqa: SLF001 - boto3 tells it nowhere else

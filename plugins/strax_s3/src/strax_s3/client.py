@@ -167,6 +167,8 @@ def new_client(options: S3Options) -> Any:
     if style == "auto" and _addressing_at(client.meta.endpoint_url) != style:  # boto3 was told it
         client.close()
         client = _client(session, options, "path")
+    if "@" in client.meta.endpoint_url:
+        raise ConfigError("the endpoint URL that boto3 was told holds a user: take it out")
     client.meta.events.register("before-call.s3.HeadBucket", _redirect_no_further)
     _hide_tokens()
     return client

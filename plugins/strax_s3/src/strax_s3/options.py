@@ -66,6 +66,11 @@ class S3Options:
         Raises:
             ConfigError: names the option.
         """
+        if "@" in (self.endpoint_url or ""):
+            raise ConfigError(
+                "endpoint_url of an S3 place holds a user: give access_key_id and "
+                "secret_access_key by reference"
+            )
         for name in ("concurrency", "timeout_s"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} of an S3 place must be above 0")

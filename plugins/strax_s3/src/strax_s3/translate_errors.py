@@ -40,7 +40,7 @@ _MOVED: _Meaning = (
 )
 _BUCKET: _Meaning = (
     StorageUnavailable,
-    "lies in a bucket that is not there: make it, or mend its name",
+    "is not reached: there is no such bucket; make it, or mend its name",
 )
 _REQUEST: _Meaning = (ConfigError, "cannot be done on this server")
 _CODES: Mapping[str, _Meaning] = {
