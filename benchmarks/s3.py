@@ -35,7 +35,7 @@ RECORDS = np.dtype(
 )
 LOAD_LEAST, SAVE_LEAST, LATENCY_LEAST = 0.8, 0.8, 0.7
 LATENCY_S = 0.02
-N_CHUNKS, N_SMALL_CHUNKS, SMALL_BYTES = 20, 1000, 50_000
+N_CHUNKS, N_SMALL_CHUNKS, SMALL_BYTES = 60, 1000, 50_000
 PARTS = ("none", "columns", "zstd", "peers", "latency")
 LINE = """
 import sys
@@ -96,9 +96,9 @@ class Bench:
         )
         return Context([DirectoryFrontend(backend, compressor=codec)], plugins=[Records])
 
-    def save(self, prefix: str, codec: str) -> None:
+    def save(self, ctx: Context, run_id: str = "run") -> None:
         """Save all rows."""
-        self.context(prefix, codec).make("run", "records", max_workers=self.concurrency)
+        ctx.make(run_id, "records", max_workers=self.concurrency)
 
     def load(self, ctx: Context) -> None:
         """Load all rows, and see that they are all there."""
@@ -131,12 +131,12 @@ class Bench:
 def compare_with_boto3(bench: Bench, codec: str) -> Iterator[tuple[str, float]]:
     """Print the rates of stored bytes; yield promises that are not kept."""
     Records.parts = tuple(np.array_split(bench.rows, N_CHUNKS))
-    bench.save(f"{codec}-warm", codec)
-    sizes = bench.stored(f"{codec}-warm/")
+    ctx = bench.context(codec, codec)
+    bench.save(ctx)
+    sizes = bench.stored(f"{codec}/run-")
     stored_mb = sum(sizes.values()) / 1e6
     client = bench.client
     bodies = {key: client.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in sizes}
-    reader = bench.context(f"{codec}-warm", codec)
 
     def put(key: str, number: int) -> None:
         client.put_object(Bucket=BUCKET, Key=f"plain-{number}/{key}", Body=bodies[key])
@@ -147,9 +147,9 @@ def compare_with_boto3(bench: Bench, codec: str) -> Iterator[tuple[str, float]]:
     with ThreadPoolExecutor(bench.concurrency) as threads:
         puts, saves, gets, loads = bench.best(
             lambda i: list(threads.map(lambda key: put(key, i), bodies)),
-            lambda i: bench.save(f"{codec}-{i}", codec),
+            lambda i: bench.save(ctx, f"run_{i}"),
             lambda _: list(threads.map(get, sizes)),
-            lambda _: bench.load(reader),
+            lambda _: bench.load(ctx),
         )
     for what, theirs, ours, least in (
         ("save", puts, saves, SAVE_LEAST),
@@ -168,8 +168,8 @@ def compare_with_boto3(bench: Bench, codec: str) -> Iterator[tuple[str, float]]:
 def compare_with_peers(bench: Bench) -> Iterator[tuple[str, float]]:
     """Print who loads how many rows a second; yield promises that are not kept."""
     Records.parts = tuple(np.array_split(bench.rows, N_CHUNKS))
-    bench.save("rows", "columns")
     reader = bench.context("rows", "columns")
+    bench.save(reader)
     ways = {
         "strax-s3": lambda: bench.load(reader),
         "zarr 3 + obstore": _zarr(bench),
@@ -242,7 +242,7 @@ def _parquet(bench: Bench) -> Callable[[], object]:
 def compare_with_latency(bench: Bench) -> Iterator[tuple[str, float]]:
     """Print what latency costs many small chunks; yield the promise if it is not kept."""
     Records.parts = tuple(np.array_split(made_rows(N_SMALL_CHUNKS * SMALL_BYTES), N_SMALL_CHUNKS))
-    bench.save("small", "columns")
+    bench.save(bench.context("small", "columns"))
     with line_to(bench.server.address[1]) as (port, set_latency):
         reader = bench.context("small", "columns", f"http://127.0.0.1:{port}")
         bench.load(reader)
