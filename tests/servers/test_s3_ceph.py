@@ -11,6 +11,8 @@ from s3_server import S3Server
 from strax_core import ConfigError, ObjectExists
 from strax_core.testing import (
     BackendContract,
+    ByteChecks,
+    CleaningChecks,
     End,
     LinkFault,
     Proxy,
@@ -20,11 +22,11 @@ from strax_core.testing import (
     sample_key,
     save_sample,
 )
+from strax_core.testing.levels import at_level
 from strax_s3.backend import S3Backend
 
 
-@pytest.mark.servers
-class TestS3OnCeph(BackendContract):
+class OnCeph:
     @pytest.fixture
     def server(self, ceph_server: S3Server) -> S3Server:
         return ceph_server
@@ -49,7 +51,17 @@ class TestS3OnCeph(BackendContract):
         return server.secret_key
 
 
-class TestS3OnCephWithTls(TestS3OnCeph):
+@pytest.mark.servers
+class TestS3OnCeph(OnCeph, BackendContract):
+    pass
+
+
+class Bytes(ByteChecks, CleaningChecks):
+    """What TLS may change: the bytes on the way, and how a server lists and deletes."""
+
+
+@pytest.mark.servers
+class TestS3OnCephWithTls(OnCeph, at_level(quick=Bytes, full=BackendContract)):  # type: ignore[misc]
     @pytest.fixture
     def server(self, ceph_tls_server: S3Server) -> S3Server:
         return ceph_tls_server

@@ -16,6 +16,7 @@ from strax_core.testing import (
     FrontendContract,
     RawAccess,
 )
+from strax_core.testing.levels import LEVEL
 from strax_s3.backend import S3Backend
 
 
@@ -35,11 +36,13 @@ class TestS3OnMoto(ByteChecks, CleaningChecks):
         return moto_server.secret_key
 
 
-@pytest.mark.servers
-class TestAllOfS3OnMoto(BackendContract):
-    backend = TestS3OnMoto.backend
-    raw = TestS3OnMoto.raw
-    secret = TestS3OnMoto.secret
+if LEVEL == "full":  # on Ceph, all of it runs at both levels
+
+    @pytest.mark.servers
+    class TestAllOfS3OnMoto(BackendContract):
+        backend = TestS3OnMoto.backend
+        raw = TestS3OnMoto.raw
+        secret = TestS3OnMoto.secret
 
 
 @pytest.mark.servers
