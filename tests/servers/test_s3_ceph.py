@@ -22,11 +22,11 @@ from strax_core.testing import (
     sample_key,
     save_sample,
 )
-from strax_core.testing.levels import at_level
+from strax_core.testing.levels import LEVEL, at_level
 from strax_s3.backend import S3Backend
 
 
-class OnCeph:
+class OnServer:
     @pytest.fixture
     def server(self, ceph_server: S3Server) -> S3Server:
         return ceph_server
@@ -52,7 +52,7 @@ class OnCeph:
 
 
 @pytest.mark.servers
-class TestS3OnCeph(OnCeph, BackendContract):
+class TestS3OnCeph(OnServer, BackendContract):
     pass
 
 
@@ -61,10 +61,19 @@ class Bytes(ByteChecks, CleaningChecks):
 
 
 @pytest.mark.servers
-class TestS3OnCephWithTls(OnCeph, at_level(quick=Bytes, full=BackendContract)):  # type: ignore[misc]
+class TestS3OnCephWithTls(OnServer, at_level(quick=Bytes, full=BackendContract)):  # type: ignore[misc]
     @pytest.fixture
     def server(self, ceph_tls_server: S3Server) -> S3Server:
         return ceph_tls_server
+
+
+if LEVEL == "full":  # on Ceph it runs at both levels
+
+    @pytest.mark.servers
+    class TestS3OnMoto(OnServer, BackendContract):
+        @pytest.fixture
+        def server(self, moto_server: S3Server) -> S3Server:
+            return moto_server
 
 
 @pytest.mark.servers
