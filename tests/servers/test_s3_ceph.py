@@ -9,12 +9,24 @@ from s3_places import backend_on
 from s3_server import S3Server
 
 from strax_core import ConfigError, ObjectExists
-from strax_core.testing import BackendContract, RawAccess, everything, sample_key, save_sample
+from strax_core.testing import (
+    BackendContract,
+    ByteChecks,
+    CleaningChecks,
+    End,
+    LinkFault,
+    Proxy,
+    RawAccess,
+    Way,
+    everything,
+    sample_key,
+    save_sample,
+)
+from strax_core.testing.levels import LEVEL, at_level
 from strax_s3.backend import S3Backend
 
 
-@pytest.mark.servers
-class TestS3OnCeph(BackendContract):
+class OnServer:
     @pytest.fixture
     def server(self, ceph_server: S3Server) -> S3Server:
         return ceph_server
@@ -39,10 +51,47 @@ class TestS3OnCeph(BackendContract):
         return server.secret_key
 
 
-class TestS3OnCephWithTls(TestS3OnCeph):
+@pytest.mark.servers
+class TestS3OnCeph(OnServer, BackendContract):
+    pass
+
+
+class Bytes(ByteChecks, CleaningChecks):
+    """What TLS may change: the bytes on the way, and how a server lists and deletes."""
+
+
+@pytest.mark.servers
+class TestS3OnCephWithTls(OnServer, at_level(quick=Bytes, full=BackendContract)):  # type: ignore[misc]
     @pytest.fixture
     def server(self, ceph_tls_server: S3Server) -> S3Server:
         return ceph_tls_server
+
+
+if LEVEL == "full":  # on Ceph it runs at both levels
+
+    @pytest.mark.servers
+    class TestS3OnMoto(OnServer, BackendContract):
+        @pytest.fixture
+        def server(self, moto_server: S3Server) -> S3Server:
+            return moto_server
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("end", End)
+def test_over_tls_what_breaks_off_is_continued(
+    ceph_tls_server: S3Server, prefix: str, tmp_path: Path, end: End
+) -> None:
+    body = secrets.token_bytes(3_000_000)
+    with Proxy(ceph_tls_server.address) as proxy:
+        url = f"https://127.0.0.1:{proxy.port}"
+        backend = backend_on(ceph_tls_server, prefix, tmp_path, endpoint_url=url, timeout_s=2.0)
+        backend.write("first", [b"x"])
+        proxy.fault = LinkFault(way=Way.TO_SERVER, after_bytes=1_000_000, end=end)
+        backend.write("file", [body])
+        assert proxy.n_hit == 1
+        proxy.fault = LinkFault(way=Way.TO_CLIENT, after_bytes=1_000_000, end=end)
+        assert backend.read("file") == body
+        assert proxy.n_hit == 1
 
 
 def test_a_server_that_passes_over_the_condition_is_refused(

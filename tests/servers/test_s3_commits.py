@@ -35,10 +35,11 @@ from strax_core.testing import (
     sample_key,
     save_sample,
 )
+from strax_core.testing.levels import at_level
 from strax_s3.backend import S3Backend
 
 pytestmark = pytest.mark.servers
-WRITERS, ROUNDS = 16, 50
+WRITERS, ROUNDS = 16, at_level(quick=10, full=50)
 KEY = sample_key()
 METADATA = metadata_path(KEY.name)
 FORKS = multiprocessing.get_context("forkserver")

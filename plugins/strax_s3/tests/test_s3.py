@@ -8,7 +8,6 @@ from s3_server import S3Server
 
 from strax_core import DirectoryFrontend
 from strax_core.testing import (
-    BackendContract,
     ByteChecks,
     CleaningChecks,
     DistributionContract,
@@ -20,7 +19,7 @@ from strax_s3.backend import S3Backend
 
 
 class TestS3OnMoto(ByteChecks, CleaningChecks):
-    """What needs few requests; the whole contract takes minutes, and needs no more than pip."""
+    """What needs few requests; `nox -s servers` runs the whole contract, which takes minutes."""
 
     @pytest.fixture
     def backend(self, moto_server: S3Server, prefix: str, tmp_path: Path) -> S3Backend:
@@ -33,13 +32,6 @@ class TestS3OnMoto(ByteChecks, CleaningChecks):
     @pytest.fixture
     def secret(self, moto_server: S3Server) -> str:
         return moto_server.secret_key
-
-
-@pytest.mark.servers
-class TestAllOfS3OnMoto(BackendContract):
-    backend = TestS3OnMoto.backend
-    raw = TestS3OnMoto.raw
-    secret = TestS3OnMoto.secret
 
 
 @pytest.mark.servers

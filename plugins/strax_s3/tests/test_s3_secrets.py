@@ -112,6 +112,16 @@ def test_credentials_are_given_by_reference_or_found_and_never_stand_in_options(
     with pytest.raises(ConfigError, match="password"):
         Context(["s3://key:canary-secret@bucket/prefix"])
 
+    with_user = place["endpoint_url"].replace("//", "//key:canary-secret@")
+    with pytest.raises(ConfigError, match="holds a user") as caught:
+        S3Options(bucket=BUCKET, endpoint_url=with_user)
+    assert "canary" not in str(caught.value)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_S3", with_user)
+        with pytest.raises(ConfigError, match="holds a user") as caught:
+            S3Backend(S3Options(bucket=BUCKET)).read("file")
+    assert "canary" not in "".join(traceback.format_exception(caught.value))
+
     (found,) = Context([place]).storage
     assert "found by boto3: env" in [
         check.text for check in found.backends["main"].checks(writes=False)

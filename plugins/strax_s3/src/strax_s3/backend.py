@@ -2,22 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from strax_core import (
     Buffer,
     Check,
     ConditionalSaver,
+    ConfigError,
     Entry,
     ObjectExists,
     ObjectMissing,
     StorageBackend,
-    StorageUnavailable,
     checked_path,
 )
 from strax_s3.checks import checksums, reach_checks
-from strax_s3.client import Bucket
+from strax_s3.client import Bucket, server_time
 from strax_s3.downloading import download, download_ranges
 from strax_s3.joined import Joined
 from strax_s3.options import S3Options
@@ -68,7 +67,9 @@ class S3Backend(StorageBackend):
                 name = below["Prefix"][len(start) : -1]
                 if name:
                     # There are no folders, so they have no time: now, by the place's clock.
-                    yield Entry(name, is_folder=True, size_bytes=0, modified_ns=_ns(_date(page)))
+                    yield Entry(
+                        name, is_folder=True, size_bytes=0, modified_ns=_ns(server_time(page))
+                    )
 
     def write(self, path: str, buffers: Sequence[Buffer], *, create_only: bool = False) -> None:
         key, content = self._key(path), Joined(list(buffers))
@@ -111,7 +112,7 @@ class S3Backend(StorageBackend):
             yield page
             if not page.get("IsTruncated"):
                 return
-            options["ContinuationToken"] = page["NextContinuationToken"]
+            options["ContinuationToken"] = self._told(page, "NextContinuationToken")
 
     def _unfinished(self) -> Iterator[Any]:
         markers: dict[str, str] = {}
@@ -121,9 +122,16 @@ class S3Backend(StorageBackend):
             if not page.get("IsTruncated"):
                 return
             markers = {
-                "KeyMarker": page["NextKeyMarker"],
-                "UploadIdMarker": page["NextUploadIdMarker"],
+                "KeyMarker": self._told(page, "NextKeyMarker"),
+                "UploadIdMarker": self._told(page, "NextUploadIdMarker"),
             }
+
+    def _told(self, page: Any, name: str) -> str:
+        if not page.get(name):
+            raise ConfigError(
+                f"{self._bucket.named('')} ends a list early and does not say how to go on"
+            )
+        return str(page[name])
 
     def _refuse_if_there(self, key: str) -> None:
         try:
@@ -135,11 +143,3 @@ class S3Backend(StorageBackend):
 
 def _ns(when: datetime) -> int:
     return (when - EPOCH) // timedelta(microseconds=1) * 1000
-
-
-def _date(answer: Any) -> datetime:
-    """Return the time of an answer by the server's clock."""
-    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
-    if date is None:
-        raise StorageUnavailable("the server does not tell the time")
-    return parsedate_to_datetime(date)

@@ -3,11 +3,11 @@
 import secrets
 import time
 from collections.abc import Iterator
-from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 
 from strax_core import STAGING, AccessDenied, Check, ConfigError
-from strax_s3.client import Bucket
+from strax_s3.client import Bucket, server_time
 from strax_s3.joined import Joined
 from strax_s3.sdk import SDK_ERRORS
 from strax_s3.translate_errors import translated
@@ -18,15 +18,14 @@ _WRONG_MD5 = Joined([b"other bytes"]).md5()
 
 
 def reach_checks(bucket: Bucket, root: str) -> Iterator[Check]:
-    """Iterate over what must be well before anything else can be."""
-    credentials = Check.of("credentials", lambda: _credentials(bucket))
-    yield credentials
-    if credentials.is_good:
-        yield Check.of("bucket", lambda: _bucket(bucket, root))
-        yield Check.of("clock", lambda: _clock(bucket, root))
+    """Iterate over what must be well before anything else can be, until something is not."""
+    for name, action in (("credentials", _credentials), ("bucket", _bucket), ("clock", _clock)):
+        yield (check := Check.of(name, partial(action, bucket, root)))
+        if not check.is_good:
+            return
 
 
-def _credentials(bucket: Bucket) -> str:
+def _credentials(bucket: Bucket, _: str) -> str:
     if bucket.options.access_key_id is not None:
         return f"from {bucket.options.access_key_id!r}"
     found = bucket.client._request_signer._credentials  # noqa: SLF001 - boto3 tells it nowhere else
@@ -45,8 +44,7 @@ def _list_one(bucket: Bucket, root: str) -> Any:
 
 
 def _clock(bucket: Bucket, root: str) -> str:
-    date = _list_one(bucket, root)["ResponseMetadata"]["HTTPHeaders"].get("date", "")
-    off_s = time.time() - parsedate_to_datetime(date).timestamp()
+    off_s = time.time() - server_time(_list_one(bucket, root)).timestamp()
     if abs(off_s) > CLOCK_TOLERANCE_S:
         raise ConfigError(f"this machine is {off_s:+.0f} s off the server's clock: set it")
     return f"within {CLOCK_TOLERANCE_S:g} s of the server's"

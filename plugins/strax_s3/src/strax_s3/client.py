@@ -8,7 +8,9 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, ClassVar, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from strax_core import ConfigError, ObjectExists, SecretReference, StorageUnavailable
@@ -28,6 +30,9 @@ class Bucket:
     - Works in threads, and in another process with a client of its own; it pickles without.
     - What got no answer, or was put off by a busy server, is tried again for a while. What is
       certain is not: no permission, no space, no such thing.
+    - Once a request was given up, others are tried once only, until one is answered: or to tidy up
+      after a server has gone would take as long again for each step.
+    - Never more than `concurrency` requests are under way.
     """
 
     _all: ClassVar[weakref.WeakSet["Bucket"]] = weakref.WeakSet()
@@ -38,8 +43,10 @@ class Bucket:
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
+        self._slots = threading.BoundedSemaphore(self.options.concurrency)
         self._client: Any = None
         self._has_answered = False
+        self._gave_up = False
         self._all.add(self)
 
     def __getstate__(self) -> S3Options:
@@ -87,31 +94,49 @@ class Bucket:
 
         return self.patiently(request, key)
 
-    def patiently(self, request: Callable[[], Result], key: str) -> Result:
-        """Make a request until it is answered or `retry_for_s` are over."""
-        give_up = time.monotonic() + self.options.retry_for_s
+    def patiently(
+        self, request: Callable[[], Result], key: str, *, progress: Callable[[], int] = lambda: 0
+    ) -> Result:
+        """Make a request until it is answered, or `retry_for_s` are over.
+
+        Args:
+            request: is called again after an error that may pass.
+            key: what it is about.
+            progress: how far it has come; while that changes, time begins anew.
+        """
+        began, far = time.monotonic(), 0
         pause_s = FIRST_PAUSE_S
         is_first = True
         while True:
             try:
-                answer = request()
+                with self._slots:
+                    answer = request()
             except SDK_ERRORS as error:
                 ours = translated(error, self.named(key))
                 if isinstance(ours, ObjectExists) and not is_first:
                     raise StorageUnavailable(
                         f"{self.named(key)}: whether it was we who created it is unknown"
                     ) from error
-                is_hopeless = (
-                    isinstance(error, exceptions.EndpointConnectionError) and not self._has_answered
-                )
-                if not is_worth_a_retry(error) or is_hopeless or time.monotonic() > give_up:
+                if progress() != far:
+                    began, far = time.monotonic(), progress()
+                    pause_s = FIRST_PAUSE_S
+                if not self._goes_on(error, began):
                     raise ours from error
             else:
-                self._has_answered = True
+                self._has_answered, self._gave_up = True, False
                 return answer
             is_first = False
             time.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - so that not all come at once
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _goes_on(self, error: Exception, began: float) -> bool:
+        """Say whether to ask again after an error, if there has been no progress since `began`."""
+        if not is_worth_a_retry(error):
+            return False
+        if isinstance(error, exceptions.EndpointConnectionError) and not self._has_answered:
+            return False  # nobody was ever there
+        self._gave_up |= time.monotonic() > began + self.options.retry_for_s
+        return not self._gave_up
 
 
 def _renew_all() -> None:
@@ -123,18 +148,41 @@ def _renew_all() -> None:
 os.register_at_fork(after_in_child=_renew_all)
 
 
+def server_time(answer: Any) -> datetime:
+    """Return the time of an answer by the server's clock."""
+    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
+    try:
+        return parsedate_to_datetime(date)
+    except ValueError as error:
+        raise StorageUnavailable("the server does not tell the time") from error
+
+
 def new_client(options: S3Options) -> Any:
     """Return a client of boto3; nothing of the process's environment is changed."""
     session = new_session(profile_name=options.profile, region_name=options.region)
-    client = _client(session, options, options.addressing_style)
-    host = urlsplit(client.meta.endpoint_url).hostname or ""
-    is_aws = host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
-    if options.addressing_style == "auto" and not is_aws:
-        # Few other servers have a name of their own for each bucket.
+    style = options.addressing_style
+    if style == "auto" and options.endpoint_url is not None:
+        style = _addressing_at(options.endpoint_url)
+    client = _client(session, options, style)
+    if style == "auto" and _addressing_at(client.meta.endpoint_url) != style:  # boto3 was told it
         client.close()
         client = _client(session, options, "path")
+    if "@" in client.meta.endpoint_url:
+        raise ConfigError("the endpoint URL that boto3 was told holds a user: take it out")
+    client.meta.events.register("before-call.s3.HeadBucket", _redirect_no_further)
     _hide_tokens()
     return client
+
+
+def _redirect_no_further(context: Any, **_: object) -> None:
+    """When redirected without a region, boto3 asks for it: if that is redirected, too, for ever."""
+    context["s3_redirect"]["redirected"] = True
+
+
+def _addressing_at(endpoint_url: str) -> Literal["auto", "path"]:
+    """Few other servers than AWS have a name of their own for each bucket."""
+    host = urlsplit(endpoint_url).hostname or ""
+    return "auto" if host.endswith((".amazonaws.com", ".amazonaws.com.cn")) else "path"
 
 
 def _client(session: Any, options: S3Options, addressing_style: str) -> Any:

@@ -1,6 +1,5 @@
 """Getting bytes: ranges merged and in parallel, a body that breaks off is continued."""
 
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -9,13 +8,12 @@ from typing import Any
 
 from strax_core import DataCorrupted
 from strax_s3.client import Bucket
-from strax_s3.sdk import SDK_ERRORS
-from strax_s3.translate_errors import translated
 
 GAP_BYTES = 256 << 10
 """Bytes between two ranges that are read and thrown away: cheaper than another request."""
-PIECE_BYTES = 1 << 20
-"""A body is taken in such pieces; of one that breaks off, the last is asked for again."""
+PIECES_BYTES = (16 << 20, 1 << 20)
+"""A body is taken in pieces: the larger, the less is copied; of one that breaks off, the last piece
+is asked for again. So they are smaller once it has broken off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,54 +34,71 @@ def download(bucket: Bucket, key: str, start: int = 0, size: int | None = None) 
     Raises:
         DataCorrupted: it has no such bytes.
     """
-    pieces: list[bytes] = []
-    n_got = 0
-    version: str | None = None
-    give_up = time.monotonic() + bucket.options.retry_for_s
-    while True:
-        answer = bucket.ask("get_object", key, **_range(start + n_got, size, n_got))
-        if version not in (None, answer.get("ETag")):
-            pieces, n_got, version = [], 0, None
-            answer["Body"].close()
-            continue
-        version = answer.get("ETag")
-        promised = int(answer["ContentLength"])
-        object_bytes = _object_bytes(answer, is_whole=size is None and not n_got)
-        if size is not None and n_got + promised != size:
-            answer["Body"].close()
-            raise DataCorrupted(
-                f"{bucket.named(key)} has {object_bytes} bytes; {size} at {start} were asked for"
-            )
-        before = n_got
-        try:
-            # Not `with` the body itself: that gives what lies below, which takes an early end for
-            # the end.
-            with closing(answer["Body"]) as body:
-                while piece := body.read(PIECE_BYTES):
-                    pieces.append(piece)
-                    n_got += len(piece)
-        except SDK_ERRORS as error:
-            if n_got > before:
-                give_up = time.monotonic() + bucket.options.retry_for_s
-            elif time.monotonic() > give_up:
-                raise translated(error, bucket.named(key)) from error
-            continue
+    coming = _Coming(bucket, key, start, size)
+    while not bucket.patiently(coming.go_on, key, progress=coming.how_far):
+        coming = _Coming(bucket, key, start, size)
+    return coming.span
+
+
+class _Coming:
+    """Bytes of an object, as far as they have come."""
+
+    def __init__(self, bucket: Bucket, key: str, start: int, size: int | None) -> None:
+        self._bucket, self._key = bucket, key
+        self._start, self._size = start, size
+        self._pieces: list[bytes] = []
+        self._piece_bytes = PIECES_BYTES[0]
+        self._version: str | None = None
+        self._object_bytes: int | None = None
+        self._n_bytes = 0
+
+    @property
+    def span(self) -> Span:
+        """All that has come."""
+        pieces = self._pieces
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        return Span(start, data, object_bytes)
+        return Span(self._start, data, self._object_bytes)
 
+    def how_far(self) -> int:
+        """Return how many bytes have come."""
+        return self._n_bytes
 
-def _range(at: int, size: int | None, n_got: int) -> dict[str, str]:
-    if size is None:
-        return {"Range": f"bytes={at}-"} if n_got else {}
-    return {"Range": f"bytes={at}-{at - n_got + size - 1}"}
+    def go_on(self) -> bool:
+        """Ask for what is missing; False: it is another object now."""
+        answer = self._bucket.client.get_object(
+            Bucket=self._bucket.options.bucket, Key=self._key, **self._range()
+        )
+        # Not `with` the body itself: that gives what lies below, which takes an early end for the
+        # end.
+        with closing(answer["Body"]) as body:
+            if self._version not in (None, answer.get("ETag")):
+                return False
+            self._version = answer.get("ETag")
+            self._check_size(answer)
+            piece_bytes, self._piece_bytes = self._piece_bytes, PIECES_BYTES[1]
+            while piece := body.read(piece_bytes):
+                self._pieces.append(piece)
+                self._n_bytes += len(piece)
+        return True
 
+    def _range(self) -> dict[str, str]:
+        at = self._start + self._n_bytes
+        if self._size is not None:
+            return {"Range": f"bytes={at}-{self._start + self._size - 1}"}
+        return {"Range": f"bytes={at}-"} if at else {}
 
-def _object_bytes(answer: Any, *, is_whole: bool) -> int | None:
-    """Return how large all of the object is, if the answer tells."""
-    told = str(answer.get("ContentRange", "")).rpartition("/")[2]
-    if told.isdecimal():
-        return int(told)
-    return int(answer["ContentLength"]) if is_whole else None
+    def _check_size(self, answer: Any) -> None:
+        promised = int(answer["ContentLength"])
+        told = str(answer.get("ContentRange", "")).rpartition("/")[2]
+        if told.isdecimal():
+            self._object_bytes = int(told)
+        elif self._size is None and not self._n_bytes:
+            self._object_bytes = promised
+        if self._size not in (None, self._n_bytes + promised):
+            raise DataCorrupted(
+                f"{self._bucket.named(self._key)} has {self._object_bytes} bytes; "
+                f"{self._size} at {self._start} were asked for"
+            )
 
 
 def download_ranges(

@@ -42,7 +42,7 @@ class S3Options:
         default=None, metadata=_said("certificates to trust, if not the system's", path=True)
     )
     concurrency: int = field(default=32, metadata=_said("requests at once, at most"))
-    timeout_s: float = field(default=20.0, metadata=_said("how long the server may be silent"))
+    timeout_s: float = field(default=15.0, metadata=_said("how long the server may be silent"))
     retry_for_s: float = field(
         default=30.0, metadata=_said("how long a request is tried again that got no answer")
     )
@@ -66,6 +66,11 @@ class S3Options:
         Raises:
             ConfigError: names the option.
         """
+        if "@" in (self.endpoint_url or ""):
+            raise ConfigError(
+                "endpoint_url of an S3 place holds a user: give access_key_id and "
+                "secret_access_key by reference"
+            )
         for name in ("concurrency", "timeout_s"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} of an S3 place must be above 0")

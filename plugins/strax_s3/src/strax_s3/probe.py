@@ -54,8 +54,9 @@ class Probe:
             upload(self._bucket, key, Joined([b"second"]), create_only=True)
         except ObjectExists:
             return True
-        except ConfigError:
-            return False  # it knows the condition, and that it cannot do it
+        except ConfigError:  # it may know the condition, and say that it cannot do it
+            upload(self._bucket, key, Joined([b"third"]))  # if it cannot do this either, that is it
+            return False
         finally:
             with suppress(StorageError):  # `strax clean` finds it
                 self._bucket.ask("delete_object", key)

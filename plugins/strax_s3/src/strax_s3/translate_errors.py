@@ -34,9 +34,13 @@ _SECRET: _Meaning = (
 )
 _EXPIRED: _Meaning = (AccessDenied, "was refused: the credentials have expired; renew them")
 _REGION: _Meaning = (ConfigError, "lies in another region; set `region`")
+_MOVED: _Meaning = (
+    ConfigError,
+    "was answered with a redirect: mend `endpoint_url` (is it https?) or set `region`",
+)
 _BUCKET: _Meaning = (
     StorageUnavailable,
-    "lies in a bucket that is not there: make it, or mend its name",
+    "is not reached: there is no such bucket; make it, or mend its name",
 )
 _REQUEST: _Meaning = (ConfigError, "cannot be done on this server")
 _CODES: Mapping[str, _Meaning] = {
@@ -72,7 +76,7 @@ _CODES: Mapping[str, _Meaning] = {
     "OperationAborted": _BUSY,
 }
 _STATUS: Mapping[int, _Meaning] = {
-    301: _REGION,
+    **dict.fromkeys((301, 302, 307, 308), _MOVED),
     403: _DENIED,
     404: _MISSING,
     408: _BUSY,
