@@ -185,6 +185,23 @@ def test_silence_and_a_black_hole_answer_nothing(proxy: Proxy) -> None:
         assert client.recv(1) == b"x"
 
 
+def test_a_black_hole_may_open_in_the_middle_and_swallows_all_connections(proxy: Proxy) -> None:
+    with connected(proxy) as other, connected(proxy) as client:
+        proxy.fault = LinkFault(way=Way.TO_CLIENT, after_bytes=2, end=End.BLACK_HOLE)
+        client.sendall(b"abc")
+        assert client.recv(2, socket.MSG_WAITALL) == b"ab"
+        for each in (client, other):
+            each.settimeout(0.05)
+            each.sendall(b"x")
+            with pytest.raises(TimeoutError):
+                each.recv(1)
+        assert proxy.n_hit == 1
+        proxy.fault = None
+        proxy.is_black_hole = False
+        other.settimeout(10)
+        assert other.recv(1) == b"x"
+
+
 def test_nothing_is_left_when_it_ends(echo: tuple[str, int]) -> None:
     before = threading.active_count()
     with Proxy(echo) as proxy:

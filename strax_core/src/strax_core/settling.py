@@ -30,8 +30,11 @@ class SettlingSaver(Saver):
       there" is not definite: the lost step may still land.
     """
 
-    settle_time_s = 60.0
-    """How long a step with lost answers is repeated before its outcome is called unknown."""
+    settle_time_s = 40.0
+    """How long a step with lost answers is repeated before its outcome is called unknown.
+
+    A try that began just before this ends must be over within a minute, too.
+    """
     settle_pause_s = 0.1
     _replaced_files: Sequence[str] = ()
     _has_replaced = False

@@ -28,6 +28,7 @@ class End(Enum):
     RESET = "reset"
     CLOSE = "closed, as if all had been sent"
     SILENCE = "open, but nothing passes any more"
+    BLACK_HOLE = "the same, and so are all others from then on"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,7 +239,9 @@ class Proxy:
         return fault
 
     async def _break(self, end: End, source: Peer, sink: Peer) -> None:
-        if end is End.SILENCE:
+        if end is End.BLACK_HOLE:
+            self.is_black_hole = True
+        if end in {End.SILENCE, End.BLACK_HOLE}:
             await self._loop.create_future()  # until the client gives up, or the proxy ends
         for peer in (source, sink):
             if end is End.CLOSE:
