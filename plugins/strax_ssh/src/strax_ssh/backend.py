@@ -18,7 +18,7 @@ from strax_core import (
     StorageUnavailable,
     checked_path,
 )
-from strax_ssh.checks import extensions_text, reach_text, speed_text
+from strax_ssh.checks import distance_text, extensions_text, speed_text
 from strax_ssh.connecting import connection_to
 from strax_ssh.folders import (
     NO_ATTRIBUTES,
@@ -104,7 +104,7 @@ class SshBackend(StorageBackend):
         if create_only:
             self._refuse_unless_exclusive()
 
-        def upload(session: Session) -> None:
+        def write(session: Session) -> None:
             transfer, fsync = Transfer(session, self._options.in_flight), self._options.fsync
             with_parents(
                 session,
@@ -112,21 +112,10 @@ class SshBackend(StorageBackend):
                 self._root,
                 lambda: transfer.write(temporary, buffers, fsync=fsync),
             )
-
-        def publish(session: Session) -> None:
             with_parents(session, full, self._root, lambda: move(session, temporary, full))
 
-        def both(session: Session) -> None:
-            upload(session)
-            publish(session)
-
         try:
-            if create_only:
-                self._run(path, upload, is_upload=True, writes=True)
-                # Not repeated by itself: were its answer lost, the second try would find the first.
-                self._run(path, publish, is_repeatable=False, writes=True)
-            else:
-                self._run(path, both, is_upload=True, writes=True)
+            self._run(path, write, writes=True)
         except BaseException as error:
             # From a server that is silent, `strax clean` removes it.
             if not isinstance(error.__cause__, SilentError):
@@ -154,11 +143,10 @@ class SshBackend(StorageBackend):
     def rename(self, source: str, target: str) -> None:
         full_source, full_target = self._full(source), self._full(target)
 
-        def look(session: Session) -> None:
+        def rename(session: Session) -> None:
+            # Also finds out whether the connection is still there.
             if not attributes_of(session, full_source).is_folder:
                 raise SftpError(Status.NO_SUCH_FILE, "not a folder")
-
-        def rename(session: Session) -> None:
             with_parents(
                 session,
                 full_target,
@@ -167,9 +155,7 @@ class SshBackend(StorageBackend):
             )
 
         self._refuse_unless_exclusive()
-        # Also finds out whether the connection is still there, which only this may do twice.
-        self._run(source, look)
-        self._run(target, rename, is_repeatable=False, writes=True)
+        self._run(target, rename, writes=True)
 
     def make_root(self) -> None:
         """Make the directory, if it is only its last part that is missing."""
@@ -185,20 +171,17 @@ class SshBackend(StorageBackend):
         self._run("", make)
 
     def checks(self, *, writes: bool) -> Iterator[Check]:
-        reach = Check.of("connect", lambda: reach_text(*self._about()))
+        reach = Check.of("connect", lambda: self._run("", self._reached))
         yield reach
         if not reach.is_good:
             return  # the rest would say the same again
-        yield Check.of("extensions", lambda: extensions_text(self._about()[0]))
+        yield Check.of("extensions", lambda: self._run("", extensions_text))
         yield from super().checks(writes=writes)
         if writes:
             yield Check.of("speed", lambda: speed_text(self))
 
-    def _about(self) -> tuple[Session, str]:
-        try:
-            return self._connection.about()
-        except LostError as error:
-            raise StorageUnavailable(f"{self.place} could not be used: {error}") from error
+    def _reached(self, session: Session) -> str:
+        return f"{self._connection.how}; {distance_text(session)}"
 
     def close(self) -> None:
         """End this process's connection to the machine; it comes back when it is needed."""
@@ -237,8 +220,6 @@ class SshBackend(StorageBackend):
         path: str,
         action: Callable[[Session], Result],
         *,
-        is_repeatable: bool = True,
-        is_upload: bool = False,
         writes: bool = False,
     ) -> Result:
         """Do something over the connection, and raise our errors."""
@@ -250,9 +231,7 @@ class SshBackend(StorageBackend):
                 raise self._explained(session, error, path, writes=writes) from error
 
         try:
-            return self._connection.run(
-                explaining, is_repeatable=is_repeatable, is_upload=is_upload
-            )
+            return self._connection.run(explaining)
         except LostError as error:
             raise StorageUnavailable(f"{self._where(path)} could not be used: {error}") from error
 

@@ -14,10 +14,10 @@ WANTED = {
 }
 
 
-def reach_text(session: Session, how: str) -> str:
-    """Say how one was let in, and how far away the machine is."""
+def distance_text(session: Session) -> str:
+    """Say how far away the machine is."""
     return (
-        f"{how}; an answer takes {session.round_trip_s * 1e3:.1f} ms, "
+        f"an answer takes {session.round_trip_s * 1e3:.1f} ms, "
         f"requests of {session.read_bytes // 1024} KiB"
     )
 

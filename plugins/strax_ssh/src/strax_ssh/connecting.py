@@ -6,7 +6,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from strax_ssh.options import SshOptions
@@ -21,108 +21,115 @@ Result = TypeVar("Result")
 
 
 class Connection:
-    """What all backends of one process with the same options share."""
+    """What all backends of one process with the same options share.
+
+    Each thread has a channel for itself while it does something; who finds none free waits.
+    """
 
     def __init__(self, options: SshOptions) -> None:
         self._options = options
         self._begin()
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._client: Client | Program | None = None
-        self._sessions: list[Session] = []
+        self._free: list[Session] = []
+        self._busy: set[Session] = set()
         self._was_there = False
         self._failed_at = 0.0
         self._failure: LostError | None = None
 
-    def run(
-        self,
-        action: Callable[[Session], Result],
-        *,
-        is_repeatable: bool = True,
-        is_upload: bool = False,
-    ) -> Result:
-        """Do something over a session; again, if the connection is lost and doing so is harmless.
+    def run(self, action: Callable[[Session], Result]) -> Result:
+        """Do something over a channel; again, if the connection is lost.
 
-        Args:
-            action: what to do.
-            is_repeatable: whether doing it twice does no harm; if not, a lost answer is an error.
-            is_upload: whether it sends much: then it gets a channel of its own, if it can.
+        What may not be done twice must not let a `LostError` out.
 
         Raises:
-            LostError: the server cannot be reached, or was lost too often.
+            LostError: the server cannot be reached, is silent, or was lost too often.
             AccessDenied: it lets nobody in.
         """
         for tries_left in reversed(range(TRIES)):
-            with self._session(is_upload=is_upload) as session:
-                try:
+            try:
+                with self._session() as session:
                     return action(session)
-                except SilentError:
+            except SilentError:
+                raise
+            except LostError:
+                if not tries_left:
                     raise
-                except LostError:
-                    if not is_repeatable or not tries_left:
-                        raise
         raise AssertionError("the last try returns or raises")
 
-    def about(self) -> tuple[Session, str]:
-        """Return a session, and how one was let in: for those who examine the place."""
-        with self._session(is_upload=False) as session:
-            return session, self._client.how if self._client is not None else ""
+    @property
+    def how(self) -> str:
+        """Whom it reached and how it was let in, for people."""
+        return "" if self._client is None else self._client.how
 
     def close(self) -> None:
         """End the connection; it comes back when it is needed."""
-        with self._lock:
-            self._drop_all()
+        with self._changed:
+            self._drop()
 
     def abandon(self) -> None:
         """In a forked process: begin anew. Connection and lock are the parent's."""
         if self._client is not None:
             self._client.abandon()
-            _of_parents.append((self._client, self._sessions))
+            _of_parents.append((self._client, self._free, self._busy))
         self._begin()
 
     def __del__(self) -> None:
-        if hasattr(self, "_lock"):
-            self._drop_all()
+        if hasattr(self, "_client"):
+            self._drop()
 
     @contextmanager
-    def _session(self, *, is_upload: bool) -> Iterator[Session]:
+    def _session(self) -> Iterator[Session]:
         asked_at = time.monotonic()
-        with self._lock:
-            if self._failure is not None and self._failed_at > asked_at:
-                raise type(self._failure)(*self._failure.args) from self._failure
-            session = self._chosen(is_upload=is_upload)
-            session.n_users += 1
+        with self._changed:
+            while (session := self._taken(asked_at)) is None:
+                self._changed.wait()
+            self._busy.add(session)
         try:
             yield session
-        except SilentError:
-            with self._lock:
-                self._drop_all()  # its other channels are as silent
-            raise
         finally:
-            with self._lock:
-                session.n_users -= 1
-                self._drop_lost()
+            with suppress(LostError):
+                session.flush()  # so that what was closed is closed there too
+            with self._changed:
+                self._give_back(session)
+                self._changed.notify()
 
-    def _chosen(self, *, is_upload: bool) -> Session:
-        self._drop_lost()
-        free = min(self._sessions, key=lambda each: each.n_users, default=None)
-        if self._client is not None:
-            is_full = len(self._sessions) >= self._client.sessions_max
-            if free is not None and (is_full or not (is_upload and free.n_users)):
-                return free
+    def _taken(self, asked_at: float) -> Session | None:
+        """Return a free channel, or a new one; None if there are as many as there may be."""
+        if self._client is not None and self._client.is_lost:
+            self._drop()
+        if self._client is None:
+            if self._failure is not None and self._failed_at > asked_at:
+                raise type(self._failure)(*self._failure.args) from self._failure
             try:
-                self._sessions.append(self._client.open_session())
-                return self._sessions[-1]
-            except LostError:
-                if free is not None and not self._client.is_lost:
-                    return free  # this server allows fewer channels
-                self._drop_all()
+                return self._connected()
+            except LostError as error:
+                self._failed_at, self._failure = time.monotonic(), error
+                raise
+        if self._free:
+            return self._free.pop()
+        if len(self._busy) >= self._client.sessions_max:
+            return None
         try:
-            return self._connected()
-        except LostError as error:
-            self._failed_at, self._failure = time.monotonic(), error
-            raise
+            return self._client.open_session()
+        except LostError:
+            if self._busy and not self._client.is_lost:
+                self._client.sessions_max = len(self._busy)  # this server allows fewer
+            else:
+                self._drop()
+        return self._taken(asked_at)
+
+    def _give_back(self, session: Session) -> None:
+        if session not in self._busy:
+            session.close()  # the connection was dropped meanwhile
+            return
+        self._busy.remove(session)
+        if session.error is None:
+            self._free.append(session)
+        elif isinstance(session.error, SilentError):
+            self._drop()  # its other channels are as silent
 
     def _connected(self) -> Session:
         """Connect: patiently if there was a connection; a little, as a busy server needs it."""
@@ -134,7 +141,7 @@ class Connection:
             client: Client | Program | None = None
             try:
                 client = make(self._options)
-                self._sessions = [client.open_session()]
+                session = client.open_session()
             except BaseException as error:
                 if client is not None:
                     client.close()
@@ -143,23 +150,17 @@ class Connection:
                 if is_late or isinstance(error, SilentError) or not isinstance(error, LostError):
                     raise
             else:
-                self._client = client
-                self._was_there = True
-                return self._sessions[0]
+                self._client, self._was_there = client, True
+                return session
             # Of many that connect at once, OpenSSH drops some: each waits for another while.
             time.sleep(min(PAUSE_S * 2**number, 1.0) * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
 
-    def _drop_lost(self) -> None:
-        self._sessions = [each for each in self._sessions if not each.is_lost]
-        if self._client is not None and self._client.is_lost:
-            self._drop_all()
-
-    def _drop_all(self) -> None:
+    def _drop(self) -> None:
         client, self._client = self._client, None
+        free, self._free, self._busy = self._free, [], set()
         if client is not None:
             client.close()  # first, so that its channels need not say goodbye over a silent line
-        sessions, self._sessions = self._sessions, []
-        for session in sessions:
+        for session in free:
             session.close()
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
-from strax_core import ConfigError, ObjectExists
+from strax_core import ConfigError, ObjectExists, StorageUnavailable
 from strax_ssh.packets import (
     Attributes,
     Kind,
@@ -15,7 +15,7 @@ from strax_ssh.packets import (
     packed_path,
     packed_text,
 )
-from strax_ssh.session import Request, Session, expect
+from strax_ssh.session import LostError, Request, Session
 
 AT_ONCE = 64  # requests on their way
 FOLDER_TRIES = 100  # another process may tidy up an empty folder just as we fill it
@@ -25,15 +25,13 @@ Result = TypeVar("Result")
 
 def attributes_of(session: Session, path: str) -> Attributes:
     """Return what is told about a file or folder; links are followed."""
-    return expect(
-        session.answer(session.send(Kind.STAT, packed_path(path))), Kind.ATTRS
-    ).attributes()
+    return session.ask(Kind.STAT, packed_path(path), answer=Kind.ATTRS).attributes()
 
 
 def is_there(session: Session, path: str) -> bool:
     """Say whether anything has this name, be it a link to nothing."""
     try:
-        session.ask(Kind.LSTAT, packed_path(path))
+        session.ask(Kind.LSTAT, packed_path(path), answer=Kind.ATTRS)
     except SftpError as error:
         if error.code == Status.NO_SUCH_FILE:
             return False
@@ -61,27 +59,27 @@ def listing(session: Session, folder: str) -> list[tuple[str, Attributes]]:
     links = [name for name, attributes in entries if attributes.is_link]
     found = dict(entries)
     for names in _batches(links):
-        asked = [(Kind.STAT, (packed_path(f"{folder}/{name}"),), 0) for name in names]
-        for name, request in zip(names, session.send_all(asked), strict=True):
+        asked = [session.send(Kind.STAT, packed_path(f"{folder}/{name}")) for name in names]
+        for name, request in zip(names, asked, strict=True):
             try:
-                found[name] = expect(session.answer(request), Kind.ATTRS).attributes()
+                found[name] = session.answer(request, Kind.ATTRS).attributes()
             except SftpError:
                 del found[name]
     return list(found.items())
 
 
 def _entries(session: Session, folder: str) -> Iterator[tuple[str, Attributes]]:
-    handle = session.ask(Kind.OPENDIR, packed_path(folder))
+    handle = packed_text(session.ask(Kind.OPENDIR, packed_path(folder), answer=Kind.HANDLE).text())
     try:
         while True:
             # Two at once: a folder of the usual size then costs one round trip.
-            for request in session.send_all([(Kind.READDIR, (handle,), 0)] * 2):
-                yield from expect(session.answer(request), Kind.NAME).names()
+            for request in [session.send(Kind.READDIR, handle) for _ in range(2)]:
+                yield from session.answer(request, Kind.NAME).names()
     except SftpError as error:
         if error.code != Status.EOF:
             raise
     finally:
-        session.send_later(Kind.CLOSE, handle)
+        session.send(Kind.CLOSE, handle)
 
 
 def remove(session: Session, path: str) -> bool:
@@ -91,14 +89,13 @@ def remove(session: Session, path: str) -> bool:
     except SftpError as error:
         if error.code == Status.NO_SUCH_FILE:
             return False
-        about = session.send(Kind.LSTAT, packed_path(path))
         try:
-            is_folder = expect(session.answer(about), Kind.ATTRS).attributes().is_folder
+            about = session.ask(Kind.LSTAT, packed_path(path), answer=Kind.ATTRS)
         except SftpError as gone:
             if gone.code == Status.NO_SUCH_FILE:
                 return False
             raise
-        if not is_folder:
+        if not about.attributes().is_folder:
             raise
         _remove_folder(session, path)
     return True
@@ -111,8 +108,7 @@ def _remove_folder(session: Session, path: str) -> None:
             entries = [entry for entry in _entries(session, path) if entry[0] not in {".", ".."}]
             files = [f"{path}/{name}" for name, what in entries if not what.is_folder]
             for some in _batches(files):
-                asked = [(Kind.REMOVE, (packed_path(file),), 0) for file in some]
-                for request in session.send_all(asked):
+                for request in [session.send(Kind.REMOVE, packed_path(file)) for file in some]:
                     _answered_unless_missing(session, request)
             for name, what in entries:
                 if what.is_folder:
@@ -161,6 +157,7 @@ def rename_exclusively(session: Session, source: str, target: str) -> None:
 
     Raises:
         ObjectExists: there is something under the new name.
+        StorageUnavailable: the answer was lost; whether it was renamed is not known.
         SftpError: something else.
     """
     for tries_left in (2, 1, 0):
@@ -173,6 +170,11 @@ def rename_exclusively(session: Session, source: str, target: str) -> None:
                 raise ObjectExists(f"{target} is there already ({error})") from error
             if not tries_left:
                 raise
+        except LostError as error:
+            # Not done twice: the second time would find what the first one did.
+            raise StorageUnavailable(
+                f"whether {target} has got its name is not known: {error}"
+            ) from error
         else:
             return
 
@@ -186,8 +188,9 @@ def refuse_unless_exclusive(session: Session, scratch: str) -> None:
     for folder in (scratch, f"{scratch}/a", f"{scratch}/b"):
         session.ask(Kind.MKDIR, packed_path(folder), NO_ATTRIBUTES)
     for file in (f"{scratch}/a/file", f"{scratch}/b/file"):
-        handle = session.ask(Kind.OPEN, packed_path(file), struct.pack(">II", Open.WRITE, 0))
-        session.ask(Kind.CLOSE, handle)
+        flags = struct.pack(">II", Open.WRITE, 0)
+        handle = session.ask(Kind.OPEN, packed_path(file), flags, answer=Kind.HANDLE).text()
+        session.ask(Kind.CLOSE, packed_text(handle))
     try:
         for what in ("/file", ""):
             try:

@@ -22,7 +22,6 @@ from strax_ssh.sockets import PatientSocket, ProgramSocket
 LOG_NAME = "strax_ssh.transport"
 CHANNEL_WINDOW_BYTES = 32 << 20
 CHANNEL_PACKET_BYTES = 128 << 10
-PROGRAM_WINDOW_BYTES = 7 << 18  # below the 2 MiB that the program ssh takes before it is read
 KEEPALIVE_S = 30
 SAID_BYTES = 2000
 
@@ -45,7 +44,7 @@ class Client:
         client = paramiko.SSHClient()
         client.set_log_channel(LOG_NAME)
         try:
-            with _connect_errors(host, options.connect_timeout_s):
+            with _connect_errors(host, options.connect_timeout_s, client):
                 self._log_in(client, sock)
         except BaseException:
             client.close()
@@ -115,9 +114,7 @@ class Client:
                 f"the server opens no channel for SFTP ({error}): "
                 "is its subsystem sftp switched on?"
             ) from error
-        return Session(
-            channel, timeout_s=self._options.io_timeout_s, window_bytes=CHANNEL_WINDOW_BYTES // 2
-        )
+        return Session(channel, timeout_s=self._options.io_timeout_s)
 
     def close(self) -> None:
         """End the connection."""
@@ -160,9 +157,7 @@ class Program:
         with tempfile.TemporaryFile() as said:
             sock = self._sock = ProgramSocket.start(_words(self._options), said)
             try:
-                return Session(
-                    sock, timeout_s=self._options.io_timeout_s, window_bytes=PROGRAM_WINDOW_BYTES
-                )
+                return Session(sock, timeout_s=self._options.io_timeout_s)
             except LostError as error:
                 self.close()
                 said.seek(0)
@@ -200,7 +195,7 @@ def _connected(host: Host, options: SshOptions) -> PatientSocket:
     try:
         sock = PatientSocket.to((host.name, host.port), options.connect_timeout_s)
     except OSError as error:
-        raise _unreachable(host, error) from error
+        raise _unreachable(host, error, is_silent=isinstance(error, TimeoutError)) from error
     sock.patience_s = options.io_timeout_s
     return sock
 
@@ -214,7 +209,7 @@ def _transport(sock: Any, **options: Any) -> paramiko.Transport:
 
 
 @contextmanager
-def _connect_errors(host: Host, timeout_s: float) -> Iterator[None]:
+def _connect_errors(host: Host, timeout_s: float, client: paramiko.SSHClient) -> Iterator[None]:
     """Raise our errors for those of paramiko while it connects.
 
     Raises:
@@ -242,6 +237,12 @@ def _connect_errors(host: Host, timeout_s: float) -> Iterator[None]:
             '`passphrase = { env = "NAME" }`'
         ) from error
     except paramiko.AuthenticationException as error:
+        transport = client.get_transport()
+        is_silent = "timeout" in str(error)
+        if is_silent or transport is None or not transport.is_active():
+            # Not refused: paramiko says the same when the line is cut. Or the server has ended it.
+            text = f"{error}; if you have many keys, `key_file` tells which one to offer"
+            raise _unreachable(host, text, is_silent=is_silent) from error
         raise AccessDenied(
             f"{who} does not let you in ({error}): does "
             f"`ssh -p {host.port} {host.user}@{host.name}` "
@@ -250,12 +251,12 @@ def _connect_errors(host: Host, timeout_s: float) -> Iterator[None]:
     except (OSError, EOFError, paramiko.SSHException) as error:
         # For some of the times that run out, paramiko has words that do not tell.
         is_late = time.monotonic() - began >= timeout_s
-        raise _unreachable(host, error, is_silent=is_late) from error
+        is_silent = is_late or isinstance(error, TimeoutError)
+        raise _unreachable(host, error, is_silent=is_silent) from error
 
 
-def _unreachable(host: Host, error: Exception, *, is_silent: bool = False) -> LostError:
-    text = f"{host.name}:{host.port} cannot be reached ({str(error) or type(error).__name__})"
-    is_silent |= isinstance(error, TimeoutError)
+def _unreachable(host: Host, why: Exception | str, *, is_silent: bool) -> LostError:
+    text = f"{host.name}:{host.port} cannot be reached ({str(why) or type(why).__name__})"
     return SilentError(text) if is_silent else LostError(text)
 
 

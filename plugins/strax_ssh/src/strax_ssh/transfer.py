@@ -8,15 +8,8 @@ from io import BytesIO
 
 from strax_core import Buffer, DataCorrupted
 from strax_ssh.options import IN_FLIGHT_MAX
-from strax_ssh.packets import (
-    Kind,
-    Open,
-    SftpError,
-    Status,
-    packed_path,
-    packed_text,
-)
-from strax_ssh.session import Request, Session, expect
+from strax_ssh.packets import Kind, Open, SftpError, Status, packed_path, packed_text
+from strax_ssh.session import Request, Session
 
 READS_MIN = 4  # more makes nothing faster where answers come at once
 WRITES_MIN = 8  # what OpenSSH's channel takes before it is read
@@ -74,72 +67,70 @@ class Transfer:
         session = self._session
         handle = self._open(path, Open.READ)
         try:
-            first = [(0, session.read_bytes)] if wanted.ranges is None else []
-            asked = [(Kind.FSTAT, (handle,), 0), *(_read(handle, *each) for each in first)]
-            if not session.has_room(session.read_bytes):
-                session.wait_for_room(session.read_bytes)
-            about, *early = session.send_all(asked)
-            attributes = expect(session.answer(about), Kind.ATTRS).attributes()
+            about = session.send(Kind.FSTAT, handle)
+            # Of a file of unknown size, the first bytes are asked for together with the size.
+            start = memoryview(bytearray(session.read_bytes if wanted.ranges is None else 0))
+            first = self._ask(handle, 0, start) if start else None
+            attributes = session.answer(about, Kind.ATTRS).attributes()
             if attributes.is_folder:
                 raise SftpError(Status.NO_SUCH_FILE, "it is a folder, not a file")
-            return self._read_ranges(handle, wanted.checked(attributes.size_bytes), early)
+            ranges = wanted.checked(attributes.size_bytes)
+            # Filled in place, and given away without a copy once nothing else looks into them.
+            files = [BytesIO(bytes(size)) for _, size in ranges]
+            rooms = [file.getbuffer() for file in files]
+            n_first = 0
+            if first is not None and attributes.size_bytes:
+                n_first = min(self._got(first, 0), attributes.size_bytes)
+                rooms[0][:n_first] = start[:n_first]
+                rooms, ranges = [rooms[0][n_first:]], [(n_first, 0)]
+            self._fill(handle, _pieces(ranges, rooms, session.read_bytes))
+            rooms.clear()
+            return [file.getvalue() for file in files]
         finally:
-            session.send_later(Kind.CLOSE, handle)  # nothing is lost if it is refused
+            session.send(Kind.CLOSE, handle)  # nothing is lost if it is refused
 
     def _open(self, path: str, how: Open) -> bytes:
-        """Return a handle, with its length in front, as it came and as it is sent."""
-        return self._session.ask(Kind.OPEN, packed_path(path), struct.pack(">II", how, 0))
+        """Return a handle, with its length in front."""
+        flags = struct.pack(">II", how, 0)
+        answer = self._session.ask(Kind.OPEN, packed_path(path), flags, answer=Kind.HANDLE)
+        return packed_text(answer.text())
 
-    def _read_ranges(
-        self, handle: bytes, ranges: Sequence[tuple[int, int]], early: Sequence[Request]
-    ) -> list[bytes]:
-        session = self._session
-        answers = [BytesIO() for _ in ranges]
-        pieces = _pieces(ranges, session.read_bytes)
-        on_way: deque[tuple[int, int, int, Request]] = deque()
-        for request in early:
-            on_way += [(*piece, request) for piece in [next(pieces, None)] if piece]
+    def _ask(self, handle: bytes, offset: int, room: memoryview) -> Request:
+        where = struct.pack(">QI", offset, len(room))
+        return self._session.send(Kind.READ, handle, where, into=room)
+
+    def _got(self, request: Request, offset: int) -> int:
+        """Wait for data; return how many bytes came."""
+        try:
+            self._session.answer(request, Kind.DATA)
+        except SftpError as error:
+            if error.code == Status.EOF:
+                raise DataCorrupted(f"the file ends at or before {offset}") from error
+            raise
+        return request.n_bytes
+
+    def _fill(self, handle: bytes, pieces: Iterator[tuple[int, memoryview]]) -> None:
+        """Read each piece; of small ones as many at once as is allowed, of large ones as needed."""
+        window_bytes = self._reads * self._session.read_bytes
+        on_way: deque[tuple[int, memoryview, Request]] = deque()
+        n_bytes = 0
+        is_all_asked = False
         while True:
-            self._ask_for_more(handle, pieces, on_way)
+            while not is_all_asked and len(on_way) < IN_FLIGHT_MAX and n_bytes < window_bytes:
+                offset, room = next(pieces, (0, None))
+                if room is None:
+                    is_all_asked = True
+                else:
+                    on_way.append((offset, room, self._ask(handle, offset, room)))
+                    n_bytes += len(room)
             if not on_way:
-                return [answer.getvalue() for answer in answers]
-            number, offset, size, request = on_way.popleft()
-            while True:
-                got = _data(session, request, offset)
-                for part in got:
-                    answers[number].write(part)
-                n_bytes = sum(map(len, got))
-                if n_bytes >= size:
-                    break
-                # A server may send less than was asked for; then the rest is asked for again.
-                offset, size = offset + n_bytes, size - n_bytes
-                (request,) = session.send_all([_read(handle, offset, size)])
-
-    def _ask_for_more(
-        self,
-        handle: bytes,
-        pieces: Iterator[tuple[int, int, int]],
-        on_way: deque[tuple[int, int, int, Request]],
-    ) -> None:
-        """Fill the window: with small pieces as many as allowed, with large ones as many bytes."""
-        session = self._session
-        window_bytes = self._reads * session.read_bytes
-        new: list[tuple[int, int, int]] = []
-        n_bytes = sum(size for _, _, size, _ in on_way)
-        n_new = 0
-        while len(on_way) + len(new) < IN_FLIGHT_MAX and n_bytes + n_new < window_bytes:
-            if not session.has_room(n_new + session.read_bytes):
-                if on_way or new:
-                    break
-                session.wait_for_room(session.read_bytes)
-            piece = next(pieces, None)
-            if piece is None:
-                break
-            new.append(piece)
-            n_new += piece[2]
-        if new:
-            requests = session.send_all([_read(handle, *piece[1:]) for piece in new])
-            on_way += [(*piece, each) for piece, each in zip(new, requests, strict=True)]
+                return
+            offset, room, request = on_way.popleft()
+            n_bytes -= len(room)
+            # A server may send less than was asked for; then the rest is asked for again.
+            while (n_got := self._got(request, offset)) < len(room):
+                offset, room = offset + n_got, room[n_got:]
+                request = self._ask(handle, offset, room)
 
     def write(self, path: str, buffers: Sequence[Buffer], *, fsync: bool) -> None:
         """Make a file of these buffers; every answer is looked at.
@@ -154,7 +145,6 @@ class Transfer:
         """
         session = self._session
         handle = self._open(path, Open.WRITE)
-        is_closed = False
         try:
             on_way: deque[Request] = deque()
             offset = 0
@@ -162,43 +152,26 @@ class Transfer:
                 n_bytes = sum(map(len, block))
                 where = struct.pack(">QI", offset, n_bytes)
                 on_way.append(session.send(Kind.WRITE, handle, where, *block))
+                session.flush()
                 offset += n_bytes
                 if len(on_way) >= self._writes:
                     session.answer(on_way.popleft())
-            last: list[tuple[Kind, Sequence[bytes], int]] = [(Kind.CLOSE, (handle,), 0)]
             if fsync and "fsync@openssh.com" in session.extensions:
-                last.insert(0, (Kind.EXTENDED, (packed_text(b"fsync@openssh.com"), handle), 0))
-            on_way += session.send_all(last)
-            is_closed = True
-            for request in on_way:
-                session.answer(request)
+                name = packed_text(b"fsync@openssh.com")
+                on_way.append(session.send(Kind.EXTENDED, name, handle))
         finally:
-            if not is_closed:
-                session.send_later(Kind.CLOSE, handle)
+            closed = session.send(Kind.CLOSE, handle)
+        for request in (*on_way, closed):
+            session.answer(request)
 
 
-def _read(handle: bytes, offset: int, size: int) -> tuple[Kind, tuple[bytes, bytes], int]:
-    return Kind.READ, (handle, struct.pack(">QI", offset, size)), size
-
-
-def _data(session: Session, request: Request, offset: int) -> Sequence[memoryview]:
-    """Wait for data; the end of the file is no data."""
-    try:
-        session.answer(request)
-    except SftpError as error:
-        if error.code == Status.EOF:
-            raise DataCorrupted(f"the file ends at or before {offset}") from error
-        raise
-    if request.kind != Kind.DATA or not request.data:
-        raise SftpError(Status.BAD_MESSAGE, "an answer without data")
-    return request.data
-
-
-def _pieces(ranges: Sequence[tuple[int, int]], n_bytes: int) -> Iterator[tuple[int, int, int]]:
-    """Cut ranges into requests: which range, offset, size."""
-    for number, (start, size) in enumerate(ranges):
-        for offset in range(start, start + size, n_bytes):
-            yield number, offset, min(n_bytes, start + size - offset)
+def _pieces(
+    ranges: Sequence[tuple[int, int]], rooms: Sequence[memoryview], n_bytes: int
+) -> Iterator[tuple[int, memoryview]]:
+    """Cut what is to be filled into requests."""
+    for (offset, _), room in zip(ranges, rooms, strict=True):
+        for at in range(0, len(room), n_bytes):
+            yield offset + at, room[at : at + n_bytes]
 
 
 def _blocks(buffers: Sequence[Buffer], n_bytes: int) -> Iterator[list[memoryview]]:

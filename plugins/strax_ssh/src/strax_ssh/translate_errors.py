@@ -13,7 +13,6 @@ from strax_core import (
 from strax_ssh.packets import (
     READ_ONLY_FLAG,
     Kind,
-    Reader,
     SftpError,
     Status,
     packed_path,
@@ -66,9 +65,8 @@ def why_not_written(session: Session, error: SftpError, path: str, where: str) -
     if type(answer) is not StorageUnavailable or "statvfs@openssh.com" not in session.extensions:
         return answer
     try:
-        about = Reader(
-            session.ask(Kind.EXTENDED, packed_text(b"statvfs@openssh.com"), packed_path(path))
-        )
+        name = packed_text(b"statvfs@openssh.com")
+        about = session.ask(Kind.EXTENDED, name, packed_path(path), answer=Kind.EXTENDED_REPLY)
     except SftpError:
         return answer
     _, block_bytes, _, _, n_free, _, _, n_files_free, _, flags, _ = (
