@@ -108,10 +108,10 @@ class CleaningChecks(BackendBase):
     ) -> None:
         saver = backend.saver(KEY.name, sample_metadata(KEY))
         saver.save(sample_chunks(KEY)[0], 0)
-        clean(backend, grace_s=0, dry_run=False)
+        clean(backend, grace_s=-3600, dry_run=False)  # in an hour: however late it last beat
         with pytest.raises(Exception, match="chunk 0"), saver:
             pass
-        clean(backend, grace_s=0, dry_run=False)
+        clean(backend, grace_s=-3600, dry_run=False)
 
         with pytest.raises(DataNotAvailable):
             backend.get_metadata(KEY.name)
