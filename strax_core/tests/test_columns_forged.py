@@ -176,7 +176,7 @@ def test_an_entry_of_very_many_segments_is_refused() -> None:
 
 
 def test_an_entry_without_the_size_of_the_file_is_refused() -> None:
-    with pytest.raises(DataCorrupted, match=r"segments have \d+ bytes, the file has None"):
+    with pytest.raises(DataCorrupted, match=r"segments have \d+ bytes, its entry does not say"):
         decoded(Cut(segment_bytes=1, block_bytes=1), replace(INFO, filesize=None), DATA, ROWS)
 
 

@@ -80,7 +80,10 @@ def from_info(info: ChunkInfo) -> list[StoredSegment]:
     if row != info.n:
         raise DataCorrupted(f"its segments have {row} rows, the chunk has {info.n}")
     if offset != info.filesize:
-        raise DataCorrupted(f"its segments have {offset} bytes, the file has {info.filesize}")
+        told = (
+            "its entry does not say" if info.filesize is None else f"the file has {info.filesize}"
+        )
+        raise DataCorrupted(f"its segments have {offset} bytes, {told}")
     _check_times(segments, info)
     return segments
 
