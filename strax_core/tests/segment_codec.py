@@ -1,7 +1,7 @@
-"""A codec of several segments, blocks and columns: a second one, to test loaders without core's.
+"""Codecs that cut small: one of our own, to test loaders without core's, and core's `columns`.
 
 ``segments-7-3`` cuts a chunk in segments of 7 rows, each in blocks of 3. Its parts are plain bytes,
-each with a checksum. It remembers what was asked of it.
+each with a checksum. ``columns-100-300`` is `columns` with blocks of 100 bytes, segments of 300.
 """
 
 import zlib
@@ -16,6 +16,7 @@ import pytest
 from strax_core.chunk_info import ChunkInfo
 from strax_core.chunks import times_of
 from strax_core.codecs import Decoder, Encoded, Out, Run, Segment, Selection, run_here
+from strax_core.codecs.columns import ColumnsCodec, decoding
 from strax_core.errors import DataCorrupted
 from strax_core.registry import Registry
 
@@ -98,17 +99,33 @@ def _span(block: Rows) -> tuple[int, int]:
     return int(time.min()), int(endtime.max())
 
 
+class SmallColumns(ColumnsCodec):
+    small_bytes = 0
+
+    def __init__(self, block_bytes: int, segment_bytes: int) -> None:
+        self.name = f"columns-{block_bytes}-{segment_bytes}"
+        self.block_bytes, self.segment_bytes = block_bytes, segment_bytes
+
+
+CODECS = {"segments": SegmentCodec, "columns": SmallColumns}
+
+
 @contextmanager
 def installed() -> Iterator[None]:
-    """Have codecs named ``segments-…`` found, as if a storage plugin brought them."""
+    """Have codecs with such names found, as if a storage plugin brought them.
+
+    Of `columns`, parts of the smallest segment are read by themselves.
+    """
     honest = Registry.codec
 
     def codec(self: Registry, name: str) -> Any:
         kind, *numbers = name.split("-")
-        if kind != "segments":
+        if not numbers:
             return honest(self, name)
-        return SimpleNamespace(load_target=lambda: lambda: SegmentCodec(*map(int, numbers)))
+        return SimpleNamespace(load_target=lambda: lambda: CODECS[kind](*map(int, numbers)))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Registry, "codec", codec)
+        patch.setattr(decoding, "WHOLE_BYTES", 0)
+        patch.setattr(decoding, "GAP_BYTES", 10)
         yield

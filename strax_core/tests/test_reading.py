@@ -21,6 +21,7 @@ from strax_core.directory import DirectoryFrontend
 from strax_core.plugin import Plugin
 
 CODECS = ("none", "zstd", "segments-5-2", "segments-3-3", "segments-1000-4", "segments-4-1")
+CODECS += ("columns", "columns-1-1", "columns-100-300", "columns-400-400", "columns-1-10000")
 TIMES = {
     "endtime": [("time", "<i8"), ("endtime", "<i8")],
     "length": [("time", "<i8"), ("length", "<i4"), ("dt", "<i2")],
@@ -36,6 +37,12 @@ MORE = [
     ("nested", [("a", "<i2"), ("b", "<f8", (2,))]),
     ("when", "<M8[ns]"),
     ("z", "<c8"),
+    ("half", ">f2"),
+    ("channel", ">u4", (1,)),
+    ("took", ">m8[us]", (2, 2)),
+    ("pairs", [("a", "i1"), ("b", ">i4")], (3,)),
+    ("level", "<i8"),
+    ("none", "V0"),
 ]
 DURATIONS = st.sampled_from((0, 0, 1, 5, 30))
 
@@ -52,6 +59,8 @@ class Stored:
 
     rows: np.ndarray[Any, Any]
     borders: list[tuple[int, int]]
+    at: list[int]
+    """Which row is the first of each chunk, and how many there are."""
     ctx: Context
     frontend: DirectoryFrontend
 
@@ -65,18 +74,23 @@ class Stored:
 
 
 def filled(n: int, dtype: np.dtype[Any], durations: list[int], gaps: list[int]) -> Any:
-    """Rows of arbitrary bytes but for their times."""
-    rows = np.zeros(n, dtype)
+    """Rows of arbitrary bytes but for their times: zeros, repeats, noise, and odd numbers."""
+    random = np.random.default_rng(n)
+    noise = random.integers(0, 256, (n, dtype.itemsize), np.uint8)
+    noise &= random.choice(np.array([0, 1, 255], np.uint8), dtype.itemsize)
+    noise[::3] = 0
+    rows = np.frombuffer(noise.tobytes(), dtype).copy()
     for name in dtype.names or ():
         column = rows[name]
         if column.dtype.kind in "US":
             column[...] = [str(i) for i in range(n)]
-        elif column.dtype.names is None:
-            values = np.arange(column.size).reshape(column.shape) * 7 % 50
-            column[...] = values.astype("i8").view("M8[ns]") if column.dtype.kind == "M" else values
-        else:
-            column["a"] = np.arange(n)
-            column["b"][...] = np.arange(2 * n).reshape(n, 2) / 3
+        elif column.dtype.kind == "b":
+            column[...] = np.arange(column.size).reshape(column.shape) % 3 == 0
+        elif column.dtype.kind in "fc":
+            column[0] = -0.0
+            column[-1] = np.array(0x7FF8_BEEF_0000_0000, "u8").view("f8")  # NaN, with a payload
+        elif column.dtype.kind in "mM":
+            column[0] = "NaT"
     time = 100 + np.cumsum([0, *gaps])[:n]
     rows["time"] = time
     for name in {"dt", "length"} & set(dtype.names or ()):
@@ -106,17 +120,18 @@ def pieces_of_data(draw: st.DrawFn) -> Stored:
     durations = draw(st.lists(DURATIONS, min_size=n, max_size=n))
     gaps = draw(st.lists(st.sampled_from((0, 1, 10, 40)), min_size=n, max_size=n))
     rows = filled(n, np.dtype(fields), durations, gaps)
-    made = Stored(rows, [], Context([]), place())
+    made = Stored(rows, [], [], Context([]), place())
     cuts = cuts_of(rows, made.endtime())
     chosen = sorted(draw(st.sets(st.sampled_from(cuts)))) if cuts else []
     last = int(made.endtime().max()) + draw(st.sampled_from((0, 50)))
     starts = [0, *(int(rows["time"][cut]) for cut in chosen), last]
     made.borders = list(pairwise(starts))
-    store(made, [0, *chosen, n], draw(st.sampled_from(CODECS)))
+    made.at = [0, *chosen, n]
+    store(made, draw(st.sampled_from(CODECS)))
     return made
 
 
-def store(made: Stored, at: list[int], compressor: str) -> None:
+def store(made: Stored, compressor: str) -> None:
     class Records(Plugin):
         dtype = made.rows.dtype
 
@@ -124,7 +139,7 @@ def store(made: Stored, at: list[int], compressor: str) -> None:
     key = made.ctx.key_for("7", "records")
     made.frontend.saver(key, _document(key, made.rows.dtype, compressor)).save_from(
         Chunk(start, end, made.rows[begin:stop], "7", "records")
-        for (start, end), (begin, stop) in zip(made.borders, pairwise(at), strict=True)
+        for (start, end), (begin, stop) in zip(made.borders, pairwise(made.at), strict=True)
     )
 
 
@@ -141,7 +156,9 @@ def _document(key: sc.DataKey, dtype: np.dtype[Any], compressor: str) -> dict[st
 
 
 @st.composite
-def selections(draw: st.DrawFn, made: Stored) -> tuple[dict[str, Any], np.ndarray[Any, Any]]:
+def selections(
+    draw: st.DrawFn, made: Stored, *, by_number: bool = False
+) -> tuple[dict[str, Any], np.ndarray[Any, Any]]:
     """Options, and the rows that they select, found row by row."""
     options: dict[str, Any] = {}
     names = list(made.rows.dtype.names or ())
@@ -161,6 +178,11 @@ def selections(draw: st.DrawFn, made: Stored) -> tuple[dict[str, Any], np.ndarra
                 if options["time_selection"] == "touching"
                 else start <= time[i] and endtime[i] <= end
             )
+    elif by_number and draw(st.booleans()):
+        numbers = draw(st.sets(st.sampled_from(range(len(made.borders))), min_size=1))
+        options["chunk_numbers"] = numbers
+        of_chunk = np.repeat(np.arange(len(made.borders)), np.diff(made.at))
+        keep &= np.isin(of_chunk, sorted(numbers))
     if draw(st.booleans()):
         middle = int(time[len(time) // 2])
         options["where"] = draw(
@@ -204,9 +226,10 @@ def is_outside(made: Stored, options: dict[str, Any]) -> bool:
 @given(st.data())
 def test_parts_equal_the_same_parts_of_all_rows(data: st.DataObject) -> None:
     made = data.draw(pieces_of_data())
-    options, expected = data.draw(selections(made))
+    options, expected = data.draw(selections(made, by_number=True))
     if is_outside(made, options):
         return
+    options["max_workers"] = data.draw(st.sampled_from((1, 3)))
     rows = made.ctx.get_array("7", "records", **options)
     columns = made.ctx.get_columns("7", "records", **options)
     chunks = list(made.ctx.get_iter("7", "records", **options))
@@ -292,8 +315,8 @@ def test_chunks_of_a_size_are_the_same_rows(data: st.DataObject, size_bytes: int
 
 def _stored(compressor: str, n: int = 20) -> Stored:
     rows = filled(n, np.dtype([*TIMES["endtime"], ("x", "<f8")]), [1] * n, [100] * n)
-    made = Stored(rows, [(0, 100 + 100 * n)], Context([]), place())
-    store(made, [0, n], compressor)
+    made = Stored(rows, [(0, 100 + 100 * n)], [0, n], Context([]), place())
+    store(made, compressor)
     return made
 
 
@@ -416,7 +439,9 @@ def test_one_chunk_is_encoded_by_several_threads(monkeypatch: pytest.MonkeyPatch
     assert ctx.get_array("7", "records").tobytes() == made.rows.tobytes()
 
 
-@pytest.mark.parametrize("compressor", ["zstd", "segments-4-1", "segments-3-2", "segments-1-1"])
+@pytest.mark.parametrize(
+    "compressor", ["zstd", "segments-4-1", "segments-3-2", "segments-1-1", "columns-1-48"]
+)
 @pytest.mark.parametrize("time_selection", ["fully_contained", "touching"])
 def test_rows_of_zero_duration_on_borders_are_those_of_a_full_read(
     compressor: str, time_selection: str
@@ -424,8 +449,9 @@ def test_rows_of_zero_duration_on_borders_are_those_of_a_full_read(
     n = 9
     dtype = np.dtype([*TIMES["endtime"], ("x", "<f8")])
     rows = filled(n, dtype, [0, 0, 5, 0, 10, 0, 0, 10, 0], [10] * n)
-    made = Stored(rows, [(0, 300)], Context([]), place())
-    store(made, [0, n], compressor)
+    rows["x"] = range(n)
+    made = Stored(rows, [(0, 300)], [0, n], Context([]), place())
+    store(made, compressor)
     borders = sorted({*map(int, rows["time"]), *map(int, rows["endtime"])})
     for start in borders:
         for end in [each for each in borders if each >= start]:
