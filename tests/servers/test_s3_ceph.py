@@ -85,7 +85,7 @@ if LEVEL == "full":  # on Ceph it runs at both levels
 
 
 @pytest.mark.servers
-@pytest.mark.parametrize("end", End)
+@pytest.mark.parametrize("end", [End.RESET, End.CLOSE, End.SILENCE])
 def test_over_tls_what_breaks_off_is_continued(
     ceph_tls_server: S3Server, prefix: str, tmp_path: Path, end: End
 ) -> None:
