@@ -102,7 +102,8 @@ def wheels(session: nox.Session) -> None:
 @nox.session
 def contract_full(session: nox.Session) -> None:
     """Run the contract kit at its level full, on memory, strax-local and strax-zip."""
-    run(session, "pytest", *CONTRACTS, *session.posargs, STRAX_CONTRACT="full")
+    arguments = (*SIDE_BY_SIDE_TESTS, *CONTRACTS, *session.posargs)
+    run(session, "pytest", *arguments, STRAX_CONTRACT="full")
 
 
 @nox.session
