@@ -233,3 +233,12 @@ def test_the_entry_of_a_chunk_without_rows_names_no_file() -> None:
     assert list(encoded.buffers) == []
     assert (info.n, info.nbytes, info.filesize, info.filename) == (0, 0, None, None)
     assert (info.start, info.end, info.first_time) == (5, 100, None)
+
+
+def test_fewer_rows_than_the_metadata_say_are_damage(
+    backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_sample(backend, KEY)
+    monkeypatch.setattr("strax_core.loader.read_segment", lambda *_: 1)
+    with pytest.raises(DataCorrupted, match="chunk 0: 1 rows were decoded, not "):
+        backend.loader(KEY.name).read_all()

@@ -383,6 +383,11 @@ def test_segments_out_of_order_are_damage_though_each_is_in_order(order: Any) ->
     for load in (made.ctx.get_array, made.ctx.get_columns, lambda *a: list(made.ctx.get_iter(*a))):
         with pytest.raises(sc.DataCorrupted, match=r"row 10 starts at .* sort rows by time"):
             load("7", "records")
+    # Parts of a time range are read apart from one another.
+    middle = (int(made.rows["time"][2]), int(made.rows["time"][17]))
+    for load in (made.ctx.get_array, lambda *a, **b: list(made.ctx.get_iter(*a, **b))):
+        with pytest.raises(sc.DataCorrupted, match=r"row \d+ starts at .* sort rows by time"):
+            load("7", "records", time_range=middle)
     assert len(made.ctx.get_array("7", "records", columns="x")) == 20
 
 

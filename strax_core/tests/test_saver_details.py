@@ -15,7 +15,13 @@ from strax_core.memory import ConditionalMemoryBackend, MemoryBackend
 from strax_core.saver import Saver
 from strax_core.testing import RawMemory, everything
 from strax_core.testing.damage_checks import change_metadata
-from strax_core.testing.dataset_checks import named_paths, new_saver, sample_bytes, stored_bytes
+from strax_core.testing.dataset_checks import (
+    METADATA,
+    named_paths,
+    new_saver,
+    sample_bytes,
+    stored_bytes,
+)
 from strax_core.testing.samples import sample_chunks, sample_key, sample_metadata, save_sample
 
 KEY = sample_key()
@@ -144,6 +150,14 @@ def test_metadata_say_who_wrote_and_which_making_it_is(backend: MemoryBackend) -
     assert stored[2]["data_id"] == "of the making"
     assert {each.place for each in stored} == {f"{backend.place}/{KEY.name}"}
     assert savers[0].metadata.place == f"{backend.place}/{KEY.name}"
+
+
+def test_metadata_say_which_format_they_follow(backend: MemoryBackend) -> None:
+    save_sample(backend, KEY)
+    document = json.loads(backend.read(METADATA))
+
+    assert document["format_version"] == 1
+    assert document["strax_version"] == "2.2.3"
 
 
 def test_the_ticket_says_what_is_written_and_by_which_saver(backend: MemoryBackend) -> None:
