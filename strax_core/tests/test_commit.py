@@ -1,8 +1,10 @@
 import json
+import threading
 from collections.abc import Callable, Sequence
 
 import pytest
 
+from strax_core.cleaning import clean
 from strax_core.errors import (
     DataCorrupted,
     DataExistsError,
@@ -129,6 +131,43 @@ def test_rivals_that_have_ended_make_nobody_else_leave_a_ticket(backend: MemoryB
     assert len(of_the_first) == 1  # replaced at once: `clean` finds its chunks by its ticket
     assert tickets() == of_the_first
     assert stored_bytes(backend) == sample_bytes(mark=5)
+
+
+def test_a_rival_that_replaced_us_and_has_ended_leaves_us_our_ticket(
+    backend: MemoryBackend,
+) -> None:
+    """Both replace the same old data: ours, theirs, and they are through before we tidy up."""
+    save_sample(backend, KEY)
+    we_replaced, they_ended = threading.Event(), threading.Event()
+
+    def wait_for_them() -> None:
+        we_replaced.set()
+        assert they_ended.wait(10)
+
+    def looks_for_rivals(call: Call) -> bool:
+        return call == Call("list", f".staging/{KEY.name}") and is_announced(backend)
+
+    def let_us_replace() -> None:
+        commit.start()
+        assert we_replaced.wait(10)
+
+    ours = saved(
+        new_saver(Interrupting(backend, looks_for_rivals, wait_for_them), overwrite="always"),
+        mark=2,
+    )
+    commit = threading.Thread(target=ours.commit)
+    between = Interrupting(
+        backend,
+        lambda call: call == Call("write", METADATA) and is_announced(backend),
+        let_us_replace,
+    )
+    saved(new_saver(between, overwrite="always"), mark=3).commit()
+    they_ended.set()
+    commit.join()
+    assert stored_bytes(backend) == sample_bytes(mark=3)
+    clean(backend, grace_s=0, dry_run=False)
+
+    assert everything(RawMemory(backend)) == named_paths(RawMemory(backend))
 
 
 def is_announced(backend: MemoryBackend) -> bool:

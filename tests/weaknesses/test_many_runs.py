@@ -1,6 +1,8 @@
 """Many runs and many chunks cost what they must (W35, W37, W38); who chooses the codec (W42)."""
 
+import json
 import pickle
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -130,13 +132,18 @@ def test_the_bytes_of_metadata_grow_as_the_number_of_chunks(
                 start, end = 1000 * i, 1000 * (i + 1)
                 piece = Chunk(start, end, rows, RUN, "records")
                 writer.save(piece, i)
+                time.sleep(2e-3)  # time for the owner's next segment
             if writer is not saver:
                 backend.asked += writer.medium.asked
-        return backend.asked["bytes"]
+        final = here.get_metadata(ctx.key_for(RUN, "records"))
+        receipts = json.dumps(final["chunks"]).encode()
+        assert len(final.chunks) == n_chunks
+        return backend.asked["bytes"] - 2 * len(receipts)
 
-    few, some, many = (metadata_bytes(n) for n in (5, 20, 80))
-    a_chunk = (some - few) / 15
-    assert many - some < 1.25 * 60 * a_chunk
+    # Each receipt in one segment and in the final metadata; around them a constant, and a little
+    # a segment. How many segments an owner writes is a matter of time.
+    few, many = metadata_bytes(5), metadata_bytes(80)
+    assert many - few < 75 * 40
 
 
 @pytest.mark.weakness("W42")

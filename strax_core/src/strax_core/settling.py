@@ -171,7 +171,8 @@ class SettlingSaver(Saver):
         try:
             for name in self._replaced_files:
                 self.medium.delete(f"{self.backend_key}/{name}")
-            if self._has_replaced and self._has_rivals():
+            # In this order: rivals that have ended leave behind what they did.
+            if self._has_replaced and (self._has_rivals() or not self._is_published()):
                 _LOG.info("%s: replaced, but perhaps not for long", self.metadata.place)
                 # So that it is no rival any more, and only a ticket.
                 self.medium.write(self.staging.ended, [b"{}"])
@@ -189,7 +190,7 @@ class SettlingSaver(Saver):
         Two that replace the same old data both succeed. Only `clean` can know then that the first
         one's chunks are of no use: by its ticket, which must stay. A rival that read the old
         metadata before we replaced them had announced itself before that; so looking afterwards
-        finds every one.
+        finds every one, or, if it has ended meanwhile, its metadata in the place of ours.
         """
         return any(
             entry.is_folder
