@@ -31,6 +31,10 @@ class Counting(LocalBackend):
         self.asked["list", folder] += 1
         return super().list(folder, starts_with=starts_with)
 
+    def folder_names(self, folder: str, *, starts_with: str = "") -> Iterator[str]:
+        self.asked["list", folder] += 1
+        return super().folder_names(folder, starts_with=starts_with)
+
     def write(self, path: str, buffers: Sequence[Buffer], *, create_only: bool = False) -> None:
         if path.endswith(".json"):
             self.asked["bytes"] += sum(len(buffer) for buffer in buffers)

@@ -257,15 +257,16 @@ class Catalogue:
 
     def _holders(
         self, runs: Sequence[str], data_types: Sequence[str], *, check: bool
-    ) -> tuple[dict[tuple[str, str], list[str]], dict[str, str]]:
+    ) -> tuple[dict[tuple[str, str], tuple[str, ...]], dict[str, str]]:
         wanted = [(run, data_type) for run in runs for data_type in data_types]
         keys = self._keys_of_several(runs, data_types)
         survey = self._places.find_several(keys, self._match, check=check)
-        holders: dict[tuple[str, str], list[str]] = {each: [] for each in wanted}
+        holders: dict[tuple[str, str], tuple[str, ...]] = dict.fromkeys(wanted, ())
         for name, locations in survey.locations.items():
+            alone = (name,)  # shared: there may be very many
             for each, location in zip(wanted, locations, strict=True):
                 if location is not None:
-                    holders[each].append(name)
+                    holders[each] = (*holders[each], name) if holders[each] else alone
         return holders, dict(survey.problems)
 
 

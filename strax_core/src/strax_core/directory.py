@@ -54,12 +54,15 @@ class DirectoryFrontend(StorageFrontend):
             if parts := self._parts_of(name):
                 of_what[parts[:2]].append(name)
         for key in keys:
+            name = key.name
             # Some places show the chunks of a writer before it commits: there a name is no proof.
-            told = [_at(key.name, known=key.name not in writing)] if key.name in folders else []
-            if key.name in writing or f"{key.name}{TEMPORARY}" in folders:
-                told += [_at(key.name, state=State.WRITING)] if match.allow_incomplete else []
-            others = of_what.get((key.run_id, key.data_type), ())
-            yield [*told, *(_at(name) for name in others if name != key.name)]
+            told = [_at(name, known=name not in writing)] if name in folders else []
+            if match.allow_incomplete and (name in writing or f"{name}{TEMPORARY}" in folders):
+                told.append(_at(name, state=State.WRITING))
+            if of_what:
+                others = of_what.get((key.run_id, key.data_type), ())
+                told += [_at(other) for other in others if other != name]
+            yield told
 
     def _made_otherwise(self, key: DataKey, names: Iterable[str]) -> Iterator[Location]:
         """Iterate over folders of the same run and data type, which may have another lineage."""
@@ -79,8 +82,7 @@ class DirectoryFrontend(StorageFrontend):
         return DataKey.parse_name(name)
 
     def _folders(self, folder: str, *, starts_with: str = "") -> set[str]:
-        entries = self._backend.list(folder, starts_with=starts_with)
-        return {entry.name for entry in entries if entry.is_folder}
+        return set(self._backend.folder_names(folder, starts_with=starts_with))
 
     def _reserve(self, key: DataKey) -> Sequence[Location]:
         return [_at(key.name)]

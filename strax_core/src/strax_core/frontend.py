@@ -209,7 +209,7 @@ class StorageFrontend(TracedFrontend):
         seen: Seen = {}
         failures: list[Exception] = []
         for key, locations in zip(wanted, self._find_several(wanted, match), strict=True):
-            known = None if check else next((each for each in locations if each.known), None)
+            known = None if check else _first_known(locations)
             try:
                 answers[key.name] = known or next(
                     self._search(key, match, _always(locations), seen).all()
@@ -398,3 +398,10 @@ class StorageFrontend(TracedFrontend):
 def _always(locations: Sequence[Location]) -> Callable[[DataKey, Match], Sequence[Location]]:
     """Return what answers `_find` with what is known already."""
     return lambda _key, _match: locations
+
+
+def _first_known(locations: Sequence[Location]) -> Location | None:
+    for each in locations:
+        if each.known:
+            return each
+    return None

@@ -6,6 +6,7 @@ import unicodedata
 from base64 import b32encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,7 @@ def _checked(role: str, name: object, fault_of: Callable[[str], str | None]) -> 
     return str.__str__(name)  # numpy strings are a subclass
 
 
+@lru_cache(maxsize=1024)  # of many keys, most share a data type or a run
 def _name_fault(name: str) -> str | None:
     if _PLAIN_NAME.fullmatch(name) and not name.endswith("_temp"):
         return None
@@ -310,7 +312,7 @@ def _checked_entry(data_type: str, entry: object) -> tuple[str, str, Mapping[str
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DataKey:
     """Names one piece of data: this data type of this run, made in this way.
 

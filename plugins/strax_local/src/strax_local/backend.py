@@ -75,12 +75,20 @@ class LocalBackend(StorageBackend):
                         status = item.stat()
                     except FileNotFoundError:
                         continue  # removed since it was listed
+                    is_folder = stat.S_ISDIR(status.st_mode)
                     yield Entry(
                         item.name,
-                        is_folder=item.is_dir(),
-                        size_bytes=0 if item.is_dir() else status.st_size,
+                        is_folder=is_folder,
+                        size_bytes=0 if is_folder else status.st_size,
                         modified_ns=status.st_mtime_ns,
                     )
+
+    def folder_names(self, folder: str, *, starts_with: str = "") -> Iterator[str]:
+        errors = self._errors(folder or None)
+        with suppress(ObjectMissing), errors as full, os.scandir(full) as found:
+            for item in found:
+                if item.name.startswith(starts_with) and item.is_dir():
+                    yield item.name
 
     def write(self, path: str, buffers: Sequence[Buffer], *, create_only: bool = False) -> None:
         with self._errors(path) as full:

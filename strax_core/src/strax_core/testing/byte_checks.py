@@ -172,6 +172,8 @@ class ByteChecks(BackendBase):
             "deep": True,
         }
         assert set(listed(backend, "a/deep")) == {"file"}
+        assert list(backend.folder_names("a")) == ["deep"]
+        assert list(backend.folder_names("a", starts_with="f")) == []
 
     def test_a_folder_that_is_not_there_lists_as_empty(self, backend: StorageBackend) -> None:
         assert listed(backend, "") == {}

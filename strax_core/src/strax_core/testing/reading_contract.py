@@ -130,8 +130,12 @@ class ReadingContract(ContractBase):
             assert entry.size_bytes == len(folder) * 100
         narrowed = [entry.name for entry in backend.list("", starts_with="run_1-peaks-")]
         assert narrowed == [FOLDERS[0]]
+        assert set(backend.folder_names("")) >= set(FOLDERS)
+        assert list(backend.folder_names("", starts_with="run_1-peaks-")) == [FOLDERS[0]]
+        assert list(backend.folder_names(FOLDERS[0])) == []
         for folder in ("missing", "run_1", "run_1-peaks", "run_2-peaks-aaaaaaaaaa", ".staging"):
             assert list(backend.list(folder)) == []
+            assert list(backend.folder_names(folder)) == []
 
     @pytest.mark.parametrize("path", OUTSIDE)
     def test_a_path_that_leaves_the_place_is_refused(
