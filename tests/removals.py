@@ -599,9 +599,9 @@ REMOVALS = [
         "W37",
         "each key looks at every folder",
         CORE + "directory.py",
-        "            others = of_what.get((key.run_id, key.data_type), ())\n",
-        "            wanted = (key.run_id, key.data_type)\n"
-        "            others = [x for x in folders if (self._parts_of(x) or ())[:2] == wanted]\n",
+        "                others = of_what.get((key.run_id, key.data_type), ())\n",
+        "                wanted = (key.run_id, key.data_type)\n"
+        "                others = [x for x in folders if (self._parts_of(x) or ())[:2] == wanted]\n",
     ),
     removal(
         "W38",

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from requesting import threads as threads_now
 
 import strax_core
 from strax_core import Chunk, Context, MemoryBackend, Option, Plugin, StorageError
@@ -387,12 +388,12 @@ def test_an_error_in_a_thread_surfaces_and_nothing_is_kept() -> None:
 
 def test_what_is_left_half_way_ends_its_threads() -> None:
     Met.meeting = threading.Barrier(1)
-    before = set(threading.enumerate())
+    before = threads_now()
     chunks = in_threads(Plain, Met).get_iter("1", "met")
     next(chunks)
     chunks.close()
 
-    assert set(threading.enumerate()) == before
+    assert threads_now() == before
 
 
 def test_an_error_from_elsewhere_keeps_how_it_came_about() -> None:

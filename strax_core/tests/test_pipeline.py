@@ -1,6 +1,5 @@
 import json
 import logging
-import threading
 import warnings
 import weakref
 from collections.abc import Iterator, Sequence
@@ -8,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from requesting import no_thread_left
 
 from strax_core.chunks import Chunk
 from strax_core.context import Context
@@ -97,9 +97,8 @@ def fresh() -> None:
 
 @pytest.fixture(autouse=True)
 def _no_thread_left() -> Iterator[None]:
-    before = set(threading.enumerate())
-    yield
-    assert set(threading.enumerate()) <= before
+    with no_thread_left():
+        yield
 
 
 def place(name: str = "here", **options: Any) -> DirectoryFrontend:

@@ -189,7 +189,8 @@ class Context(Curator):
                     if not self._places.has(request.key_of(target), request.match_for(target))
                 )
             if missing:
-                Pipeline(replace(request, targets=missing)).drain()
+                known = frozenset(() if again else missing)
+                Pipeline(replace(request, targets=missing, missing=known)).drain()
 
         runs = self._checked_runs(run_id, asked)
         with workers(executor, max_workers) as pool:

@@ -16,7 +16,7 @@ from strax_core.errors import (
 from strax_core.keys import DataKey, check_run_id
 from strax_core.live import LiveLoader
 from strax_core.loader import Loader
-from strax_core.location import Location, State
+from strax_core.location import Location, State, first_known
 from strax_core.matching import ANY_LINEAGE, STRICT, Match
 from strax_core.metadata import STRAX_COMPRESSORS, Metadata
 from strax_core.runs import select_fields
@@ -209,7 +209,7 @@ class StorageFrontend(TracedFrontend):
         seen: Seen = {}
         failures: list[Exception] = []
         for key, locations in zip(wanted, self._find_several(wanted, match), strict=True):
-            known = None if check else _first_known(locations)
+            known = None if check else first_known(locations)
             try:
                 answers[key.name] = known or next(
                     self._search(key, match, _always(locations), seen).all()
@@ -398,10 +398,3 @@ class StorageFrontend(TracedFrontend):
 def _always(locations: Sequence[Location]) -> Callable[[DataKey, Match], Sequence[Location]]:
     """Return what answers `_find` with what is known already."""
     return lambda _key, _match: locations
-
-
-def _first_known(locations: Sequence[Location]) -> Location | None:
-    for each in locations:
-        if each.known:
-            return each
-    return None

@@ -17,12 +17,15 @@ from typing import Any
 
 from strax_core.chunk_info import ChunkInfo
 from strax_core.errors import DataCorrupted, ObjectMissing, StorageUnavailable
+from strax_core.late_start import LateStarts
 from strax_core.layout import Staging
 from strax_core.medium import Medium
 
 SEGMENT_INTERVAL_S = 1.0
 """Segments are written at most this often, so n chunks cost O(n) bytes and few files."""
 _LOG = logging.getLogger("strax_core")
+_BEATS = LateStarts(delay_s=SEGMENT_INTERVAL_S)
+"""Many a writing is over before its first beat: a thread is started for those that last."""
 
 
 class Journal:
@@ -77,10 +80,10 @@ class Journal:
     def open(self, ticket: Mapping[str, Any]) -> None:
         """Write the ticket and start to beat."""
         self._beat(self._staging.ticket, ticket)
-        self._thread = threading.Thread(
-            target=self._keep_beating, name=f"strax-beat-{self._staging.write_id}", daemon=True
-        )
-        self._thread.start()
+        if self._tick_s < _BEATS.delay_s:
+            self._start_beating()
+        else:
+            _BEATS.add(self._start_beating)
 
     def record(self, info: ChunkInfo) -> None:
         """Note a receipt: soon in the owner, before this returns in any other process."""
@@ -120,9 +123,11 @@ class Journal:
     def close(self) -> None:
         """Stop beating; the ticket stays until someone deletes its folder."""
         self._stop.set()
-        if self._thread is not None and self.is_owner:
-            self._thread.join()
-            self._thread = None
+        if self.is_owner:
+            _BEATS.call_off(self._start_beating)
+            if self._thread is not None:
+                self._thread.join()
+                self._thread = None
 
     def receipts_of_others(self) -> Iterator[ChunkInfo]:
         """Read what other processes noted."""
@@ -154,9 +159,19 @@ class Journal:
             ) from error
         self._last_beat = now
 
+    @property
+    def _tick_s(self) -> float:
+        return min(SEGMENT_INTERVAL_S, self._grace_time_s / 8)
+
+    def _start_beating(self) -> None:
+        self._thread = threading.Thread(
+            target=self._keep_beating, name=f"strax-beat-{self._staging.write_id}", daemon=True
+        )
+        self._thread.start()
+
     def _keep_beating(self) -> None:
-        tick_s = min(SEGMENT_INTERVAL_S, self._grace_time_s / 8)
-        while not self._stop.wait(tick_s):
+        tick_s = self._tick_s
+        while not self._stop.is_set():
             if self._pending or self._silence_s() > self._grace_time_s / 4 - tick_s:
                 try:
                     self.check_alive()
@@ -164,6 +179,7 @@ class Journal:
                 except Exception as error:  # noqa: BLE001 - this thread must not end silently
                     # Not lost: the receipts wait for the next beat, and silence fences this writer.
                     _LOG.warning("%s: a heartbeat failed: %s", self._medium.place, error)
+            self._stop.wait(tick_s)
 
     def _write_segment(self) -> None:
         with self._lock:

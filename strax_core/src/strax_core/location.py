@@ -1,5 +1,6 @@
 """Where one copy of a piece of data lies."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -28,3 +29,11 @@ class Location:
     """Whether a listing or a database says that data are there, complete; nothing was read."""
     folder: str | None = None
     """Where the chunks of unfinished data lie until they are committed; core fills it in."""
+
+
+def first_known(locations: Iterable[Location]) -> Location | None:
+    """Return the first of them that is `known`, if any is."""
+    for each in locations:
+        if each.known:
+            return each
+    return None

@@ -268,6 +268,7 @@ def dtype_text(dtype: np.dtype[Any]) -> str:
     return repr(dtype.descr)
 
 
+@lru_cache(maxsize=256)
 def packed(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype without padding, which a stored file cannot tell from a field."""
     if dtype.names is None:

@@ -145,7 +145,7 @@ class Pipeline:
     def _settled_plan(self, *, wants_rows: bool) -> Plan:
         """Plan and open savers; plan again if others stored a target since it was looked for."""
         for attempt in range(ATTEMPTS):
-            plan = Plan(self.request)
+            plan = Plan(replace(self.request, missing=frozenset()) if attempt else self.request)
             if wants_rows:
                 plan.rows_dtype()  # raises now what would else be found out after much work
             stored_since = open_savers_of(plan, self._savers)

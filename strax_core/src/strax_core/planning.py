@@ -62,6 +62,8 @@ class Request:
     """Size of the chunks that the user gets; None: as they are stored or made."""
     report: ReadReport = field(default_factory=ReadReport)
     """Counts what is read."""
+    missing: frozenset[str] = frozenset()
+    """Targets that were looked for just now, and are not stored."""
     stop: Event | None = None
     """Set by another thread that needs the answer no more."""
 
@@ -226,8 +228,10 @@ class Plan:
         data_plugin = self.request.data_plugins.that_makes(data_type)
         if data_type in self.loaded or data_type in self.made.get(data_plugin, ()):
             return
-        is_wanted_anew = self.request.again and data_type in self.request.targets
-        if not is_wanted_anew and self._is_found(data_type):
+        is_to_be_made = data_type in self.request.missing or (
+            self.request.again and data_type in self.request.targets
+        )
+        if not is_to_be_made and self._is_found(data_type):
             return
         for needed in dependencies(data_plugin):
             self._find(needed)

@@ -1,6 +1,7 @@
 """What a data plugin gave, held against the dtype that it promised."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ def promised_rows(given: Any, dtype: np.dtype[Any], *, who: str) -> Rows:
     return np.array(given, dtype=dtype)
 
 
+@lru_cache(maxsize=256)
 def _untitled(dtype: np.dtype[Any]) -> np.dtype[Any]:
     if dtype.names is None:
         return packed(dtype)

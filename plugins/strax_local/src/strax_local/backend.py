@@ -22,7 +22,7 @@ from strax_core import (
 )
 from strax_local.options import LocalOptions
 from strax_local.rename_exclusive import rename_exclusive
-from strax_local.translate_errors import storage_errors
+from strax_local.translate_errors import storage_error
 
 FOLDER_TRIES = 100  # another process may tidy up an empty folder just as we fill it
 Result = TypeVar("Result")
@@ -132,15 +132,15 @@ class LocalBackend(StorageBackend):
         """Give the full path (None: the root) and translate errors; a vanished root has its own."""
         full = self._root if path is None else os.path.join(self._root, checked_path(path))
         try:
-            with storage_errors(full):
-                yield full
-        except ObjectMissing as error:
-            if not os.path.isdir(self._root):
+            yield full
+        except OSError as error:
+            ours = storage_error(error, full)
+            if isinstance(ours, ObjectMissing) and not os.path.isdir(self._root):
                 raise StorageUnavailable(
                     f"the directory {self._root} is not there: is it mounted? "
                     f"If it is new, make it: mkdir -p {self._root}"
                 ) from error
-            raise
+            raise ours from error
 
     def _write_temporary(self, buffers: Sequence[Buffer]) -> str:
         """Write a file that nobody looks for; `strax clean` removes it should we die here."""

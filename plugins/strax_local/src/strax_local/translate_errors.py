@@ -1,8 +1,6 @@
 """The one place that turns the operating system's errors into ours."""
 
 import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from strax_core import (
     AccessDenied,
@@ -34,15 +32,11 @@ _ERRORS: dict[int | None, tuple[type[StorageError], str]] = {
 }
 
 
-@contextmanager
-def storage_errors(path: str) -> Iterator[None]:
-    """Raise our error, naming `path`, for an error of the system inside, which is its cause.
+def storage_error(error: OSError, path: str) -> StorageError:
+    """Return our error, naming `path`, for one of the system.
 
     What is not in the table (I/O errors, stale handles, too many open files) is
     `StorageUnavailable`.
     """
-    try:
-        yield
-    except OSError as error:
-        kind, text = _ERRORS.get(error.errno, (StorageUnavailable, "could not be used"))
-        raise kind(f"{path} {text} ({error.strerror or error})") from error
+    kind, text = _ERRORS.get(error.errno, (StorageUnavailable, "could not be used"))
+    return kind(f"{path} {text} ({error.strerror or error})")

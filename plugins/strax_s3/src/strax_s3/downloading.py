@@ -75,10 +75,13 @@ class _Coming:
                 return False
             self._version = answer.get("ETag")
             self._check_size(answer)
+            left = int(answer["ContentLength"])
             piece_bytes, self._piece_bytes = self._piece_bytes, PIECES_BYTES[1]
-            while piece := body.read(piece_bytes):
+            # The last piece is asked for without its size: else boto3 copies it once more.
+            while piece := body.read(piece_bytes if piece_bytes < left else None):
                 self._pieces.append(piece)
                 self._n_bytes += len(piece)
+                left -= len(piece)
         return True
 
     def _range(self) -> dict[str, str]:
