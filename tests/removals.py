@@ -601,7 +601,8 @@ REMOVALS = [
         CORE + "directory.py",
         "                others = of_what.get((key.run_id, key.data_type), ())\n",
         "                wanted = (key.run_id, key.data_type)\n"
-        "                others = [x for x in folders if (self._parts_of(x) or ())[:2] == wanted]\n",
+        "                parts = self._parts_of\n"
+        "                others = [x for x in folders if (parts(x) or ())[:2] == wanted]\n",
     ),
     removal(
         "W38",
