@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
+THREAD_NAME = "strax-late-starts"
 _LOG = logging.getLogger("strax_core")
 
 
@@ -38,7 +39,7 @@ class LateStarts:
             self._due[action] = time.monotonic() + self.delay_s
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(
-                    target=self._keep_starting, name="strax-late-starts", daemon=True
+                    target=self._keep_starting, name=THREAD_NAME, daemon=True
                 )
                 self._thread.start()
 
