@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest_plugins = ["server_fixtures", "sftp_fixtures"]
+pytest_plugins = ["server_fixtures", "sftp_fixtures", "postgres_fixtures"]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -23,6 +23,7 @@ PACKAGES = [ROOT / "strax_core", *sorted(project.parent for project in STORAGE_P
 EXTRAS = {  # of each package, what the tests need
     "strax_core": ["pandas", "testing", "upstream"],
     "strax_s3": ["testing"],
+    "strax_sql": ["testing"],
     "strax_ssh": ["testing"],
 }
 CONTRACTS = [

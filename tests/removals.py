@@ -5,6 +5,7 @@ from dataclasses import dataclass
 CORE = "strax_core/src/strax_core/"
 LOCAL = "plugins/strax_local/src/strax_local/"
 S3 = "plugins/strax_s3/src/strax_s3/"
+SQL = "plugins/strax_sql/src/strax_sql/"
 ZIP = "examples/strax_zip/src/strax_zip/"
 
 
@@ -296,6 +297,13 @@ REMOVALS = [
         "else {}),\n        }\n        place =",
     ),
     removal(
+        "W20",
+        "what is begun is entered as complete",
+        SQL + "frontend.py",
+        '        facts = {"state": WRITING, "write_id": metadata.write_id',
+        '        facts = {"state": COMPLETE, "write_id": metadata.write_id',
+    ),
+    removal(
         "W21",
         "the error of the file system is passed on",
         CORE + "loader.py",
@@ -321,10 +329,10 @@ REMOVALS = [
         "W22",
         "runs are listed from no other place after an error",
         CORE + "places.py",
-        "                except Exception as error:  # noqa: BLE001 - the other places go on\n"
-        "                    report",
-        "                except ImportError as error:  # noqa: BLE001 - the other places go on\n"
-        "                    report",
+        "        except Exception as error:  # noqa: BLE001 - the other places go on\n"
+        "            report",
+        "        except ImportError as error:  # noqa: BLE001 - the other places go on\n"
+        "            report",
     ),
     removal(
         "W22",
@@ -667,6 +675,13 @@ REMOVALS = [
         CORE + "frontend.py",
         "return backend.loader(location.backend_key, metadata=location.metadata)",
         "return backend.loader(location.backend_key)",
+    ),
+    removal(
+        "W39",
+        "all data types go to the first backend that is named",
+        SQL + "frontend.py",
+        "if fnmatchcase(data_type, pattern))",
+        "if pattern)",
     ),
     removal(
         "W40",

@@ -29,6 +29,7 @@ DOCUMENTS = (
     "docs/coming-from-strax.md",
     "strax_core/README.md",
     "plugins/strax_local/README.md",
+    "plugins/strax_sql/README.md",
     "plugins/strax_ssh/README.md",
     "examples/strax_zip/README.md",
 )

@@ -41,6 +41,7 @@ class DiskOptions:
 @dataclass(frozen=True)
 class CatalogueOptions:
     backends: Mapping[str, StorageBackend] = field(metadata={"backends": True})
+    address: str = field(default="", metadata={"resolve": lambda text, folder: f"{folder}:{text}"})
 
 
 @dataclass(frozen=True)
@@ -457,6 +458,46 @@ def test_a_frontend_gets_the_named_backends_that_it_lists(
     assert backends["hall"].options.path == file.parent / "hall"
     assert isinstance(backends["cellar"], PlainBackend)
     assert isinstance(open_backend("cellar", settings=settings, registry=registry), PlainBackend)
+
+
+def test_an_option_may_say_itself_where_its_paths_start(
+    registry: Registry, write_toml: WriteToml
+) -> None:
+    file = write_toml("""
+        [storage.where]
+        frontend = "catalogue"
+        backends = []
+        address = "x"
+    """)
+    settings = load_settings(file)
+
+    assert opened("where", settings=settings, registry=registry).subject.address == (
+        f"{file.parent}:x"
+    )
+    table = {"frontend": "catalogue", "backends": [], "address": 3}
+    with pytest.raises(ConfigError, match="'address' must be a text"):
+        open_storage(table, registry=registry)
+
+
+def test_backends_may_be_given_as_a_table_or_as_they_are(
+    registry: Registry, write_toml: WriteToml
+) -> None:
+    file = write_toml("""
+        [storage.where]
+        frontend = "catalogue"
+        backends = { hall = { backend = "local", path = "hall" }, cellar = { backend = "plain" } }
+    """)
+    settings = load_settings(file)
+    backends = opened("where", settings=settings, registry=registry).subject.backends
+    assert list(backends) == ["hall", "cellar"]
+    assert backends["hall"].options.path == file.parent / "hall"
+
+    given = PlainBackend()
+    table = {"frontend": "catalogue", "backends": {"mine": given}}
+    assert opened(table, registry=registry).subject.backends == {"mine": given}
+    for wrong in ({"mine": "hall"}, {"mine": 3}, {"mine": {"path": "x"}}):
+        with pytest.raises(ConfigError, match="mine"):
+            open_storage({"frontend": "catalogue", "backends": wrong}, registry=registry)
 
 
 def test_wrong_backends_are_errors(registry: Registry, write_toml: WriteToml) -> None:

@@ -610,3 +610,44 @@ def test_metadata_under_the_name_of_an_older_strax_are_read_and_removed() -> Non
         frontend.saver(key, sample_metadata(key))
     frontend.remove(key)
     assert everything(raw) == set()
+
+
+def test_a_frontend_may_say_where_data_go_in_a_backend_that_it_would_not_choose() -> None:
+    class Choosy(TwoPlaces):
+        def _reserve(self, key: DataKey) -> list[Location]:
+            return [Location(backend="first", backend_key=key.name)]
+
+    class Yielding(Choosy):
+        def _reserve_in(self, key: DataKey, backend: str) -> list[Location]:
+            return [Location(backend=backend, backend_key=key.name)]
+
+    chosen = sample_metadata(KEY)
+    with pytest.raises(ReadOnlyError, match="no place"):
+        Choosy(MemoryBackend(), MemoryBackend()).saver(KEY, chosen, backend="second")
+    frontend = Yielding(MemoryBackend(), MemoryBackend())
+    frontend.saver(KEY, chosen, backend="second").save_from(sample_chunks(KEY))
+
+    assert frontend.find(KEY).backend == "second"
+
+
+def test_a_frontend_learns_which_copies_were_verified() -> None:
+    class Noting(TwoPlaces):
+        def __init__(self, *backends: StorageBackend) -> None:
+            super().__init__(*backends)
+            self.verified: list[tuple[str, str | None]] = []
+
+        def _verified(self, key: DataKey, location: Location) -> None:  # noqa: ARG002
+            write_id = location.metadata.write_id if location.metadata else None
+            self.verified.append((location.backend, write_id))
+
+    whole, damaged = MemoryBackend(), MemoryBackend()
+    written = save_sample(whole, KEY)
+    save_sample(damaged, KEY)
+    raw = RawMemory(damaged)
+    (chunk,) = [name for name in raw.list(KEY.name) if name.endswith("000000")]
+    raw.write(f"{KEY.name}/{chunk}", b"rust")
+    frontend = Noting(whole, damaged)
+    results = [error for _, error in frontend.search(KEY).verify()]
+
+    assert [type(error) for error in results] == [type(None), DataCorrupted]
+    assert frontend.verified == [("first", written.write_id)]

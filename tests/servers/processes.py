@@ -96,3 +96,31 @@ class Running:
     def _close(self) -> None:
         if self._process.stdin is not None:
             self._process.stdin.close()
+
+
+def descendants(process: int) -> list[int]:
+    """Return the ids of the processes that a process has started, and of theirs."""
+    found: list[int] = []
+    with suppress(OSError):
+        for task in Path(f"/proc/{process}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                found += [int(child), *descendants(int(child))]
+    return found
+
+
+def kill_all(processes: Sequence[int]) -> None:
+    """End these at once, and see that they do; those that have ended are passed over."""
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    while any(is_alive(process) for process in processes):
+        time.sleep(0.01)  # nobody tells when a process that is not our child has ended
+
+
+def is_alive(process: int) -> bool:
+    """Say whether a process runs; one that has ended, and of which nobody took note, does not."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in {"Z", "X"}

@@ -2,12 +2,11 @@
 
 import getpass
 import os
-import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from processes import Running, free_port, program
+from processes import Running, descendants, free_port, kill_all, program
 from sftp_server import SftpServer, known_hosts_line, made_key
 
 INSTALL = "run tests/servers/install-debian.sh"
@@ -76,20 +75,8 @@ class Sshd:
         if self._running is not None:
             processes = descendants(int((self._folder / "sshd.pid").read_text()))
             self._running.kill()
-            for process in processes:
-                with suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGKILL)
+            kill_all(processes)
             self._running = None
-
-
-def descendants(process: int) -> list[int]:
-    """Return the ids of the processes that a process has started, and of theirs."""
-    found: list[int] = []
-    with suppress(OSError):
-        for task in Path(f"/proc/{process}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                found += [int(child), *descendants(int(child))]
-    return found
 
 
 @contextmanager

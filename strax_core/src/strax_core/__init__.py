@@ -52,6 +52,7 @@ from strax_core.plugin import Plugin, SaveWhen
 from strax_core.read_report import ReadReport
 from strax_core.rechunk import Rechunker
 from strax_core.renaming_saver import RenamingSaver
+from strax_core.runs import decode_run_document, encode_run_document
 from strax_core.saver import Saver
 from strax_core.settling import SettlingSaver
 
@@ -117,6 +118,8 @@ __all__ = [
     "StorageUnavailable",
     "WholeFileCodec",
     "checked_path",
+    "decode_run_document",
+    "encode_run_document",
     "hookimpl",
     "metadata_path",
     "takes_config",

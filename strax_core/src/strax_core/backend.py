@@ -40,6 +40,8 @@ class StorageBackend(TracedBackend):
     """Whether an old strax may have written here: then a name it used is looked for too."""
     default_storage_type: ClassVar[float] = 1
     """How near it is, unless its frontend says otherwise: 0 memory, 1 local, 4 remote, 10 tape."""
+    leftover_reason: ClassVar[str] = "an upload that never ended"
+    """What it is that `drop_unfinished` finds."""
 
     # To override
 
@@ -138,9 +140,10 @@ class StorageBackend(TracedBackend):
             yield from writing_checks(self, renames=renames)
 
     def drop_unfinished(self, *, before_ns: int, dry_run: bool) -> Iterator[str]:
-        """Iterate over paths whose writing began and never ended, and drop what it left.
+        """Iterate over paths of what `list` does not show, and drop it.
 
-        Only for a place that keeps something which `list` does not show, such as parts of uploads.
+        Only for a place that keeps such things: parts of uploads that never ended, data that are
+        over their time. `leftover_reason` says what they are.
 
         Args:
             before_ns: what began later, by the place's clock, is left alone.

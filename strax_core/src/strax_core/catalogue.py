@@ -155,8 +155,9 @@ class Catalogue:
 
         A place that cannot answer is logged, and its runs are missing.
         """
-        for document in self._places.scan_runs():
-            yield select_fields(document, fields)
+        asked = None if fields is None else texts(fields, "fields")
+        for document in self._places.scan_runs(asked):
+            yield select_fields(document, asked)
 
     def availability(
         self,
@@ -196,16 +197,20 @@ class Catalogue:
                 stands in ``table.attrs["problems"]``.
             check: read the metadata of these, see `availability`.
             conditions: ``run_mode``, ``run_id``, ``include_tags``, ``exclude_tags``,
-                ``pattern_type`` (``fnmatch`` or ``re``), ``ignore_underscore``; as in strax.
+                ``pattern_type`` (``fnmatch`` or ``re``), ``ignore_underscore``; as in strax. Also
+                ``time_range``, of which the run has a part, in ns since the Unix epoch, end
+                exclusive; and ``fields``, values by the dotted names of fields. A catalogue in a
+                database selects there.
 
         Raises:
             ConfigError: an unknown condition.
             StorageError: no place could answer.
         """
-        from strax_core.run_table import check_conditions, runs_table, select
+        from strax_core.run_table import check_conditions, for_databases, runs_table, select
 
         check_conditions(conditions)
-        table = select(runs_table(self.scan_runs()), **conditions)
+        documents = self._places.select_runs(for_databases(conditions))
+        table = select(runs_table(documents), **conditions)
         data_types = texts(available, "available")
         if not data_types:
             return table

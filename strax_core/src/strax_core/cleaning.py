@@ -58,7 +58,7 @@ def clean(backend: StorageBackend, *, grace_s: float, dry_run: bool = True) -> l
             _remove(backend, leftover.path)
         _drop_empty_folders(backend)
     unfinished = backend.drop_unfinished(before_ns=old_ns, dry_run=dry_run)
-    return [*leftovers, *(Leftover(path, "an upload that never ended") for path in unfinished)]
+    return [*leftovers, *(Leftover(path, backend.leftover_reason) for path in unfinished)]
 
 
 def _remove(backend: StorageBackend, path: str) -> None:

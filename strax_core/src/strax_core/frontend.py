@@ -10,29 +10,28 @@ from strax_core.errors import (
     DataExistsError,
     DataNotAvailable,
     ReadOnlyError,
-    RunMetadataNotAvailable,
     StorageError,
 )
-from strax_core.keys import DataKey, check_run_id
+from strax_core.keys import DataKey
+from strax_core.listening import Listener
 from strax_core.live import LiveLoader
 from strax_core.loader import Loader
 from strax_core.location import Location, State, first_known
 from strax_core.matching import ANY_LINEAGE, STRICT, Match
 from strax_core.metadata import STRAX_COMPRESSORS, Metadata
-from strax_core.runs import select_fields
+from strax_core.run_documents import RunDocuments
 from strax_core.saver import OVERWRITE, Saver
 from strax_core.searching import ANSWERS, Search, Seen, backend_named, tell
 from strax_core.strax_folders import warn_if_of_strax
-from strax_core.tracing import TracedFrontend
 
 _LOG = logging.getLogger("strax_core")
 
 
-class StorageFrontend(TracedFrontend):
+class StorageFrontend(RunDocuments, Listener):
     """Knows where data are: which backend has which piece under which key.
 
-    - Must be overridden: `_find`. To take data: `_reserve`. To keep documents about runs:
-      `_run_metadata`, `_write_run_metadata`, `_scan_runs`.
+    - Must be overridden: `_find`. To take data: `_reserve`. To keep documents about runs: those of
+      `RunDocuments`. To learn what becomes of data: those of `Listener`.
     - The public methods check options, metadata and lineage; the ones to override only answer.
 
     Args:
@@ -118,29 +117,9 @@ class StorageFrontend(TracedFrontend):
         """Return where a new piece of data may go, best first."""
         raise ReadOnlyError(f"{self.name}: {type(self).__name__} takes no data ({key})")
 
-    def _committed(self, key: DataKey, location: Location, metadata: Metadata) -> None:
-        """Learn that a saver has committed there."""
-
-    def _forget(self, key: DataKey, location: Location) -> None:
-        """Learn that the data there were removed."""
-
-    def _began(self, key: DataKey, location: Location, metadata: Metadata) -> None:
-        """Learn that a saver has begun there; `metadata` has its `write_id` and no chunks yet."""
-
-    def _failed(self, key: DataKey, location: Location, error: BaseException) -> None:
-        """Learn that loading from or saving to there failed, or that the data are not there."""
-
-    def _run_metadata(self, run_id: str) -> Mapping[str, Any]:
-        """Return the document about a run."""
-        raise RunMetadataNotAvailable(f"{self.name}: {type(self).__name__} keeps no run documents")
-
-    def _write_run_metadata(self, run_id: str, document: Mapping[str, Any]) -> None:
-        """Keep a document about a run, replacing an older one in one step."""
-        raise ReadOnlyError(f"{self.name}: {type(self).__name__} keeps no run documents")
-
-    def _scan_runs(self) -> Iterator[Mapping[str, Any]]:
-        """Iterate over all documents about runs."""
-        return iter(())
+    def _reserve_in(self, key: DataKey, backend: str) -> Sequence[Location]:
+        """Return where it may go in this one of the backends; left alone: as `_reserve` says."""
+        return [at for at in self._reserve(key) if at.backend == backend]
 
     # Data
 
@@ -209,6 +188,8 @@ class StorageFrontend(TracedFrontend):
         seen: Seen = {}
         failures: list[Exception] = []
         for key, locations in zip(wanted, self._find_several(wanted, match), strict=True):
+            if not locations:
+                continue
             known = None if check else first_known(locations)
             try:
                 answers[key.name] = known or next(
@@ -284,9 +265,7 @@ class StorageFrontend(TracedFrontend):
         if overwrite != "always" and self._has(key, backend):
             raise DataExistsError(f"{place}: {key} is stored already")
         problem: StorageError = ReadOnlyError(f"{place} has no place for {key}")
-        for location in self._reserve(key):
-            if backend not in (None, location.backend):
-                continue
+        for location in self._reserve(key) if backend is None else self._reserve_in(key, backend):
             warn_if_of_strax(self._backend_of(location), metadata.get("compressor"))
             try:
                 saver = self._backend_of(location).saver(
@@ -324,33 +303,6 @@ class StorageFrontend(TracedFrontend):
             self._backend_of(location).remove(location.backend_key)
             self._forget(key, location)
 
-    # Runs
-
-    def run_metadata(
-        self, run_id: str, fields: str | Iterable[str] | None = None
-    ) -> dict[str, Any]:
-        """Return the document about a run, or the named fields of it (dots reach inside).
-
-        Raises:
-            RunMetadataNotAvailable: there is none here.
-        """
-        return select_fields(self._run_metadata(check_run_id(run_id)), fields)
-
-    def write_run_metadata(self, run_id: str, document: Mapping[str, Any]) -> None:
-        """Keep a document about a run: all or nothing, replacing an older one.
-
-        Raises:
-            ReadOnlyError: nothing may be written here.
-        """
-        if self.readonly:
-            raise ReadOnlyError(f"{self.name} is read-only")
-        self._write_run_metadata(check_run_id(run_id), document)
-
-    def scan_runs(self, fields: str | Iterable[str] | None = None) -> Iterator[dict[str, Any]]:
-        """Iterate over the documents of all runs, or the named fields of each."""
-        for document in self._scan_runs():
-            yield select_fields(document, fields)
-
     # Inside
 
     def _search(
@@ -367,6 +319,7 @@ class StorageFrontend(TracedFrontend):
             backends=self.backends,
             find=find,
             failed=self._failed,
+            verified=self._verified,
             seen=seen,
         )
 

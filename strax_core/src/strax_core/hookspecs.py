@@ -33,9 +33,11 @@ class Provided:
     It must not use a name of a frontend option. A field may carry ``metadata``:
 
     - ``{"path": True}``: a path on this machine; ``~`` expands, a relative one becomes absolute;
+    - ``{"resolve": function}``: the value is what ``function(value, folder)`` returns; relative
+      paths in it, such as those in a URL, start at ``folder``;
     - ``{"secret": True}``: takes a `SecretReference` only;
-    - ``{"backends": True}``: takes names of ``[backends.NAME]`` and gets a dictionary of the opened
-      backends by name (frontends only).
+    - ``{"backends": True}``: takes a list of names of ``[backends.NAME]``, or a table of backends
+      by name, and gets a dictionary of the opened backends by name (frontends only).
 
     If there are URL schemes, the options class has a classmethod
     ``from_url(url: str) -> dict[str, object]``, which returns values by field name.

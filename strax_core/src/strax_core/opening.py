@@ -118,10 +118,29 @@ class Opener:
                 values[name] = self._backends(values[name], table, name)
         return (build_options(options_class, Table(values, table.place, table.folder)),)
 
-    def _backends(self, names: object, table: Table, key: str) -> dict[str, StorageBackend]:
-        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-            raise ConfigError(f"{table.place}: {key!r} must be a list of names of [backends.NAME]")
-        return {name: self.named_backend(name) for name in names}
+    def _backends(self, given: object, table: Table, key: str) -> dict[str, StorageBackend]:
+        """Open the backends of a frontend: names of the settings, or a table of other backends."""
+        if isinstance(given, Mapping):
+            return {
+                str(name): self._any_backend(each, table, f"{key}.{name}")
+                for name, each in given.items()
+            }
+        if not isinstance(given, list | tuple) or not all(isinstance(name, str) for name in given):
+            raise ConfigError(
+                f"{table.place}: {key!r} must be a list of names of [backends.NAME], or a table of "
+                "backends by name"
+            )
+        return {name: self.named_backend(name) for name in given}
+
+    def _any_backend(self, given: object, table: Table, key: str) -> StorageBackend:
+        if isinstance(given, StorageBackend):
+            return given
+        if isinstance(given, Mapping):
+            return self.backend(Table(given, f"{key!r} of {table.place}", table.folder))
+        raise ConfigError(
+            f"{table.place}: {key!r} must be a backend, or a table such as "
+            '{ backend = "local", path = "…" }'
+        )
 
 
 def _word(table: Table, key: str) -> str:

@@ -116,7 +116,9 @@ def _converted(table: Table, field: dataclasses.Field[Any], hint: Any) -> Any:
         return _secret(table, field.name)
     if field.metadata.get("path"):
         return _path(table, field.name, hint)
-    return checked_value(table, field.name, hint)
+    value = checked_value(table, field.name, hint)
+    resolve = field.metadata.get("resolve")
+    return value if resolve is None else resolve(value, table.folder)
 
 
 def _secret(table: Table, key: str) -> SecretReference:

@@ -177,23 +177,63 @@ class Places:
             return
         raise ReadOnlyError(f"no place of this context takes a document about run {run_id}")
 
-    def scan_runs(self) -> Iterator[dict[str, Any]]:
+    def scan_runs(self, fields: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         """Iterate over the documents of all runs, each run once: the nearest place's.
 
         A place that cannot answer is logged, and the others go on.
+
+        Args:
+            fields: only these of each, by their dotted names, and ``name``; None: all.
         """
         seen: set[str] = set()
+        wanted = None if fields is None else (*fields, "name")
         for frontend in self._frontends:
-            documents = frontend.scan_runs()
-            while True:
-                try:
-                    document = next(documents)
-                except StopIteration:
-                    break
-                except Exception as error:  # noqa: BLE001 - the other places go on
-                    report(frontend, error)
-                    break
+            for document in _until_it_fails(frontend, frontend.scan_runs(wanted)):
                 run_id = str(document.get("name"))
                 if run_id not in seen:
                     seen.add(run_id)
-                    yield document
+                    yield dict(document)
+
+    def select_runs(self, conditions: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Iterate over at least the documents that fulfil conditions (`RunDocuments._select_runs`).
+
+        As `scan_runs` has it: also a nearer document hides a farther one that does not fulfil them.
+        """
+        seen: set[str] = set()
+        gave_some: list[StorageFrontend] = []
+        for frontend in self._frontends:
+            selected = frontend.select_runs(conditions)
+            documents = frontend.scan_runs() if selected is None else selected
+            for document in _until_it_fails(frontend, documents):
+                run_id = str(document.get("name"))
+                if run_id not in seen and not any(_knows(each, run_id) for each in gave_some):
+                    seen.add(run_id)
+                    yield dict(document)
+            if selected is not None:
+                gave_some.append(frontend)
+
+
+def _until_it_fails(
+    frontend: StorageFrontend, documents: Iterator[Mapping[str, Any]]
+) -> Iterator[Mapping[str, Any]]:
+    while True:
+        try:
+            document = next(documents)
+        except StopIteration:
+            return
+        except Exception as error:  # noqa: BLE001 - the other places go on
+            report(frontend, error)
+            return
+        yield document
+
+
+def _knows(frontend: StorageFrontend, run_id: str) -> bool:
+    """Say whether a place has a document about a run."""
+    try:
+        frontend.run_metadata(run_id, ())
+    except RunMetadataNotAvailable:
+        return False
+    except Exception as error:  # noqa: BLE001 - then nobody knows, and it hides nothing
+        report(frontend, error)
+        return False
+    return True

@@ -6,11 +6,13 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from strax_core.errors import ConfigError
+from strax_core.names import texts
 from strax_core.suggestions import did_you_mean
 from strax_core.tables import RUN_ID, imported_pandas
 
@@ -80,6 +82,8 @@ def select(  # noqa: PLR0913 - upstream's arguments
     exclude_tags: Patterns = None,
     pattern_type: str = "fnmatch",
     ignore_underscore: bool = True,
+    time_range: tuple[int, int] | None = None,
+    fields: Mapping[str, Any] | None = None,
 ) -> "pd.DataFrame":
     """Return the lines of a `runs_table` that match all that is given, as upstream selects.
 
@@ -92,9 +96,12 @@ def select(  # noqa: PLR0913 - upstream's arguments
         pattern_type: `fnmatch` for patterns as in a shell, of the whole text; `re` for regular
             expressions, from the start of the text.
         ignore_underscore: patterns that do not start with `_` match tags also without their `_`.
+        time_range: the run began before its end, and had not ended at its start; ns since the Unix
+            epoch. A run whose start is not known does not match.
+        fields: each of these columns has this value.
 
     Raises:
-        ConfigError: an unknown pattern type, or patterns that are none.
+        ConfigError: an unknown pattern type, patterns that are none, or no range of time.
     """
     if pattern_type not in _PATTERN_TYPES:
         kinds = " or ".join(_PATTERN_TYPES)
@@ -109,7 +116,59 @@ def select(  # noqa: PLR0913 - upstream's arguments
             matches = _matcher(option, patterns, pattern_type, underscores=ignore_underscore)
             tagged = [any(map(matches, tags.split(","))) for tags in table["tags"]]
             chosen &= np.array(tagged, dtype=bool) ^ (option == "exclude_tags")
+    if time_range is not None:
+        first, last = checked_time_range(time_range)
+        spans = zip(table["start"], table["end"], strict=True)
+        chosen &= np.array([_overlaps(*span, first, last) for span in spans], dtype=bool)
+    for field, value in (fields or {}).items():
+        values = table[field] if field in table else [None] * len(table)
+        chosen &= np.array([_is_equal(each, value) for each in values], dtype=bool)
     return table[chosen]
+
+
+def for_databases(conditions: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those conditions of `select` that a frontend may select by, and that were given.
+
+    Not `exclude_tags`, nor regular expressions: databases have other notions of them.
+    """
+    given: dict[str, Any] = {}
+    if conditions.get("pattern_type", "fnmatch") == "fnmatch":
+        given |= {
+            name: texts(conditions[name], name)
+            for name in ("run_mode", "run_id", "include_tags")
+            if conditions.get(name) is not None
+        }
+        given["ignore_underscore"] = conditions.get("ignore_underscore", True)
+    if conditions.get("time_range") is not None:
+        given["time_range"] = checked_time_range(conditions["time_range"])
+    if conditions.get("fields") is not None:
+        given["fields"] = dict(conditions["fields"])
+    return given
+
+
+def checked_time_range(given: Any) -> tuple[int, int]:
+    """Return a range of time in ns, or raise `ConfigError`."""
+    try:
+        first, last = (index(each) for each in given)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"time_range is {given!r}; give start and end in ns") from error
+    return first, last
+
+
+def _overlaps(start: Any, end: Any, first: int, last: int) -> bool:
+    began, ended = _ns(start), _ns(end)
+    return began is not None and began < last and (ended is None or ended > first)
+
+
+def _ns(moment: Any) -> int | None:
+    """Return a time without a zone, which is in UTC, in ns; None if it is none."""
+    if not isinstance(moment, datetime) or moment != moment:  # noqa: PLR0124 - NaT of pandas
+        return None
+    return int((moment - datetime(1970, 1, 1)) // timedelta(microseconds=1)) * 1000  # noqa: DTZ001 - as in the table
+
+
+def _is_equal(stored: Any, wanted: Any) -> bool:
+    return type(stored == wanted) in (bool, np.bool_) and bool(stored == wanted)
 
 
 def availability_table(

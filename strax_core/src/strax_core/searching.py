@@ -34,6 +34,7 @@ class Search:
     backends: Mapping[str, StorageBackend]
     find: Callable[[DataKey, Match], Sequence[Location]]
     failed: Callable[[DataKey, Location, BaseException], None]
+    verified: Callable[[DataKey, Location], None]
     seen: Seen = field(default_factory=dict)
     _given: set[tuple[str, str]] = field(default_factory=set)
 
@@ -115,7 +116,8 @@ class Search:
             backend = backend_named(location.backend, self.backends, place=self.place)
             where = self.place if len(self.backends) == 1 else f"{self.place}/{location.backend}"
             try:
-                self._check_what(backend.get_metadata(location.backend_key), STRICT)
+                metadata = backend.get_metadata(location.backend_key)
+                self._check_what(metadata, STRICT)
                 backend.verify(location.backend_key)
             except DataNotAvailable:
                 continue
@@ -123,6 +125,7 @@ class Search:
                 tell(self.failed, self.key, location, error)
                 yield where, error
             else:
+                tell(self.verified, self.key, replace(location, metadata=metadata))
                 yield where, None
 
     def _fuzzy(self, locations: Sequence[Location]) -> Iterator[Location]:

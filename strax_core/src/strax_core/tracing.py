@@ -45,11 +45,14 @@ class TracedFrontend(Traced):
         "_find",
         "_find_several",
         "_reserve",
+        "_reserve_in",
         "_committed",
         "_forget",
         "_run_metadata",
         "_write_run_metadata",
         "_scan_runs",
+        "_scan_fields",
+        "_select_runs",
     )
 
 

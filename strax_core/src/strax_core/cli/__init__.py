@@ -98,12 +98,58 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_rewriting(recompress, chunk_size_is_required=False)
 
+    _add_those_of_catalogues(commands, common)
     _add_demo(
         commands.add_parser(
             "demo", parents=[common], help="show the main job on a simulated detector run"
         )
     )
     return parser
+
+
+def _add_those_of_catalogues(commands: Any, common: argparse.ArgumentParser) -> None:
+    _add_catalog(commands, common)
+    _add_replicate(commands, common)
+
+
+def _add_catalog(commands: Any, common: argparse.ArgumentParser) -> None:
+    catalog = commands.add_parser(
+        "catalog",
+        parents=[common],
+        help="compare a catalogue with what lies in its backends, and mend it",
+    )
+    catalog.add_argument(
+        "action",
+        choices=["check", "rebuild"],
+        help="check: tell all differences, reading all metadata; rebuild: enter what is complete "
+        "and not entered, take out what is gone",
+    )
+    _add_place(catalog)
+    catalog.add_argument(
+        "--yes", action="store_true", help="rebuild: do it; without this, only list it"
+    )
+    catalog.set_defaults(run=_run_catalog)
+
+
+def _add_replicate(commands: Any, common: argparse.ArgumentParser) -> None:
+    replicate = commands.add_parser(
+        "replicate",
+        parents=[common],
+        help="copy what a catalogue knows of to one of its backends",
+    )
+    _add_place(replicate)
+    replicate.add_argument(
+        "--to", required=True, metavar="BACKEND", help="name of the backend that gets the copies"
+    )
+    _add_patterns(replicate)
+    replicate.add_argument(
+        "--compressor", metavar="CODEC", help="of the copies; left out: as it is there, or now"
+    )
+    replicate.add_argument(
+        "--workers", type=_whole, metavar="N", help="how many threads read, encode and write"
+    )
+    replicate.add_argument("--dry-run", action="store_true", help="only list what would be copied")
+    replicate.set_defaults(run=_run_replicate)
 
 
 def _add_demo(demo: argparse.ArgumentParser) -> None:
@@ -127,8 +173,7 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="write JSON, for programs")
 
 
-def _add_rewriting(parser: argparse.ArgumentParser, *, chunk_size_is_required: bool) -> None:
-    _add_place(parser)
+def _add_patterns(parser: argparse.ArgumentParser) -> None:
     named = "patterns as in a shell, such as 'run_1*'; left out: all"
     parser.add_argument(
         "--run", nargs="+", default=[], dest="run_ids", metavar="RUN", help=f"which runs: {named}"
@@ -141,6 +186,11 @@ def _add_rewriting(parser: argparse.ArgumentParser, *, chunk_size_is_required: b
         metavar="TYPE",
         help=f"which data types: {named}",
     )
+
+
+def _add_rewriting(parser: argparse.ArgumentParser, *, chunk_size_is_required: bool) -> None:
+    _add_place(parser)
+    _add_patterns(parser)
     parser.add_argument(
         "--chunk-size-mb",
         type=_positive,
@@ -237,6 +287,32 @@ def _run_rewrite(options: argparse.Namespace) -> None:
         dry_run=options.dry_run,
     )
     rewrite_place(job, as_json=options.json)
+
+
+def _run_catalog(options: argparse.Namespace) -> None:
+    from strax_core.cli.catalog import check_catalogue, rebuild_catalogue
+
+    if options.action == "check":
+        check_catalogue(options.place, options.config)
+    else:
+        rebuild_catalogue(options.place, options.config, change=options.yes)
+
+
+def _run_replicate(options: argparse.Namespace) -> None:
+    from strax_core.cli.replicate import Replication, replicate
+
+    replicate(
+        Replication(
+            place=options.place,
+            to=options.to,
+            config=options.config,
+            runs=options.run_ids,
+            data_types=options.data_types,
+            compressor=options.compressor,
+            n_workers=options.workers,
+            dry_run=options.dry_run,
+        )
+    )
 
 
 def _run_demo(options: argparse.Namespace) -> None:

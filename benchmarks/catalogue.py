@@ -1,0 +1,300 @@
+"""How fast is a catalogue of a million pieces of data, and how does that grow?
+
+`--sizes 1000 10000 100000 1000000` fills one database to each size in turn, and asks it there.
+"""
+
+import argparse
+import csv
+import json
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from strax_core import STRICT, DataKey, Lineage, MemoryBackend, SecretReference
+from strax_local import LocalBackend, LocalOptions
+from strax_sql.frontend import SqlFrontend
+from strax_sql.options import SqlOptions
+from strax_sql.questions import COMPLETE
+from strax_sql.registering import Entry, register
+from strax_sql.schema import CATALOGUE
+
+BACKENDS = ("disk", "bucket")
+DATA_TYPES = ("raw_records", "records", "peaklets", "peaks", "events")
+N_OPTIONS = 30  # of each data plugin, so that a lineage is as long as those in use
+BATCH = 5000
+N_QUESTIONS = 20_000
+N_SEVERAL = 10_000
+LIMITS = {
+    "sqlite": {"median": 0.5e-3, "p99": 2e-3, "several": 0.25},
+    "postgresql": {"median": 1.5e-3},
+}
+REBUILD_MIN = 2000  # folders a second
+UPSTREAM_FACTOR_MIN = 5
+
+
+def lineage_of(data_type: str) -> Lineage:
+    """Return a lineage with an entry for each data type up to this one."""
+    chain = DATA_TYPES[: DATA_TYPES.index(data_type) + 1]
+    options = {f"option_{i}": [i, i / 7, f"value {i}"] for i in range(N_OPTIONS)}
+    return Lineage({name: (name.title(), "1.2.3", options) for name in chain})
+
+
+LINEAGES = {name: lineage_of(name) for name in DATA_TYPES}
+
+
+def key_of(number: int) -> DataKey:
+    """Return the key of a piece of data; odd and even numbers alternate in no order of time."""
+    run, kind = divmod(number, len(DATA_TYPES))
+    data_type = DATA_TYPES[kind]
+    return DataKey(f"{run:07d}", data_type, LINEAGES[data_type])
+
+
+def entries(first: int, last: int) -> Iterator[Entry]:
+    """Iterate over two copies of each piece of data."""
+    for number in range(first, last):
+        key = key_of(number)
+        facts = {
+            "state": COMPLETE,
+            "write_id": f"{number:016x}",
+            "data_id": f"{number:016x}",
+            "size_bytes": 10**8 + number,
+            "n_bytes": 3 * 10**8,
+            "n_rows": 10**6,
+            "start_ns": number * 10**9,
+            "end_ns": (number + 1) * 10**9,
+            "written_s": 1.7e9 + number,
+        }
+        for backend in BACKENDS:
+            yield Entry.of(key, backend, key.name, facts)
+
+
+def fill(frontend: SqlFrontend, first: int, last: int) -> float:
+    """Enter pieces of data; return how many a second."""
+    began = time.perf_counter()
+    for start in range(first, last, BATCH):
+        batch = list(entries(start, min(last, start + BATCH)))
+        frontend.database.write(lambda connection, batch=batch: register(connection, batch))
+    return (last - first) / (time.perf_counter() - began)
+
+
+def ask_one_by_one(frontend: SqlFrontend, size: int, rng: random.Random) -> dict[str, float]:
+    """Time the answers to single keys, half of them absent; all of the answer but metadata."""
+    seconds = []
+    for _ in range(N_QUESTIONS):
+        number = rng.randrange(2 * size)
+        began = time.perf_counter()
+        found = frontend._find(key_of(number), STRICT)  # noqa: SLF001 - without reading metadata
+        seconds.append(time.perf_counter() - began)
+        if [at.backend for at in found] != (list(BACKENDS) if number < size else []):
+            raise AssertionError(f"{number} of {size}: {found}")
+    cuts = statistics.quantiles(seconds, n=100)
+    return {"median": statistics.median(seconds), "p99": cuts[98]}
+
+
+def ask_for_several(frontend: SqlFrontend, size: int, rng: random.Random) -> float:
+    """Return the best time of three for ten thousand keys, half of them absent."""
+    numbers = [rng.randrange(2 * size) for _ in range(N_SEVERAL)]
+    keys = [key_of(number) for number in numbers]
+    best = float("inf")
+    for _ in range(3):
+        began = time.perf_counter()
+        found = frontend.find_several(keys)
+        best = min(best, time.perf_counter() - began)
+        if [each is not None for each in found] != [number < size for number in numbers]:
+            raise AssertionError("a wrong answer")
+    return best
+
+
+def make_folders(folder: Path, number: int) -> None:
+    """Make pieces of data of one empty chunk, without waiting for the disk."""
+    dtype = "[('time', '<i8'), ('endtime', '<i8'), ('area', '<f4')]"
+    chunk = {"chunk_i": 0, "n": 0, "start": 0, "end": 10**9, "nbytes": 0, "subruns": None}
+    for i in range(number):
+        key = key_of(i)
+        document = {
+            "run_id": key.run_id,
+            "data_type": key.data_type,
+            "data_kind": key.data_type,
+            "dtype": dtype,
+            "lineage": key.lineage.as_json(),
+            "lineage_hash": key.lineage_hash,
+            "compressor": "zstd",
+            "strax_version": "2.2.3",
+            "writing_started": 1.7e9,
+            "writing_ended": 1.7e9 + 1,
+            "start": 0,
+            "end": 10**9,
+            "write_id": f"{i:016x}",
+            "data_id": f"{i:016x}",
+            "chunks": [{**chunk, "run_id": key.run_id}],
+        }
+        name = f"{key.data_type}-{key.lineage_hash}-metadata.json"
+        (folder / key.name).mkdir()
+        (folder / key.name / name).write_text(json.dumps(document))
+
+
+def rebuild(folder: Path, url: str) -> tuple[float, int]:
+    """Rebuild a catalogue of a directory; return the seconds, and how many were entered."""
+    backend = LocalBackend(LocalOptions(path=str(folder)))
+    frontend = SqlFrontend(SqlOptions(url=url, backends={"disk": backend}, mirror_runs=False))
+    began = time.perf_counter()
+    number = sum(1 for _ in frontend.rebuild_catalogue(dry_run=False))
+    seconds = time.perf_counter() - began
+    frontend.database.close()
+    return seconds, number
+
+
+def upstream_one_by_one(folder: Path, n_stored: int) -> float:
+    """Return how long strax takes for ten thousand keys, half of them absent."""
+    import strax
+
+    frontend = strax.DataDirectory(str(folder), readonly=True)
+    step = max(1, 2 * n_stored // N_SEVERAL)
+    wanted = []
+    for number in range(0, 2 * n_stored, step):
+        key = key_of(number)
+        lineage = {name: tuple(entry) for name, entry in key.lineage.as_json().items()}
+        wanted.append(strax.DataKey(key.run_id, key.data_type, lineage))
+    began = time.perf_counter()
+    found = 0
+    for each in wanted:
+        try:
+            frontend.find(each)
+            found += 1
+        except strax.DataNotAvailable:
+            continue
+    seconds = time.perf_counter() - began
+    if found != len(wanted) // 2:
+        raise AssertionError(f"strax found {found} of {len(wanted)}")
+    return seconds * N_SEVERAL / len(wanted)
+
+
+def opened(url: str, password: str | None) -> SqlFrontend:
+    """Open a catalogue on two backends, of which none is read."""
+    reference = None if password is None else SecretReference(env=password)
+    backends = {name: MemoryBackend() for name in BACKENDS}
+    return SqlFrontend(SqlOptions(url=url, password=reference, backends=backends))
+
+
+def measure_growth(frontend: SqlFrontend, sizes: Sequence[int]) -> list[dict[str, Any]]:
+    """Fill a catalogue to each size, and ask it there."""
+    rng = random.Random(7)  # noqa: S311 - the same keys each time
+    lines: list[dict[str, Any]] = []
+    filled = 0
+    for size in sizes:
+        rate = fill(frontend, filled, size)
+        filled = size
+        if not frontend.options.is_sqlite:
+            frontend.database.write(analyze)
+        line = {"size": size, "entered_per_s": rate, **ask_one_by_one(frontend, size, rng)}
+        line["several"] = ask_for_several(frontend, size, rng)
+        lines.append(line)
+        print(
+            f"{size:9,d} pieces x {len(BACKENDS)}: {rate:8,.0f} entered a second; "
+            f"one key {line['median'] * 1e3:.3f} ms median, {line['p99'] * 1e3:.3f} ms p99; "
+            f"{N_SEVERAL} keys {line['several'] * 1e3:.0f} ms",
+            flush=True,
+        )
+    return lines
+
+
+def analyze(connection: Any) -> None:
+    """Let PostgreSQL count, as its own daemon would after a while."""
+    for table in CATALOGUE.sorted_tables:
+        connection.exec_driver_sql(f"ANALYZE {table.name}")
+
+
+def keep(lines: Sequence[dict[str, Any]], folder: Path, name: str) -> None:
+    """Write the figures as a table, and, with matplotlib, as a plot."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"catalogue-{name}.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(lines[0]))
+        writer.writeheader()
+        writer.writerows(lines)
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        return
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6, 4))
+    sizes = [line["size"] for line in lines]
+    for field, label in (("median", "one key, median"), ("p99", "one key, p99")):
+        axes.plot(sizes, [line[field] * 1e3 for line in lines], "o-", label=label)
+    several = [line["several"] * 1e3 / N_SEVERAL for line in lines]
+    axes.plot(sizes, several, "o-", label=f"each of {N_SEVERAL:,} keys at once")
+    axes.set(xscale="log", yscale="log", xlabel="pieces of data, two copies each", ylabel="ms")
+    axes.set_title(f"Answer of the catalogue on {name}")
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(folder / f"catalogue-{name}.svg")
+
+
+def broken_promises(name: str, line: dict[str, Any]) -> list[str]:
+    """Return which limits the largest size broke."""
+    return [
+        f"{field}: {line[field]:.6f} s, not under {limit} s"
+        for field, limit in LIMITS[name].items()
+        if line[field] >= limit
+    ]
+
+
+def measure_folders(work: Path, n_folders: int) -> list[str]:
+    """Rebuild from folders, and ask strax about them; return which promises were broken."""
+    folder = work / "folders"
+    folder.mkdir()
+    make_folders(folder, n_folders)
+    seconds, number = rebuild(folder, f"sqlite:///{work}/rebuilt.db")
+    print(f"rebuild: {number:,} of {n_folders:,} folders, {number / seconds:,.0f} a second")
+    broken = [] if number == n_folders else ["rebuild did not find all"]
+    if number / seconds < REBUILD_MIN:
+        broken.append(f"rebuild: {number / seconds:.0f} a second, not {REBUILD_MIN}")
+    theirs = upstream_one_by_one(folder, n_folders)
+    backends = {"disk": LocalBackend(LocalOptions(path=str(folder)))}
+    frontend = SqlFrontend(SqlOptions(url=f"sqlite:///{work}/rebuilt.db", backends=backends))
+    keys = [
+        key_of(number) for number in range(0, 2 * n_folders, max(1, 2 * n_folders // N_SEVERAL))
+    ]
+    began = time.perf_counter()
+    frontend.find_several(keys)
+    ours = (time.perf_counter() - began) * N_SEVERAL / len(keys)
+    frontend.database.close()
+    print(f"{N_SEVERAL} keys: strax {theirs:.3f} s, here {ours:.3f} s: {theirs / ours:.1f} x")
+    if theirs / ours < UPSTREAM_FACTOR_MIN:
+        broken.append(f"only {theirs / ours:.1f} x faster than strax")
+    return broken
+
+
+def main() -> int:
+    """Measure; return 1 if a promise is not kept."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 100_000, 1_000_000])
+    parser.add_argument("--folders", type=int, default=100_000, help="0: no rebuild")
+    parser.add_argument("--url", help="of an empty database; left out: a file of SQLite")
+    parser.add_argument("--password-env", metavar="NAME", help="variable that holds the password")
+    parser.add_argument("--out", type=Path, help="folder for figures and plot")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as work:
+        url = options.url or f"sqlite:///{work}/catalog.db"
+        name = url.partition(":")[0]
+        frontend = opened(url, options.password_env)
+        lines = measure_growth(frontend, options.sizes)
+        frontend.database.close()
+        if options.out is not None:
+            keep(lines, options.out, name)
+        broken = broken_promises(name, lines[-1])
+        if options.folders:
+            broken += measure_folders(Path(work), options.folders)
+    for each in broken:
+        print(f"NOT KEPT: {each}", file=sys.stderr)
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

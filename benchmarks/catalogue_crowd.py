@@ -1,0 +1,220 @@
+"""Many processes register and find in one catalogue, one is killed every second: is it still true?
+
+`--url postgresql://… --password-env NAME` for a server; left out, a file of SQLite.
+`tests/test_catalogue_crowd.py` plays some seconds of the same.
+"""
+
+import argparse
+import logging
+import multiprocessing
+import os
+import random
+import signal
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import func, select
+
+from strax_core import Chunk, Context, Plugin, SecretReference
+from strax_local import LocalBackend, LocalOptions
+from strax_sql.frontend import SqlFrontend
+from strax_sql.options import SqlOptions
+from strax_sql.schema import COPIES, PIECES
+
+N_PROCESSES = 16
+KILLED_EVERY_S = 1.0
+RUNS_A_SECOND_MAX = 1000  # so that runs do not repeat too often
+STUCK_AFTER_S = 30.0
+BACKENDS = ("disk", "hall")
+DTYPE = np.dtype([("time", "<i8"), ("endtime", "<i8"), ("x", "<i8")])
+
+
+class Records(Plugin):
+    """Ten rows that tell the run."""
+
+    provides = "records"
+    dtype = DTYPE
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Give one chunk."""
+        yield self.chunk(start=0, end=1000, data=rows_of(self.run_id))
+
+
+def rows_of(run_id: str) -> np.ndarray[Any, Any]:
+    """Return the rows of a run."""
+    rows = np.zeros(10, DTYPE)
+    rows["time"] = np.arange(10) * 100
+    rows["endtime"] = rows["time"] + 50
+    rows["x"] = int(run_id) + np.arange(10)
+    return rows
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Where it is played."""
+
+    url: str
+    folder: Path
+    password_env: str | None = None
+
+    def catalogue(self) -> SqlFrontend:
+        """Open the catalogue anew."""
+        reference = None if self.password_env is None else SecretReference(env=self.password_env)
+        backends = {
+            name: LocalBackend(LocalOptions(path=str(self.folder / name), fsync=False))
+            for name in BACKENDS
+        }
+        options = SqlOptions(url=self.url, password=reference, backends=backends)
+        return SqlFrontend(options, name="catalog", grace_time_s=600)
+
+    def context(self) -> Context:
+        """Return a context on it alone."""
+        return Context([self.catalogue()], plugins=[Records])
+
+
+@dataclass
+class Tally:
+    """What happened."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+
+
+def work(scene: Scene, number: int, n_runs: int) -> None:
+    """Make and find runs until killed; each that is confirmed is written down."""
+    logging.disable(logging.WARNING)
+    rng = random.Random()  # noqa: S311 - any runs will do
+    context = scene.context()
+    with (scene.folder / f"confirmed-{number}").open("a", buffering=1) as confirmed:
+        while True:
+            run_id = f"{rng.randrange(n_runs):06d}"
+            if rng.random() < 0.5:  # noqa: PLR2004 - half of the time
+                context.make(run_id, "records")
+                confirmed.write(f"made {run_id}\n")
+            elif context.is_stored(run_id, "records"):
+                found = context.get_array(run_id, "records")
+                right = np.array_equal(found, rows_of(run_id))
+                confirmed.write(f"{'found' if right else 'WRONG'} {run_id}\n")
+            else:
+                confirmed.write(f"absent {run_id}\n")
+
+
+def play(
+    scene: Scene, *, seconds: float, n_processes: int = N_PROCESSES, seed: int | None = None
+) -> Tally:
+    """Let processes work, kill one at random every second, then look at everything."""
+    for name in BACKENDS:
+        (scene.folder / name).mkdir()
+    rng = random.Random(seed)  # noqa: S311 - who is killed
+    fork = multiprocessing.get_context("fork")
+    n_runs = max(50, int(seconds * RUNS_A_SECOND_MAX / 10))
+    tally = Tally()
+
+    def start(number: int) -> Any:
+        process = fork.Process(target=work, args=(scene, number, n_runs))
+        process.start()
+        return process
+
+    processes = [start(number) for number in range(n_processes)]
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        time.sleep(KILLED_EVERY_S)
+        number = rng.randrange(n_processes)
+        if not processes[number].is_alive():
+            tally.wrong.append(f"a process ended by itself: {processes[number].exitcode}")
+        os.kill(processes[number].pid, signal.SIGKILL)
+        processes[number].join()
+        tally.counts["killed"] += 1
+        processes[number] = start(number)
+    _check_progress(scene, tally, n_processes)
+    for process in processes:
+        process.kill()
+        process.join()
+    _check_everything(scene, tally)
+    return tally
+
+
+def _lines(scene: Scene) -> list[tuple[str, str]]:
+    """Return all that was confirmed; the last line of a killed process may be cut off."""
+    lines = [
+        line.split()
+        for path in scene.folder.glob("confirmed-*")
+        for line in path.read_text().splitlines()
+    ]
+    return [(line[0], line[1]) for line in lines if len(line) == 2 and len(line[1]) == 6]  # noqa: PLR2004
+
+
+def _check_progress(scene: Scene, tally: Tally, n_processes: int) -> None:
+    """Find out whether anybody waits for ever: each must confirm something more."""
+    paths = [scene.folder / f"confirmed-{number}" for number in range(n_processes)]
+    for path in paths:
+        path.touch()  # one that was just started has none yet
+    before = [path.stat().st_size for path in paths]
+    until = time.monotonic() + STUCK_AFTER_S
+    stuck = list(range(n_processes))
+    while stuck and time.monotonic() < until:
+        time.sleep(0.1)
+        stuck = [number for number in stuck if paths[number].stat().st_size == before[number]]
+    if stuck:
+        tally.wrong.append(f"stuck: {stuck}")
+
+
+def _check_everything(scene: Scene, tally: Tally) -> None:
+    lines = _lines(scene)
+    tally.counts.update(what for what, _ in lines)
+    tally.wrong += [f"wrong rows of {run_id}" for what, run_id in lines if what == "WRONG"]
+    context = scene.context()
+    stored = {run_id for what, run_id in lines if what in ("made", "found")}
+    tally.counts["runs"] = len(stored)
+    for run_id in sorted(stored):
+        if not context.is_stored(run_id, "records"):
+            tally.wrong.append(f"lost: {run_id}")
+        elif not np.array_equal(context.get_array(run_id, "records"), rows_of(run_id)):
+            tally.wrong.append(f"wrong rows of {run_id} at the end")
+    frontend = scene.catalogue()
+    tally.counts["mended"] = len(list(frontend.rebuild_catalogue(dry_run=False)))
+    tally.wrong += [f"{each.name}: {each.text}" for each in frontend.check_catalogue()]
+    doubled = (
+        select(PIECES.c.run_id, func.count())
+        .join(COPIES, COPIES.c.piece_id == PIECES.c.id)
+        .where(COPIES.c.state == "complete")
+        .group_by(PIECES.c.run_id)
+        .having(func.count() > 1)
+    )
+    twice = frontend.database.read(lambda connection: list(connection.execute(doubled)))
+    tally.wrong += [f"entered twice: {run_id}" for run_id, _ in twice]
+    frontend.database.close()
+
+
+def main() -> int:
+    """Play, and print what happened; return 1 if anything was wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--processes", type=int, default=N_PROCESSES)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--url")
+    parser.add_argument("--password-env", metavar="NAME")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        url = options.url or f"sqlite:///{folder}/catalog.db"
+        scene = Scene(url, folder, options.password_env)
+        tally = play(
+            scene, seconds=options.seconds, n_processes=options.processes, seed=options.seed
+        )
+    for what, number in sorted(tally.counts.items()):
+        print(f"{what:8} {number:,}")
+    for each in tally.wrong[:20]:
+        print(f"WRONG: {each}")
+    print(f"wrong    {len(tally.wrong)}")
+    return 1 if tally.wrong else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

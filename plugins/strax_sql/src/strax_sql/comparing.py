@@ -1,0 +1,245 @@
+"""In what the catalogue and the storage differ: what lies there, and what it says lies there."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from strax_core import (
+    DataCorrupted,
+    DataKey,
+    DataNotAvailable,
+    Metadata,
+    StorageBackend,
+    StorageError,
+)
+from strax_sql.engine import Database
+from strax_sql.questions import ABSENT, COMPLETE, DAMAGED, WRITING, Asked
+from strax_sql.registering import Entry, facts_of
+from strax_sql.schema import COPIES, LINEAGES, PIECES
+
+PIECES_AT_ONCE = 500
+READERS = 16
+_COMPARED = ("write_id", "data_id", "size_bytes", "n_bytes", "n_rows", "start_ns", "end_ns")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """One thing in which catalogue and storage differ."""
+
+    name: str
+    """What it is about: place and piece of data."""
+    text: str
+    entry: Entry | None = None
+    """What should stand in the catalogue; None if nothing should."""
+    row: "Row | None" = None
+    """What stands there; None if nothing does."""
+    damage: str | None = None
+    """Why what lies there cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One copy, as it stands in the catalogue."""
+
+    piece_id: int
+    lineage: str
+    backend_key: str
+    state: str
+    written_s: float | None
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Compares one backend with the catalogue, some pieces of data at a time.
+
+    Args:
+        database: with the tables of the catalogue; None: there is none yet.
+        name: of the backend.
+        backend: that holds the data.
+        thorough: read the metadata of all that lies there; else only of what is not entered.
+        grace_time_s: after how long a writer that has not ended counts as dead.
+    """
+
+    database: Database | None
+    name: str
+    backend: StorageBackend
+    thorough: bool
+    grace_time_s: float
+
+    def batches(self) -> Iterator[list[Difference]]:
+        """Iterate over differences; what was dealt with does not come again the next time.
+
+        Raises:
+            StorageError: the backend could not be listed, or the catalogue not be asked.
+        """
+        listed = (entry.name for entry in self.backend.list("") if entry.is_folder)
+        folders = sorted(name for name in listed if DataKey.parse_name(name))
+        with ThreadPoolExecutor(READERS) as readers:
+            for names in _batches(folders, PIECES_AT_ONCE):
+                yield list(self._of_folders(names, readers))
+        if self.database is not None:
+            there = set(folders)
+            for rows in self._all_rows(self.database):
+                yield list(self._of_rows(row for row in rows if row.backend_key not in there))
+
+    def _of_folders(
+        self, names: Sequence[str], readers: ThreadPoolExecutor
+    ) -> Iterator[Difference]:
+        known = self._known(names)
+        asked = [
+            name
+            for name in names
+            if self.thorough or all(r.state in (WRITING, ABSENT) for r in known.get(name, ()))
+        ]
+        for name, found in zip(asked, readers.map(self._metadata, asked), strict=True):
+            yield from self._of_folder(name, found, known.get(name, ()))
+
+    def _metadata(self, name: str) -> Metadata | StorageError:
+        try:
+            metadata = self.backend.get_metadata(name)
+            metadata.check_loadable()
+            _ = facts_of(metadata), metadata.lineage
+        except StorageError as error:
+            return error
+        return metadata
+
+    def _of_folder(
+        self, name: str, found: Metadata | StorageError, rows: Sequence[Row]
+    ) -> Iterator[Difference]:
+        if not isinstance(found, Metadata):
+            complete = [row for row in rows if row.state == COMPLETE]
+            return self._of_unreadable(name, found, complete)
+        entry = self._entry(name, found)
+        return iter(()) if entry is None else self._of_readable(name, entry, rows)
+
+    def _of_unreadable(
+        self, name: str, error: StorageError, rows: Sequence[Row]
+    ) -> Iterator[Difference]:
+        """Yield what is entered as complete, and is not."""
+        what = f"{self.name}/{name}"
+        for row in rows:
+            if isinstance(error, DataCorrupted):
+                text = f"entered as complete, and cannot be read: {error}"
+                yield Difference(name=what, text=text, row=row, damage=str(error))
+            elif isinstance(error, DataNotAvailable):
+                text = f"entered as complete, and is not there: {error}"
+                yield Difference(name=what, text=text, row=row)
+            else:
+                raise error
+
+    def _of_readable(self, name: str, entry: Entry, rows: Sequence[Row]) -> Iterator[Difference]:
+        what = f"{self.name}/{name}"
+        entered = [row for row in rows if row.state in (COMPLETE, DAMAGED)]
+        same = [row for row in entered if row.lineage == entry.identity[3]]
+        for row in entered:
+            if row not in same:
+                text = "entered with another lineage than lies there"
+                yield Difference(name=what, text=text, row=row)
+        if not same:
+            yield Difference(name=what, text="lies there, and is not entered", entry=entry)
+        for row in same:
+            # What is damaged stays so until it is written again.
+            compared = ("write_id",) if row.state == DAMAGED else _COMPARED
+            differing = [each for each in compared if row.facts[each] != entry.facts[each]]
+            if differing:
+                text = f"entered with other values of {', '.join(differing)}"
+                yield Difference(name=what, text=text, entry=entry, row=row)
+
+    def _entry(self, name: str, metadata: Metadata) -> Entry | None:
+        """Return what should be entered; None if a folder holds something else than its name."""
+        parts = DataKey.parse_name(name)
+        if parts is None or parts[:2] != (metadata.run_id, metadata.data_type):
+            return None
+        return Entry(
+            run_id=parts[0],
+            data_type=parts[1],
+            lineage_hash=parts[2],
+            lineage=metadata.lineage,
+            backend=self.name,
+            backend_key=name,
+            facts=facts_of(metadata),
+        )
+
+    def _of_rows(self, rows: Iterable[Row]) -> Iterator[Difference]:
+        """Yield what is entered, and of which there is no folder."""
+        for row in rows:
+            what = f"{self.name}/{row.backend_key}"
+            if row.state == ABSENT:
+                yield Difference(name=what, text="was found to be gone", row=row)
+            elif row.state == WRITING:
+                silent_s = time.time() - (row.written_s or 0)
+                if silent_s > self.grace_time_s:
+                    text = f"its writing began {silent_s:.0f} s ago and never ended"
+                    yield Difference(name=what, text=text, row=row)
+            elif isinstance(self._metadata(row.backend_key), DataNotAvailable):
+                yield Difference(name=what, text="entered, and is not there", row=row)
+
+    def _known(self, names: Sequence[str]) -> dict[str, list[Row]]:
+        if self.database is None:
+            return {}
+
+        def ask(connection: Connection) -> list[Row]:
+            asked = Asked.of(connection, (name.split("-") for name in names))
+            key = (PIECES.c.run_id, PIECES.c.data_type, PIECES.c.lineage_hash)
+            source = asked.source.join(PIECES, asked.equal(*key))
+            query = _ROWS.select_from(
+                source.join(LINEAGES, LINEAGES.c.id == PIECES.c.lineage_id).join(
+                    COPIES, COPIES.c.piece_id == PIECES.c.id
+                )
+            ).where(COPIES.c.backend == self.name)
+            return [_row(each) for each in connection.execute(query, asked.parameters)]
+
+        known: dict[str, list[Row]] = {}
+        for row in self.database.read(ask):
+            known.setdefault(row.backend_key, []).append(row)
+        return known
+
+    def _all_rows(self, database: Database) -> Iterator[list[Row]]:
+        after = -1
+        while True:
+
+            def ask(connection: Connection, after: int = after) -> list[Row]:
+                query = (
+                    _ROWS.select_from(COPIES)
+                    .join(PIECES, PIECES.c.id == COPIES.c.piece_id)
+                    .join(LINEAGES, LINEAGES.c.id == PIECES.c.lineage_id)
+                    .where(COPIES.c.backend == self.name, COPIES.c.piece_id > after)
+                    .order_by(COPIES.c.piece_id)
+                    .limit(10 * PIECES_AT_ONCE)
+                )
+                return [_row(each) for each in connection.execute(query)]
+
+            rows = database.read(ask)
+            if not rows:
+                return
+            yield rows
+            after = rows[-1].piece_id
+
+
+_ROWS = select(
+    COPIES.c.piece_id,
+    LINEAGES.c.digest,
+    COPIES.c.backend_key,
+    COPIES.c.state,
+    COPIES.c.written_s,
+    *(COPIES.c[name] for name in _COMPARED),
+)
+
+
+def _row(values: Sequence[Any]) -> Row:
+    piece_id, lineage, backend_key, state, written_s, *facts = values
+    return Row(
+        piece_id, lineage, backend_key, state, written_s, dict(zip(_COMPARED, facts, strict=True))
+    )
+
+
+def _batches(names: Sequence[str], size: int) -> Iterator[list[str]]:
+    rest = iter(names)
+    while batch := list(islice(rest, size)):
+        yield batch

@@ -1,0 +1,390 @@
+"""The frontend `sql`: asks a database where data are, and tells it what became of them."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection
+
+from strax_core import (
+    STRICT,
+    AccessDenied,
+    Check,
+    DataCorrupted,
+    DataKey,
+    DataNotAvailable,
+    Location,
+    Match,
+    Metadata,
+    ReadOnlyError,
+    Saver,
+    State,
+    StorageBackend,
+    StorageError,
+    StorageFrontend,
+    StorageUnavailable,
+)
+from strax_sql import registering
+from strax_sql.engine import Database
+from strax_sql.loose import fitting
+from strax_sql.options import SqlOptions
+from strax_sql.outages import Outages
+from strax_sql.questions import (
+    ABSENT,
+    COMPLETE,
+    DAMAGED,
+    WRITING,
+    CopyRow,
+    copies_of,
+    copies_of_any_lineage,
+    copies_of_each,
+    lineage_texts,
+)
+from strax_sql.registering import FAILURE_LETTERS_MAX, Entry, facts_of
+from strax_sql.run_store import RunStore
+from strax_sql.schema import SCHEMA
+from strax_sql.upkeep import Upkeep
+
+_LOG = logging.getLogger("strax_core")
+
+
+class SqlFrontend(StorageFrontend):
+    """Finds data by one query of a database, in any of several backends.
+
+    - Storage comes first: data are committed, then entered; removed, then forgotten. What a crash
+      leaves between the two is found by the next request, or by `strax catalog rebuild`.
+    - Healthy copies are given before those that were found damaged, and a backend that did not
+      answer this process lately comes after the others. Nothing that may serve is left out.
+    - It pickles, without connections and secrets, if its backends do.
+
+    Args:
+        options: the database, and the backends that hold the data.
+        name: what a person calls this place; left out: the URL of the database.
+        frontend_options: those of every `StorageFrontend`.
+    """
+
+    def __init__(
+        self, options: SqlOptions, *, name: str | None = None, **frontend_options: Any
+    ) -> None:
+        super().__init__(options.backends, name=name or options.place, **frontend_options)
+        self.options = options
+        prepare = _look_at_tables if self.readonly else _make_tables
+        self.database = Database(options, creates=not self.readonly, prepare=prepare)
+        self._order = {name: i for i, name in enumerate(self.backends)}
+        self._outages = Outages(options.outage_s)
+        self._begun: dict[tuple[str, str], set[str]] = {}
+        self._runs = RunStore(self.database, place=self.name, mirror=self._mirror())
+
+    def _mirror(self) -> StorageBackend | None:
+        can_write = (each for each in self.backends.values() if each.saver_class is not None)
+        return next(can_write, None) if self.options.mirror_runs else None
+
+    # Finding
+
+    def _find(self, key: DataKey, match: Match) -> Sequence[Location]:
+        rows = self.database.read(lambda connection: copies_of(connection, key))
+        found = [at for row in self._sorted(rows) for at in self._settled(key, row)]
+        if match.is_fuzzy:
+            found += self._loose([key], match)[0]
+        return found
+
+    def _find_several(self, keys: Sequence[DataKey], match: Match) -> Iterator[Sequence[Location]]:
+        rows = self.database.read(lambda connection: copies_of_each(connection, keys))
+        loose = self._loose(keys, match) if match.is_fuzzy else {}
+        for i in range(len(keys)):
+            exact = [_at(row, known=row.state == COMPLETE) for row in self._sorted(rows.get(i, ()))]
+            yield [*exact, *loose.get(i, ())]
+
+    def _loose(self, keys: Sequence[DataKey], match: Match) -> dict[int, list[Location]]:
+        """Return, by the place of a key in the list, other data that serve, newest first."""
+
+        def ask(connection: Connection) -> tuple[dict[int, list[CopyRow]], dict[int, str]]:
+            rows = copies_of_any_lineage(connection, keys)
+            lineages = {row.lineage_id for each in rows.values() for row in each}
+            return rows, lineage_texts(connection, lineages)
+
+        rows, lineages = self.database.read(ask)
+        return {
+            i: [
+                _at(row, known=row.state == COMPLETE)
+                for row in fitting(key, match, self._sorted(rows.get(i, ())), lineages)
+            ]
+            for i, key in enumerate(keys)
+        }
+
+    def _sorted(self, rows: Iterable[CopyRow]) -> list[CopyRow]:
+        """Return copies in backends that are known here, best first."""
+        return sorted(
+            (row for row in rows if row.backend in self._order),
+            key=lambda row: (
+                row.state == DAMAGED,
+                self._outages.is_out(row.backend),
+                self._order[row.backend],
+            ),
+        )
+
+    def _settled(self, key: DataKey, row: CopyRow) -> Iterator[Location]:
+        """Yield where a copy is; of one that is being written, look whether it is there already.
+
+        Its writer may have died just after the commit, before it could tell.
+        """
+        if row.state == WRITING:
+            try:
+                metadata = self.backends[row.backend].get_metadata(row.backend_key)
+            except (DataNotAvailable, DataCorrupted):
+                yield _at(row, state=State.WRITING)
+                return
+            except Exception as error:  # noqa: BLE001 - core asks again, and reports it
+                _LOG.debug("%s: is %s written? %s", self.name, key, error)
+            else:
+                if not _is_complete(metadata, key):
+                    yield _at(row, state=State.WRITING)
+                    return
+                enter = partial(self._enter, key, row.backend, row.backend_key, metadata)
+                _if_possible(enter, f"{self.name}: {key} was not entered")
+                yield _at(row, metadata=metadata)
+                return
+        yield _at(row)
+
+    # Keeping
+
+    def saver(self, key: DataKey, metadata: Mapping[str, Any], **options: Any) -> Saver:
+        """Return a saver that has begun; arguments and errors as `StorageFrontend.saver`.
+
+        Complete data that lie where these would go, and that nobody entered, are entered first:
+        so they count as stored.
+        """
+        overwrite = options.get("overwrite") or self.overwrite
+        if overwrite != "always" and not self.readonly and self.wants(key.data_type):
+            self._enter_unknown(key, options.get("backend"))
+        return super().saver(key, metadata, **options)
+
+    def remove(self, key: DataKey, *, backend: str | None = None) -> None:
+        """Remove all copies, or the one in a backend if it is not the last that is good.
+
+        Raises:
+            ReadOnlyError: it is the last good one, or nothing may be removed here.
+            ConfigError, DataNotAvailable: as `StorageFrontend.remove`.
+        """
+        if backend is not None and not self.readonly:
+            self._place(backend)
+            self._refuse_last(key, backend)
+        super().remove(key, backend=backend)
+
+    def _reserve(self, key: DataKey) -> Sequence[Location]:
+        return [
+            _Reserved(backend=name, backend_key=key.name)
+            for name in self._targets_of(key.data_type)
+        ]
+
+    def _reserve_in(self, key: DataKey, backend: str) -> Sequence[Location]:
+        return [_Reserved(backend=backend, backend_key=key.name)]
+
+    def _began(self, key: DataKey, location: Location, metadata: Metadata) -> None:
+        facts = {"state": WRITING, "write_id": metadata.write_id, "written_s": time.time()}
+        entry = Entry.of(key, location.backend, location.backend_key, facts)
+        self.database.write(lambda connection: registering.begin(connection, entry))
+        begun = self._begun.setdefault((location.backend, location.backend_key), set())
+        begun.add(str(metadata.write_id))
+
+    def _committed(self, key: DataKey, location: Location, metadata: Metadata) -> None:
+        self._begun.pop((location.backend, location.backend_key), None)
+        self._enter(key, location.backend, location.backend_key, metadata)
+
+    def _forget(self, key: DataKey, location: Location) -> None:
+        write_id = location.metadata.write_id if location.metadata else None
+        self.database.write(
+            lambda connection: registering.forget(connection, key, location.backend, write_id)
+        )
+
+    def _verified(self, key: DataKey, location: Location) -> None:
+        write_id = location.metadata.write_id if location.metadata else None
+        facts = {"state": COMPLETE, "verified_s": time.time(), "failed_s": None, "failure": None}
+        self._mark(key, location.backend, facts, write_id)
+
+    def _failed(self, key: DataKey, location: Location, error: BaseException) -> None:
+        if isinstance(location, _Reserved):
+            begun = self._begun.pop((location.backend, location.backend_key), None)
+            if begun:
+                self.database.write(
+                    lambda connection: registering.end_writing(
+                        connection, key, location.backend, begun
+                    )
+                )
+            if isinstance(error, StorageUnavailable):
+                self._outages.note(location.backend)
+        elif _is_outage(error):
+            self._outages.note(location.backend)
+        elif location.state is State.COMPLETE:
+            self._mark_failed(key, location, error)
+
+    def _mark_failed(self, key: DataKey, location: Location, error: BaseException) -> None:
+        # Which writing it is about must be known before another look: it may be replaced then.
+        write_id = self._write_id(key, location)
+        if isinstance(error, DataCorrupted):
+            state = DAMAGED
+        elif isinstance(error, DataNotAvailable) and self._is_gone(location):
+            state = ABSENT
+        else:
+            return
+        text = f"{type(error).__name__}: {error}"[:FAILURE_LETTERS_MAX]
+        facts = {"state": state, "failed_s": time.time(), "failure": text}
+        self._mark(key, location.backend, facts, write_id)
+
+    def _write_id(self, key: DataKey, location: Location) -> str | None:
+        if location.metadata is not None:
+            return location.metadata.write_id
+        rows = self.database.read(lambda connection: copies_of(connection, key))
+        return next((row.write_id for row in rows if row.backend == location.backend), None)
+
+    def _is_gone(self, location: Location) -> bool:
+        """Ask once more: a place that says twice that nothing is there is believed."""
+        try:
+            self.backends[location.backend].get_metadata(location.backend_key).check_loadable()
+        except DataNotAvailable:
+            return True
+        except Exception:  # noqa: BLE001 - then nobody knows
+            return False
+        return False
+
+    def _mark(
+        self, key: DataKey, backend: str, facts: Mapping[str, Any], write_id: str | None
+    ) -> None:
+        if self.readonly:
+            return
+        self.database.write(
+            lambda connection: registering.mark(connection, key, backend, facts, write_id=write_id)
+        )
+
+    def _enter(self, key: DataKey, backend: str, backend_key: str, metadata: Metadata) -> None:
+        if self.readonly:
+            return
+        entry = Entry.of(key, backend, backend_key, facts_of(metadata))
+        self.database.write(lambda connection: registering.register(connection, [entry]))
+
+    def _enter_unknown(self, key: DataKey, backend: str | None) -> None:
+        rows = self.database.read(lambda connection: copies_of(connection, key))
+        known = {row.backend for row in rows if row.state != WRITING}
+        targets = self._targets_of(key.data_type) if backend is None else [backend]
+        for name in targets:
+            if name in known or name not in self.backends:
+                continue
+            try:
+                metadata = self.backends[name].get_metadata(key.name)
+            except StorageError as error:
+                _LOG.debug("%s/%s has no %s: %s", self.name, name, key, error)
+                continue
+            if _is_complete(metadata, key):
+                self._enter(key, name, key.name, metadata)
+
+    def _refuse_last(self, key: DataKey, backend: str) -> None:
+        rows = self.database.read(lambda connection: copies_of(connection, key))
+        healthy = {row.backend for row in rows if row.state != DAMAGED}
+        if {at.backend for at in self.search(key).exact()} & healthy == {backend}:
+            raise ReadOnlyError(
+                f"{self.name}/{backend} has the last good copy of {key}; copy it first, or remove "
+                f"it from {self.name} as a whole"
+            )
+
+    def _targets_of(self, data_type: str) -> list[str]:
+        """Return which backends take a data type, best first."""
+        given: Any = self.options.write_to
+        if isinstance(given, Mapping):
+            fits = (names for pattern, names in given.items() if fnmatchcase(data_type, pattern))
+            given = next(fits, ())
+            return [given] if isinstance(given, str) else list(given)
+        if given:
+            return [given] if isinstance(given, str) else list(given)
+        can_write = [name for name, each in self.backends.items() if each.saver_class is not None]
+        return can_write[:1]
+
+    # Upkeep
+
+    def check_catalogue(self) -> Iterator[Check]:
+        """Iterate over what the catalogue and the storage differ in; all metadata are read."""
+        return self._upkeep().compare(thorough=True, dry_run=True)
+
+    def rebuild_catalogue(self, *, dry_run: bool) -> Iterator[Check]:
+        """Enter what is complete and not entered, take out what is gone; only tell if `dry_run`.
+
+        Only metadata of what is not entered are read, so it goes on where it was interrupted.
+
+        Raises:
+            ReadOnlyError: this place is read-only, and it is more than a dry run.
+        """
+        if self.readonly and not dry_run:
+            raise ReadOnlyError(f"{self.name} is read-only")
+        return self._upkeep().compare(thorough=False, dry_run=dry_run)
+
+    def catalogued(self, *, missing_in: str | None = None) -> Iterator[DataKey]:
+        """Iterate over all data that have a good copy, but none in the backend `missing_in`."""
+        return self._upkeep().keys(missing_in=missing_in)
+
+    def _upkeep(self) -> Upkeep:
+        return Upkeep(
+            database=self.database,
+            backends=self.backends,
+            runs=self._runs,
+            grace_time_s=self.grace_time_s,
+        )
+
+    # Runs
+
+    def _run_metadata(self, run_id: str) -> Mapping[str, Any]:
+        return self._runs.read(run_id)
+
+    def _write_run_metadata(self, run_id: str, document: Mapping[str, Any]) -> None:
+        self._runs.write(run_id, document)
+
+    def _scan_runs(self) -> Iterator[Mapping[str, Any]]:
+        return self._runs.scan()
+
+    def _scan_fields(self, fields: tuple[str, ...]) -> Iterator[Mapping[str, Any]] | None:
+        return self._runs.scan_fields(fields)
+
+    def _select_runs(self, conditions: Mapping[str, Any]) -> Iterator[Mapping[str, Any]] | None:
+        return self._runs.select(conditions)
+
+
+class _Reserved(Location):
+    """Where a new copy is to go: so that a writer's failure is told from a reader's."""
+
+
+def _make_tables(connection: Connection) -> None:
+    SCHEMA.prepare(connection, creates=True)
+
+
+def _look_at_tables(connection: Connection) -> None:
+    SCHEMA.prepare(connection, creates=False)
+
+
+def _if_possible(action: Callable[[], object], what: str) -> None:
+    """Do what may as well be done another time."""
+    try:
+        action()
+    except StorageError as error:
+        _LOG.warning("%s: %s", what, error)
+
+
+def _at(row: CopyRow, **what: Any) -> Location:
+    return Location(backend=row.backend, backend_key=row.backend_key, **what)
+
+
+def _is_complete(metadata: Metadata, key: DataKey) -> bool:
+    """Say whether these are complete data of exactly this key."""
+    return (
+        metadata.is_complete
+        and not metadata.is_too_old
+        and (metadata.run_id, metadata.data_type) == (key.run_id, key.data_type)
+        and STRICT.accepts(key.lineage, metadata.lineage)
+    )
+
+
+def _is_outage(error: BaseException) -> bool:
+    """Say whether an error of a reader tells of the place, not of the data in it."""
+    if isinstance(error, StorageError):
+        return isinstance(error, StorageUnavailable | AccessDenied)
+    return isinstance(error, Exception)

@@ -1,0 +1,84 @@
+"""Looking after the catalogue: comparing it with the storage, mending it, saying what it holds."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy import Connection, select
+
+from strax_core import Check, DataKey, StorageBackend, StorageError
+from strax_sql.comparing import Comparison
+from strax_sql.engine import Database
+from strax_sql.lineages import lineage_of
+from strax_sql.questions import COMPLETE
+from strax_sql.rebuilding import mend
+from strax_sql.run_store import RunStore
+from strax_sql.schema import COPIES, LINEAGES, PIECES
+
+KEYS_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upkeep:
+    """Looks after one catalogue.
+
+    Args:
+        database: with its tables.
+        backends: that hold the data.
+        runs: the documents about runs.
+        grace_time_s: after how long a writer that has not ended counts as dead.
+    """
+
+    database: Database
+    backends: Mapping[str, StorageBackend]
+    runs: RunStore
+    grace_time_s: float
+
+    def compare(self, *, thorough: bool, dry_run: bool) -> Iterator[Check]:
+        """Iterate over differences, and mend them unless `dry_run`; some are mended at once.
+
+        A backend that does not answer is one of them, and nothing is changed about it.
+        """
+        is_new = dry_run and not self.database.is_there()
+        for name, backend in self.backends.items():
+            comparison = Comparison(
+                database=None if is_new else self.database,
+                name=name,
+                backend=backend,
+                thorough=thorough,
+                grace_time_s=self.grace_time_s,
+            )
+            try:
+                for batch in comparison.batches():
+                    if batch and not dry_run:
+                        self.database.write(partial(mend, backend=name, differences=batch))
+                    for each in batch:
+                        yield Check(each.name, is_good=False, text=each.text)
+            except StorageError as error:
+                yield Check(name, is_good=False, text=f"could not be compared: {error}")
+        yield from self.runs.compare(self.backends, is_new=is_new, dry_run=dry_run)
+
+    def keys(self, *, missing_in: str | None) -> Iterator[DataKey]:
+        """Iterate over all that has a good copy, and has none in a certain backend."""
+        after = -1
+        while rows := self.database.read(partial(_keys, after=after, missing_in=missing_in)):
+            for number, run_id, data_type, text in rows:
+                yield DataKey(run_id, data_type, lineage_of(text))
+                after = number
+
+
+def _keys(
+    connection: Connection, *, after: int, missing_in: str | None
+) -> list[tuple[int, str, str, str]]:
+    is_good = (COPIES.c.piece_id == PIECES.c.id) & (COPIES.c.state == COMPLETE)
+    query = (
+        select(PIECES.c.id, PIECES.c.run_id, PIECES.c.data_type, LINEAGES.c.document)
+        .join(LINEAGES, LINEAGES.c.id == PIECES.c.lineage_id)
+        .where(PIECES.c.id > after, select(COPIES.c.piece_id).where(is_good).exists())
+        .order_by(PIECES.c.id)
+        .limit(KEYS_AT_ONCE)
+    )
+    if missing_in is not None:
+        there = select(COPIES.c.piece_id).where(is_good, COPIES.c.backend == missing_in)
+        query = query.where(~there.exists())
+    return [(row[0], row[1], row[2], row[3]) for row in connection.execute(query)]

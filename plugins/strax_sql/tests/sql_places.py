@@ -1,0 +1,80 @@
+"""A catalogue on SQLite with three backends in memory, and what tests look at."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from strax_core import DataKey, Lineage, MemoryBackend, StorageBackend
+from strax_core.testing import sample_chunks, sample_key, sample_metadata
+from strax_sql.frontend import SqlFrontend
+from strax_sql.options import SqlOptions
+from strax_sql.schema import COPIES, PIECES
+
+NAMES = ("disk", "hall", "bucket")
+KEY = sample_key()
+OpenCatalogue = Callable[..., SqlFrontend]
+
+
+@pytest.fixture
+def places() -> dict[str, StorageBackend]:
+    return {name: MemoryBackend() for name in NAMES}
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/catalog.db"
+
+
+@pytest.fixture
+def open_catalogue(url: str, places: dict[str, StorageBackend]) -> Iterator[OpenCatalogue]:
+    """A function that opens the same catalogue: its own options, then those of frontends."""
+    opened: list[SqlFrontend] = []
+
+    def one(options: dict[str, Any] | None = None, **of_frontend: Any) -> SqlFrontend:
+        chosen = SqlOptions(**{"url": url, "backends": places, **(options or {})})
+        opened.append(SqlFrontend(chosen, **{"name": "catalog", **of_frontend}))
+        return opened[-1]
+
+    yield one
+    for frontend in opened:
+        frontend.database.close()
+
+
+@pytest.fixture
+def catalogue(open_catalogue: OpenCatalogue) -> SqlFrontend:
+    return open_catalogue()
+
+
+def save(frontend: SqlFrontend, key: DataKey = KEY, mark: int = 1, **options: Any) -> None:
+    frontend.saver(key, sample_metadata(key), **options).save_from(sample_chunks(key, mark=mark))
+
+
+def save_everywhere(frontend: SqlFrontend, key: DataKey = KEY) -> None:
+    """Save three copies with one `data_id`."""
+    for name in frontend.backends:
+        document = {**sample_metadata(key), "data_id": "made-once"}
+        frontend.saver(key, document, backend=name).save_from(sample_chunks(key))
+
+
+def made_with(gain: float, run_id: str = "run_1") -> DataKey:
+    return DataKey(run_id, "peaks", Lineage({"peaks": ("Peaks", "0.1.0", {"gain": gain})}))
+
+
+def rows(frontend: SqlFrontend) -> list[tuple[str, str, str]]:
+    """Return run, backend and state of all copies."""
+    query = (
+        select(PIECES.c.run_id, COPIES.c.backend, COPIES.c.state)
+        .join(COPIES, COPIES.c.piece_id == PIECES.c.id)
+        .order_by(PIECES.c.run_id, COPIES.c.backend)
+    )
+    return frontend.database.read(
+        lambda connection: [(a, b, c) for a, b, c in connection.execute(query)]
+    )
+
+
+def states(frontend: SqlFrontend) -> dict[str, str]:
+    """Return the state of each copy, by the name of the backend."""
+    return {backend: state for _, backend, state in rows(frontend)}

@@ -1,0 +1,101 @@
+"""``strax replicate``: what a catalogue knows of, copied to one of its backends, in parallel."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import partial
+from threading import Event
+
+from strax_core.catalogued import catalogue_of
+from strax_core.cli.output import complain, one_line, say
+from strax_core.cli.places import open_place
+from strax_core.copying import Target, copy_data
+from strax_core.errors import DataExistsError, ReadOnlyError, StorageError
+from strax_core.executors import workers
+from strax_core.frontend import StorageFrontend
+from strax_core.keys import DataKey
+from strax_core.places import Places
+from strax_core.saving import BUFFER_BYTES
+from strax_core.several import RUNS_AT_ONCE, for_each_run
+from strax_core.transferring import Means
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replication:
+    """What was asked for on the command line."""
+
+    place: str
+    to: str
+    config: str | None
+    runs: Sequence[str]
+    """Patterns as in a shell; none: all."""
+    data_types: Sequence[str]
+    compressor: str | None
+    n_workers: int | None
+    dry_run: bool
+
+    def wants(self, key: DataKey) -> bool:
+        """Say whether this is to be copied."""
+        return _fits(key.run_id, self.runs) and _fits(key.data_type, self.data_types)
+
+
+def replicate(job: Replication) -> None:
+    """Copy all that has no good copy in a backend yet; what is there already is passed over.
+
+    Raises:
+        ReadOnlyError: nothing may be written there.
+        StorageError: something failed; all else was done.
+    """
+    frontend = open_place(job.place, job.config, readonly=job.dry_run)
+    if frontend.readonly and not job.dry_run:
+        raise ReadOnlyError(f"{frontend.name} is read-only in the settings; nothing is copied")
+    target = Target(frontend=frontend, backend=job.to, compressor=job.compressor)
+    Places([frontend]).place(f"{frontend.name}/{job.to}")  # or an error, before any work
+    keys: dict[str, list[DataKey]] = {}
+    for key in filter(job.wants, catalogue_of(frontend).catalogued(missing_in=job.to)):
+        keys.setdefault(key.run_id, []).append(key)
+    number = sum(map(len, keys.values()))
+    if job.dry_run:
+        for each in keys.values():
+            for key in each:
+                say(one_line(key))
+        say(f"could be copied to {job.to}: {number}")
+        return
+    failures = list(_copied(job, frontend, target, keys))
+    say(f"copied to {job.to}: {number - len(failures)} of {number}")
+    if failures:
+        raise StorageError(f"failed: {len(failures)} of {number}, the rest is done: {failures[0]}")
+
+
+def _copied(
+    job: Replication,
+    frontend: StorageFrontend,
+    target: Target,
+    keys: dict[str, list[DataKey]],
+) -> Iterator[str]:
+    """Copy all, and iterate over what failed."""
+    places = Places([frontend])
+    with workers(None, job.n_workers) as pool:
+        at_once = max(1, min(len(keys), pool.n_threads, RUNS_AT_ONCE))
+
+        def of_run(run_id: str, stop: Event) -> list[str]:
+            means = Means(executor=pool.threads, buffer_bytes=BUFFER_BYTES // at_once, stop=stop)
+            failures = []
+            for key in keys[run_id]:
+                try:
+                    copy_data(partial(places.find_all, key), target, means)
+                except DataExistsError:
+                    complain(f"{one_line(key)}: is there already")
+                except StorageError as error:
+                    failures.append(f"{key}: {error}")
+                    complain(f"{one_line(key)}: failed: {one_line(error)}")
+                else:
+                    complain(f"{one_line(key)}: copied")
+            return failures
+
+        for failures in for_each_run(list(keys), of_run, at_once=at_once):
+            yield from failures
+
+
+def _fits(name: str, patterns: Sequence[str]) -> bool:
+    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -1,0 +1,145 @@
+"""The catalogue on PostgreSQL: the contract, many processes, a server that goes and comes."""
+
+import importlib.util
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from postgres_server import Postgres, PostgresServer
+
+from strax_core import (
+    AccessDenied,
+    Context,
+    DirectoryFrontend,
+    MemoryBackend,
+    SecretReference,
+    StorageBackend,
+    StorageUnavailable,
+)
+from strax_core.testing import FrontendContract, sample_chunks, sample_key, sample_metadata
+from strax_sql import SqlFrontend, SqlOptions
+
+pytestmark = pytest.mark.servers
+ROOT = Path(__file__).resolve().parent.parent.parent
+PASSWORD = "CATALOG_PASSWORD"  # noqa: S105 - the name of a variable
+KEY = sample_key()
+
+
+def catalogue_on(
+    server: PostgresServer, backends: dict[str, StorageBackend], **options: Any
+) -> SqlFrontend:
+    chosen = SqlOptions(
+        url=server.url, password=SecretReference(env=PASSWORD), backends=backends, timeout_s=5
+    )
+    return SqlFrontend(chosen, **options)
+
+
+class TestSqlFrontendOnPostgresql(FrontendContract):
+    @pytest.fixture
+    def open_frontend(
+        self, postgres_database: PostgresServer, monkeypatch: pytest.MonkeyPatch
+    ) -> Iterator[Callable[..., SqlFrontend]]:
+        monkeypatch.setenv(PASSWORD, postgres_database.password)
+        places: dict[str, StorageBackend] = {"near": MemoryBackend(), "far": MemoryBackend()}
+        opened: list[SqlFrontend] = []
+
+        def one(**options: Any) -> SqlFrontend:
+            opened.append(catalogue_on(postgres_database, places, **options))
+            return opened[-1]
+
+        yield one
+        for each in opened:
+            each.database.close()
+
+    @pytest.fixture
+    def secret(self, postgres_database: PostgresServer) -> str:
+        return postgres_database.password
+
+
+def save(frontend: SqlFrontend, run_id: str) -> None:
+    key = sample_key(run_id)
+    frontend.saver(key, sample_metadata(key)).save_from(sample_chunks(key))
+
+
+def test_a_server_that_goes_and_comes_leaves_other_places_in_use(
+    own_postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PASSWORD, own_postgres.server.password)
+    catalogue = catalogue_on(own_postgres.server, {"disk": MemoryBackend()}, name="catalog")
+    other = DirectoryFrontend(MemoryBackend(), name="other")
+    save(catalogue, "run_1")
+    other.saver(KEY, sample_metadata(KEY)).save_from(sample_chunks(KEY))
+    context = Context([catalogue, other])
+    assert context._places.find(KEY).place == "catalog"
+
+    own_postgres.kill()
+    assert context._places.find(KEY).place == "other"
+    with pytest.raises(StorageUnavailable):
+        catalogue.find(KEY)
+    own_postgres.start()
+    assert context._places.find(KEY).place == "catalog"
+    catalogue.database.close()
+
+
+def test_a_wrong_password_is_refused_and_told_nowhere(
+    postgres_database: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PASSWORD, "wrong-canary")
+    catalogue = catalogue_on(postgres_database, {"disk": MemoryBackend()})
+    with pytest.raises(AccessDenied) as caught:
+        catalogue.find(KEY)
+
+    assert "wrong-canary" not in str(caught.value)
+    catalogue.database.close()
+
+
+def test_many_threads_in_one_table_are_all_done(
+    postgres_database: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PASSWORD, postgres_database.password)
+    catalogue = catalogue_on(postgres_database, {"disk": MemoryBackend()})
+    threads = [
+        threading.Thread(target=save, args=(catalogue, f"run_{number}")) for number in range(32)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    found = catalogue.find_several([sample_key(f"run_{number}") for number in range(40)])
+    assert [each is not None and each.known for each in found] == [True] * 32 + [False] * 8
+    catalogue.database.close()
+
+
+@pytest.fixture
+def catalogue_crowd() -> Iterator[ModuleType]:
+    """The script that plays a minute of it."""
+    spec = importlib.util.spec_from_file_location(
+        "catalogue_crowd", ROOT / "benchmarks" / "catalogue_crowd.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["catalogue_crowd"] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["catalogue_crowd"]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_many_processes_register_and_find_though_one_is_killed_every_second(
+    catalogue_crowd: ModuleType,
+    postgres_database: PostgresServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(PASSWORD, postgres_database.password)
+    scene = catalogue_crowd.Scene(postgres_database.url, tmp_path, PASSWORD)
+    tally = catalogue_crowd.play(scene, seconds=6, n_processes=8, seed=4)
+
+    assert tally.wrong == []
+    assert tally.counts["made"] > 0

@@ -1,0 +1,31 @@
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+
+
+@pytest.fixture
+def catalogue_crowd(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The script that plays a minute of it."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import catalogue_crowd
+
+    yield catalogue_crowd
+    sys.modules.pop("catalogue_crowd")
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_many_processes_register_and_find_though_one_is_killed_every_second(
+    catalogue_crowd: ModuleType, tmp_path: Path
+) -> None:
+    scene = catalogue_crowd.Scene(f"sqlite:///{tmp_path}/catalog.db", tmp_path)
+    tally = catalogue_crowd.play(scene, seconds=4, n_processes=6, seed=3)
+
+    assert tally.wrong == []
+    assert tally.counts["killed"] >= 3
+    assert tally.counts["made"] > 0
+    assert tally.counts["found"] > 0
