@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import paramiko
@@ -42,6 +43,7 @@ with Proxy(("127.0.0.1", int(sys.argv[1]))) as proxy:
     print(proxy.port, flush=True)
     sys.stdin.read()
 """
+CPU_TIMES = Path("/proc/stat")
 N_CHUNKS = 4
 N_SMALL, SMALL_BYTES = 1000, 10_000
 
@@ -50,7 +52,7 @@ def main() -> None:
     """Start an sshd of our own, and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mb", type=int, default=200, help="size of the large file")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=15)
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
     try:
@@ -61,7 +63,7 @@ def main() -> None:
 
 
 class Benchmark:
-    """Times each way in turn, several times, and tells the best of each."""
+    """Times each way in turn, several times, and tells the median of each."""
 
     def __init__(self, server: SftpServer, folder: Path, mb: int, repeats: int) -> None:
         self._server, self._folder, self._repeats = server, folder, repeats
@@ -91,20 +93,25 @@ class Benchmark:
         self, server: SftpServer, data: bytes, where: str, mb: int, *, needed: float
     ) -> None:
         backend = backend_on(server, self._place)
-        other = self._folder / "got"
+        local, other = self._folder / "local", self._folder / "got"
         self._save(backend, data)
         backend.write("large", [data])
         with session(server) as sftp, client(server) as plain:
-            ours_put, sftp_put, their_put = self._best(
+            ours_put, sftp_put, their_put = self._medians(
                 lambda: self._save(backend, data),
-                lambda: sftp(f"put {self._folder / 'local'} {self._place / 'put'}"),
+                lambda: sftp(f"put {local} {self._place / 'put'}"),
                 lambda: plain.putfo(BytesIO(data), str(self._place / "put")),
             )
-            ours_get, sftp_get, their_get = self._best(
+            ours_get, sftp_get, their_get = self._medians(
                 lambda: self._load(backend),
                 lambda: sftp(f"get {self._place / 'large'} {other}"),
                 lambda: plain.getfo(str(self._place / "large"), BytesIO()),
             )
+            if where == "loopback":
+                self._tell_cpu("save", lambda: self._save(backend, data))
+                self._tell_cpu("sftp put", lambda: sftp(f"put {local} {self._place / 'put'}"))
+                self._tell_cpu("load", lambda: self._load(backend))
+                self._tell_cpu("sftp get", lambda: sftp(f"get {self._place / 'large'} {other}"))
         if backend.read("large") != data:
             raise SystemExit("what came back is not what was sent")
         for what, ours, sftps, theirs in (
@@ -142,15 +149,19 @@ class Benchmark:
         to = self._folder / "many"
         to.mkdir()
 
+        def read(name: str) -> bytes:
+            (content,) = backend.read_ranges(name, [(0, SMALL_BYTES)], file_bytes=SMALL_BYTES)
+            return content
+
         def load() -> None:
             with ThreadPoolExecutor(4) as threads:
-                for content in threads.map(backend.read, names):
+                for content in threads.map(read, names):
                     if len(content) != SMALL_BYTES:
                         raise SystemExit("a short read")
 
         backend.read(names[0])
         with session(self._server) as sftp:
-            ours, sftps = self._best(load, lambda: sftp(f"get {many}/* {to}/"))
+            ours, sftps = self._medians(load, lambda: sftp(f"get {many}/* {to}/"))
         print(
             f"loopback, load {N_SMALL} files of {SMALL_BYTES // 1000} kB: "
             f"strax_ssh {N_SMALL / ours:.0f} files/s, sftp {N_SMALL / sftps:.0f}"
@@ -165,7 +176,7 @@ class Benchmark:
         chunks = sample_chunks(key, sizes=(100,) * 5, dtype=dtype)
         mb = sum(chunk.data.nbytes for chunk in chunks) / 1e6
         backend = backend_on(self._server, self._place)
-        save, load = self._best(
+        save, load = self._medians(
             lambda: save_sample(backend, key, chunks, overwrite="always"),
             lambda: backend.loader(key.name).read_all(),
         )
@@ -175,19 +186,35 @@ class Benchmark:
         )
         backend.close()
 
-    def _best(self, *ways: Callable[[], object]) -> list[float]:
-        best = [float("inf")] * len(ways)
+    def _medians(self, *ways: Callable[[], object]) -> list[float]:
+        """Return how many seconds each way takes."""
+        seconds: list[list[float]] = [[] for _ in ways]
         for _ in range(self._repeats):
-            for i, way in enumerate(ways):
+            for way, taken in zip(ways, seconds, strict=True):
                 began = time.perf_counter()
                 way()
-                best[i] = min(best[i], time.perf_counter() - began)
-        return best
+                taken.append(time.perf_counter() - began)
+        return [median(taken) for taken in seconds]
+
+    def _tell_cpu(self, what: str, way: Callable[[], object]) -> None:
+        """Print how much of the processors a way takes, of which on the servers' side."""
+        of_all, of_this = busy_s(), time.process_time()
+        for _ in range(self._repeats):
+            way()
+        all_ms = 1000 * (busy_s() - of_all) / self._repeats
+        own_ms = 1000 * (time.process_time() - of_this) / self._repeats
+        print(f"  CPU, {what}: {own_ms:.0f} ms in this process, {all_ms - own_ms:.0f} ms in others")
 
     def _promise(self, what: str, ratio: float, needed: float) -> None:
         is_kept = ratio >= needed
         self._failed |= not is_kept
         print(f"  {what}: {ratio:.2f} x (promised {needed} x){'' if is_kept else '  NOT KEPT'}")
+
+
+def busy_s() -> float:
+    """Return for how many seconds the processors of this machine have worked."""
+    user, nice, system, _, _, irq, soft_irq, *_ = map(int, CPU_TIMES.read_text().split()[1:9])
+    return (user + nice + system + irq + soft_irq) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager

@@ -182,10 +182,18 @@ def _read_once(
 
 def _fetched(file: ChunkFile, request: Request) -> list[bytes]:
     if isinstance(request, Whole):
-        stored = file.medium.read(file.path)
+        stored = _fetched_whole(file)
         _check_stored(stored, file.info)
         return [stored]
     return file.medium.read_ranges(file.path, request, file_bytes=file.info.filesize)
+
+
+def _fetched_whole(file: ChunkFile) -> bytes:
+    size = file.info.filesize
+    if not size:  # not known
+        return file.medium.read(file.path)
+    (stored,) = file.medium.read_ranges(file.path, [(0, size)], file_bytes=size)
+    return stored
 
 
 def _check_stored(stored: bytes, info: ChunkInfo) -> None:

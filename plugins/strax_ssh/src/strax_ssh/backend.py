@@ -34,6 +34,7 @@ from strax_ssh.folders import (
 from strax_ssh.options import SshOptions
 from strax_ssh.packets import Kind, SftpError, Status, packed_path
 from strax_ssh.session import LostError, Session, SilentError
+from strax_ssh.together import Small, Together
 from strax_ssh.transfer import Transfer, Wanted
 from strax_ssh.translate_errors import translated, why_not_written
 
@@ -50,8 +51,10 @@ class SshBackend(StorageBackend):
 
     def __init__(self, options: SshOptions) -> None:
         self._options = options
+        self._place = options.place
         self._root = options.path.rstrip("/") or "/"
         self._connection = connection_to(options)
+        self._together = Together(self._connection.run)
         self._is_exclusive = False
 
     def __reduce__(self) -> tuple[type["SshBackend"], tuple[SshOptions]]:
@@ -59,7 +62,7 @@ class SshBackend(StorageBackend):
 
     @property
     def place(self) -> str:
-        return self._options.place
+        return self._place
 
     def read(self, path: str) -> bytes:
         return self._read(path, None)[0]
@@ -76,6 +79,13 @@ class SshBackend(StorageBackend):
         file_bytes: int | None = None,
     ) -> "ListOfBytes":
         full, wanted = self._full(path), Wanted(self._where(path), ranges, file_bytes)
+        if wanted.is_small:
+            try:
+                content = self._together.read(Small(full, wanted))
+            except LostError as error:
+                raise self._unusable(path, error) from error
+            if content is not None:
+                return content
 
         def read(session: Session) -> list[bytes]:
             return Transfer(session, self._options.in_flight).read(full, wanted)
@@ -233,7 +243,10 @@ class SshBackend(StorageBackend):
         try:
             return self._connection.run(explaining)
         except LostError as error:
-            raise StorageUnavailable(f"{self._where(path)} could not be used: {error}") from error
+            raise self._unusable(path, error) from error
+
+    def _unusable(self, path: str, error: LostError) -> StorageUnavailable:
+        return StorageUnavailable(f"{self._where(path)} could not be used: {error}")
 
     def _explained(
         self, session: Session, error: SftpError, path: str, *, writes: bool

@@ -4,6 +4,7 @@ import logging
 import os
 import shlex
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ import paramiko
 from paramiko.ssh_exception import BadHostKeyException, PasswordRequiredException
 
 from strax_core import AccessDenied
+from strax_ssh.fast_channel import fast
 from strax_ssh.host import PORT, Host
 from strax_ssh.options import SshOptions
 from strax_ssh.session import LostError, Session, SilentError
@@ -34,6 +36,7 @@ class Client:
     def __init__(self, options: SshOptions) -> None:
         self._options = options
         self._host = host = Host.of(options)
+        self._turn = threading.Lock()
         self.how = ""
         """Whom it reached and how it was let in, for people."""
         logger = logging.getLogger(LOG_NAME)
@@ -108,13 +111,14 @@ class Client:
                 timeout=timeout_s,
             )
             channel.settimeout(timeout_s)
+            stream = fast(channel)
             channel.invoke_subsystem("sftp")
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise LostError(
                 f"the server opens no channel for SFTP ({error}): "
                 "is its subsystem sftp switched on?"
             ) from error
-        return Session(channel, timeout_s=self._options.io_timeout_s)
+        return Session(stream, timeout_s=self._options.io_timeout_s, turn=self._turn)
 
     def close(self) -> None:
         """End the connection."""

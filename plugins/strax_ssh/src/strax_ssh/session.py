@@ -1,11 +1,13 @@
 """One SFTP channel: requests of one thread at a time, many of them on their way."""
 
 import struct
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Protocol
 
+from strax_core import Buffer
 from strax_ssh.packets import (
     VERSION_3,
     Kind,
@@ -17,7 +19,6 @@ from strax_ssh.packets import (
     packed_text,
 )
 
-RECEIVE_BYTES = 1 << 20  # paramiko moves what it does not give away at once
 PACKET_MAX_BYTES = 1 << 24
 REQUEST_BYTES = 32768  # what every server takes
 REQUEST_MAX_BYTES = 261120  # what OpenSSH takes
@@ -26,13 +27,13 @@ NO_ROOM = memoryview(bytearray())
 
 
 class Stream(Protocol):
-    """A channel of paramiko, or a socket."""
+    """A channel, or a socket."""
 
     def sendall(self, data: memoryview, /) -> None:
         """Send all of the data."""
 
-    def recv(self, n_bytes: int, /) -> bytes:
-        """Return what has come; nothing if the other side has ended."""
+    def recv(self, n_bytes: int, /) -> Buffer:
+        """Return what has come, at most so much; nothing if the other side has ended."""
 
     def settimeout(self, timeout: float, /) -> None:
         """Set how long `sendall` and `recv` may wait."""
@@ -73,15 +74,25 @@ class Session:
     Args:
         stream: where an SFTP server listens.
         timeout_s: how long it may be silent.
+        turn: whoever moves many bytes over the same connection takes it.
     """
 
-    def __init__(self, stream: Stream, *, timeout_s: float) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        *,
+        timeout_s: float,
+        turn: AbstractContextManager[object] | None = None,
+    ) -> None:
+        self.turn: AbstractContextManager[object] = turn or threading.Lock()
+        """Held while many bytes are moved: one thread after another is faster than all at once.
+
+        All share one line, and wake each other for every packet."""
         self._stream = stream
         self._timeout_s = timeout_s
         self._requests: dict[int, Request] = {}
         self._last_number = 0
         self._outgoing: list[bytes | memoryview] = []
-        self._unread = memoryview(b"")
         self.error: LostError | None = None
         """Why it can no longer be used."""
         self.round_trip_s = float("inf")
@@ -132,9 +143,9 @@ class Session:
         """
         if not request.kind:
             self.flush()
-        while not request.kind:
             with self._losing():
-                self._receive()
+                while not request.kind:
+                    self._receive()
         reader = Reader(request.body)
         if request.kind == Kind.STATUS:
             error = reader.error()
@@ -180,24 +191,22 @@ class Session:
         request.kind = kind
 
     def _taken(self, n_bytes: int) -> bytes:
-        while len(self._unread) < n_bytes:
-            self._unread = memoryview(bytes(self._unread) + self._received())
-        part, self._unread = self._unread[:n_bytes], self._unread[n_bytes:]
-        return bytes(part)
+        taken = bytes(self._received(n_bytes)) if n_bytes else b""
+        while len(taken) < n_bytes:
+            taken += self._received(n_bytes - len(taken))
+        return taken
 
     def _take_into(self, room: memoryview) -> None:
         while room:
-            if not self._unread:
-                self._unread = memoryview(self._received())
-            n_bytes = min(len(room), len(self._unread))
-            room[:n_bytes] = self._unread[:n_bytes]
-            room, self._unread = room[n_bytes:], self._unread[n_bytes:]
+            part = self._received(len(room))
+            room[: len(part)] = part
+            room = room[len(part) :]
 
-    def _received(self) -> bytes:
-        block = self._stream.recv(RECEIVE_BYTES)
-        if not block:
+    def _received(self, n_bytes: int) -> Buffer:
+        part = self._stream.recv(n_bytes)
+        if not part:
             raise LostError("the server closed the channel")
-        return block
+        return part
 
     @contextmanager
     def _losing(self) -> Iterator[None]:

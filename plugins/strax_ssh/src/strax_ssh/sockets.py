@@ -8,11 +8,17 @@ from typing import Any, BinaryIO, Self
 
 from strax_core import ConfigError
 
+AHEAD_BYTES = 256 << 10
+
 
 class PatientSocket(socket.socket):
-    """Its `send` fails when nothing can be sent for so long; paramiko would try for ever."""
+    """Its `send` fails when nothing can be sent for so long; paramiko would try for ever.
+
+    Its `recv` reads ahead: paramiko asks twice for each packet, few bytes first.
+    """
 
     patience_s = 30.0
+    _ahead = memoryview(b"")
 
     @classmethod
     def to(cls, address: tuple[str, int], timeout_s: float) -> Self:
@@ -33,6 +39,15 @@ class PatientSocket(socket.socket):
             except TimeoutError as error:
                 if time.monotonic() > give_up:
                     raise ConnectionResetError("nothing could be sent") from error
+
+    def recv(self, n_bytes: int, flags: int = 0, /) -> bytes:
+        """Return what has come, at most so much."""
+        if not self._ahead:
+            if n_bytes >= AHEAD_BYTES:
+                return super().recv(n_bytes, flags)
+            self._ahead = memoryview(super().recv(AHEAD_BYTES, flags))
+        part, self._ahead = self._ahead[:n_bytes], self._ahead[n_bytes:]
+        return bytes(part)
 
 
 class ProgramSocket(PatientSocket):

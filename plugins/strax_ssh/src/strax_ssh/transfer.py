@@ -3,6 +3,7 @@
 import struct
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -14,6 +15,10 @@ from strax_ssh.session import Request, Session
 READS_MIN = 4  # more makes nothing faster where answers come at once
 WRITES_MIN = 8  # what OpenSSH's channel takes before it is read
 LINE_BYTES_S = 400e6  # requests on their way should fill a line as fast as this
+SMALL_BYTES = 256 << 10  # files that may be read together
+NEAR_S = 2e-3
+"""Round trip up to which files go one after another. OpenSSH takes 2 MiB of a channel before it has
+to answer: farther away, several are needed to fill a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,14 @@ class Wanted:
     """``(offset, size)`` each; None: the whole file."""
     file_bytes: int | None = None
     """How large it has to be; None: of any size."""
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it is known to be a part of a small file."""
+        size = self.file_bytes
+        if self.ranges is None or size is None or size > SMALL_BYTES:
+            return False
+        return all(0 <= offset <= offset + n <= size for offset, n in self.ranges)
 
     def checked(self, size_bytes: int) -> Sequence[tuple[int, int]]:
         """Return the ranges of a file of this size; `DataCorrupted` if it does not fit."""
@@ -56,6 +69,7 @@ class Transfer:
             in_flight or min(int(least + on_line), IN_FLIGHT_MAX)
             for least in (READS_MIN, WRITES_MIN)
         )
+        self._turn = session.turn if session.round_trip_s < NEAR_S else nullcontext()
 
     def read(self, path: str, wanted: Wanted) -> list[bytes]:
         """Return the bytes of each range.
@@ -83,7 +97,7 @@ class Transfer:
                 n_first = min(self._got(first, 0), attributes.size_bytes)
                 rooms[0][:n_first] = start[:n_first]
                 rooms, ranges = [rooms[0][n_first:]], [(n_first, 0)]
-            self._fill(handle, _pieces(ranges, rooms, session.read_bytes))
+            self._fill(handle, pieces(ranges, rooms, session.read_bytes))
             rooms.clear()
             return [file.getvalue() for file in files]
         finally:
@@ -114,23 +128,29 @@ class Transfer:
         window_bytes = self._reads * self._session.read_bytes
         on_way: deque[tuple[int, memoryview, Request]] = deque()
         n_bytes = 0
-        is_all_asked = False
-        while True:
-            while not is_all_asked and len(on_way) < IN_FLIGHT_MAX and n_bytes < window_bytes:
+
+        def ask() -> None:
+            nonlocal n_bytes
+            while len(on_way) < IN_FLIGHT_MAX and n_bytes < window_bytes:
                 offset, room = next(pieces, (0, None))
                 if room is None:
-                    is_all_asked = True
-                else:
-                    on_way.append((offset, room, self._ask(handle, offset, room)))
-                    n_bytes += len(room)
-            if not on_way:
-                return
-            offset, room, request = on_way.popleft()
-            n_bytes -= len(room)
-            # A server may send less than was asked for; then the rest is asked for again.
-            while (n_got := self._got(request, offset)) < len(room):
-                offset, room = offset + n_got, room[n_got:]
-                request = self._ask(handle, offset, room)
+                    return
+                on_way.append((offset, room, self._ask(handle, offset, room)))
+                n_bytes += len(room)
+
+        ask()
+        if not on_way:
+            return
+        self._session.flush()  # so that data come while another file is still taken in
+        with self._turn:
+            while on_way:
+                offset, room, request = on_way.popleft()
+                n_bytes -= len(room)
+                # A server may send less than was asked for; then the rest is asked for again.
+                while (n_got := self._got(request, offset)) < len(room):
+                    offset, room = offset + n_got, room[n_got:]
+                    request = self._ask(handle, offset, room)
+                ask()
 
     def write(self, path: str, buffers: Sequence[Buffer], *, fsync: bool) -> None:
         """Make a file of these buffers; every answer is looked at.
@@ -148,14 +168,15 @@ class Transfer:
         try:
             on_way: deque[Request] = deque()
             offset = 0
-            for block in _blocks(buffers, session.write_bytes):
-                n_bytes = sum(map(len, block))
-                where = struct.pack(">QI", offset, n_bytes)
-                on_way.append(session.send(Kind.WRITE, handle, where, *block))
-                session.flush()
-                offset += n_bytes
-                if len(on_way) >= self._writes:
-                    session.answer(on_way.popleft())
+            with self._turn:
+                for block in _blocks(buffers, session.write_bytes):
+                    n_bytes = sum(map(len, block))
+                    where = struct.pack(">QI", offset, n_bytes)
+                    on_way.append(session.send(Kind.WRITE, handle, where, *block))
+                    session.flush()
+                    offset += n_bytes
+                    if len(on_way) >= self._writes:
+                        session.answer(on_way.popleft())
             if fsync and "fsync@openssh.com" in session.extensions:
                 name = packed_text(b"fsync@openssh.com")
                 on_way.append(session.send(Kind.EXTENDED, name, handle))
@@ -165,7 +186,7 @@ class Transfer:
             session.answer(request)
 
 
-def _pieces(
+def pieces(
     ranges: Sequence[tuple[int, int]], rooms: Sequence[memoryview], n_bytes: int
 ) -> Iterator[tuple[int, memoryview]]:
     """Cut what is to be filled into requests."""
