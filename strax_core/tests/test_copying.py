@@ -34,6 +34,7 @@ from strax_core.errors import (
     StorageUnavailable,
 )
 from strax_core.frontend import StorageFrontend
+from strax_core.keys import DataKey
 from strax_core.location import Location
 from strax_core.medium import Buffer
 from strax_core.memory import MemoryBackend
@@ -418,6 +419,23 @@ def test_removing_can_name_one_backend() -> None:
 
     assert list(near.list("")) == []
     assert ctx.find("7", "records").place == "two/far"
+
+
+def test_removing_by_force_is_left_to_the_frontend() -> None:
+    class Keeping(DirectoryFrontend):
+        def remove(self, key: DataKey, *, backend: str | None = None, force: bool = False) -> None:
+            if not force:
+                raise ReadOnlyError("the last one")
+            super().remove(key, backend=backend, force=force)
+
+    near = Keeping(MemoryBackend(), name="near")
+    made(near)
+    with pytest.raises(ReadOnlyError):
+        context(near).remove("7", "records", from_="near")
+    assert alone(near).is_stored("7", "records")
+
+    context(near).remove("7", "records", from_="near", force=True)
+    assert not alone(near).is_stored("7", "records")
 
 
 def test_removing_from_nowhere_from_an_unknown_or_a_closed_place_is_an_error() -> None:

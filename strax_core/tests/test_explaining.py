@@ -1,5 +1,6 @@
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,11 @@ from small_plugins import (
 
 from strax_core.chunks import Chunk
 from strax_core.context import Context
+from strax_core.directory import DirectoryFrontend
 from strax_core.errors import ConfigError, StorageUnavailable
 from strax_core.explaining import OTHERS_MAX
 from strax_core.frontend import StorageFrontend
+from strax_core.keys import DataKey
 from strax_core.memory import MemoryBackend
 from strax_core.plugin import Plugin, SaveWhen
 from strax_core.testing.two_places import TwoPlaceFrontend
@@ -45,6 +48,27 @@ def test_the_backend_is_named_where_there_are_several() -> None:
     ctx.make("7", "records")
 
     assert " is stored in two/far: " in ctx.explain("7", "records")
+
+
+class Remarking(DirectoryFrontend):
+    def _remarks(self, key: DataKey) -> Iterator[str]:
+        yield f"tape has a damaged copy of {key.data_type}"
+        if self.readonly:
+            raise StorageUnavailable("no answer")
+
+
+@pytest.mark.parametrize("readonly", [False, True])
+def test_what_places_remark_on_their_copies_is_told(*, readonly: bool) -> None:
+    near = place("near")
+    far = Remarking(MemoryBackend(), name="far", readonly=readonly)
+    other = Remarking(MemoryBackend(), name="other", exclude="peaks")
+    remark = "  far: tape has a damaged copy of peaks"
+    ctx = context(near, far, other)
+
+    told = [] if readonly else [remark]
+    assert [line for line in lines_of(ctx) if "damaged copy of peaks" in line] == told
+    context(near).make("7", "peaks")
+    assert lines_of(ctx)[1:] == told
 
 
 def test_what_is_nowhere_is_explained_down_to_what_is_stored() -> None:

@@ -1,7 +1,9 @@
 """Copies: which is given first, what marks them, what a crash leaves, which may be removed."""
 
 import pickle
+import re
 import time
+from typing import Any
 
 import pytest
 from sql_places import (
@@ -41,7 +43,7 @@ from strax_core.testing import (
     save_sample,
 )
 from strax_sql.frontend import SqlFrontend
-from strax_sql.outages import Outages
+from strax_sql.outages import Outage, Outages
 
 
 def offered(frontend: SqlFrontend, key: DataKey = KEY) -> list[str]:
@@ -126,11 +128,13 @@ def test_a_backend_that_is_down_is_so_for_this_process_only_and_for_a_while(
 def test_an_outage_is_forgotten_after_its_time() -> None:
     now = [100.0]
     outages = Outages(60.0, clock=lambda: now[0])
-    outages.note("disk")
+    outages.note("disk", "no answer")
+    now[0] += 20
 
+    assert outages.of("disk") == Outage(ago_s=20.0, left_s=40.0, why="no answer")
     assert outages.is_out("disk")
     assert not outages.is_out("hall")
-    now[0] += 60
+    now[0] += 40
     assert not outages.is_out("disk")
 
 
@@ -215,18 +219,62 @@ def test_the_later_of_two_writings_stays_whichever_is_told_last(catalogue: SqlFr
     assert states(catalogue) == {"disk": "damaged"}  # a row of the first would not be
 
 
-def test_the_last_good_copy_is_removed_only_with_the_whole(catalogue: SqlFrontend) -> None:
+@pytest.mark.parametrize("insist", [{}, {"backend": "hall", "force": True}])
+def test_the_last_good_copy_is_removed_only_if_one_insists(
+    catalogue: SqlFrontend, places: dict[str, StorageBackend], insist: dict[str, Any]
+) -> None:
     save(catalogue, backend="disk")
     save(catalogue, backend="hall")
     catalogue.remove(KEY, backend="disk")
-    with pytest.raises(ReadOnlyError, match="last good copy"):
+    with pytest.raises(ReadOnlyError, match=r"last good copy.*force=True"):
         catalogue.remove(KEY, backend="hall")
-    with pytest.raises(ConfigError):
-        catalogue.remove(KEY, backend="cellar")
+    for force in (False, True):
+        with pytest.raises(ConfigError):
+            catalogue.remove(KEY, backend="cellar", force=force)
+        with pytest.raises(DataNotAvailable):
+            catalogue.remove(KEY, backend="disk", force=force)
 
     assert states(catalogue) == {"hall": "complete"}
-    catalogue.remove(KEY)
+    catalogue.remove(KEY, **insist)
     assert rows(catalogue) == []
+    assert list(places["hall"].list("")) == []
+
+
+def test_the_last_good_copy_is_not_the_one_that_is_damaged(catalogue: SqlFrontend) -> None:
+    save_everywhere(catalogue)
+    for name in ("disk", "hall"):
+        at = next(each for each in catalogue.find_all(KEY) if each.backend == name)
+        catalogue.report_failure(KEY, at, DataCorrupted("a bit flipped"))
+    with pytest.raises(ReadOnlyError):
+        catalogue.remove(KEY, backend="bucket")
+    catalogue.remove(KEY, backend="disk")
+
+    assert states(catalogue) == {"hall": "damaged", "bucket": "complete"}
+
+
+def test_what_is_wrong_with_copies_is_remarked(
+    catalogue: SqlFrontend, open_catalogue: OpenCatalogue, places: dict[str, StorageBackend]
+) -> None:
+    save_everywhere(catalogue)
+    assert catalogue.remarks(KEY) == []
+    (disk, _, _) = catalogue.find_all(KEY)
+    catalogue.report_failure(KEY, disk, DataCorrupted("a bit flipped"))
+    catalogue.report_failure(KEY, disk, StorageUnavailable("no answer"))
+    places["hall"].remove(KEY.name)
+    catalogue.find(KEY)
+
+    of_all = [
+        r"disk has a damaged copy, asked last, noted at 20.* UTC: DataCorrupted: a bit flipped",
+        r"hall has lost its copy, noted at 20.* UTC: DataNotAvailable: .*",
+    ]
+    own = r"disk did not answer this process 0 s ago, and is asked after the others for 60 s: "
+    own += "StorageUnavailable: no answer"
+    for opened, expected in ((catalogue, [own, *of_all]), (open_catalogue(), of_all)):
+        told = opened.remarks(KEY)
+        assert len(told) == len(expected)
+        assert all(re.fullmatch(*both) for both in zip(expected, told, strict=True))
+    poorer = open_catalogue({"backends": {"hall": places["hall"]}})
+    assert len(poorer.remarks(KEY)) == 1
 
 
 def test_the_table_says_which_backend_takes_a_data_type(

@@ -21,7 +21,12 @@ from strax_sql.frontend import SqlFrontend
 
 RUN, N_CHUNKS, ROWS = "run_7", 8, 50
 DTYPE = np.dtype([("time", "<i8"), ("endtime", "<i8"), ("x", "<i8")])
-FAULTS = ("down", "damaged", "slow")
+TOLD = {
+    "down": ["  catalog: disk did not answer this process 0 s ago"],
+    "damaged": ["  catalog: disk has a damaged copy"],
+    "slow": [],
+}
+FAULTS = tuple(TOLD)
 SLOW_S = 0.02
 
 
@@ -132,10 +137,11 @@ def test_one_bad_place_changes_no_row(
     if fault == "damaged" and name == "disk":
         expected["disk"] = "damaged"
     assert states(copied) == expected
-    if fault == "down" and name == "disk":
-        assert copied._outages.is_out("disk")
-        context = Context([copied], plugins=[Records])
-        assert context.find(RUN, "records").location.backend == "hall"
+    context = Context([copied], plugins=[Records])
+    first, *remarks = context.explain(RUN, "records").splitlines()
+    told = TOLD[fault] if name == "disk" else []
+    assert f" is stored in catalog/{'hall' if told else 'disk'}: " in first
+    assert [line.partition(",")[0] for line in remarks] == told
 
 
 @pytest.mark.parametrize(("first", "second"), [*itertools.permutations(FAULTS[:2])])
@@ -152,13 +158,3 @@ def test_if_all_copies_are_marked_they_are_still_tried(copied: SqlFrontend) -> N
 
     healed = dict.fromkeys(NAMES, "")
     assert loaded(copied, in_mid_load=False, harm=healed) == list(range(N_CHUNKS * ROWS))
-
-
-def test_what_is_wrong_is_explained(copied: SqlFrontend) -> None:
-    loaded(copied, in_mid_load=False, harm={"disk": "down"})
-    copied._outages._until.clear()
-    context = Context([copied], plugins=[Records])
-    text = context.explain(RUN, "records")
-
-    assert "catalog" in text
-    assert "hall" in text

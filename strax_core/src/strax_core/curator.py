@@ -145,21 +145,22 @@ class Curator(Catalogue):
         done = self._for_each_key(run_id, targets, rewrite_one, max_workers)
         return [each for pieces in done for each in pieces]
 
-    def remove(self, run_id: str, data_type: str, *, from_: str) -> None:
+    def remove(self, run_id: str, data_type: str, *, from_: str, force: bool = False) -> None:
         """Remove a piece of data from one place; its key must match exactly.
 
         Args:
             run_id: of one run.
             data_type: of one data type.
             from_: the place, as in `copy`.
+            force: also the last good copy, which a catalogue does not remove from one backend.
 
         Raises:
             ConfigError: there is no such place.
-            ReadOnlyError: nothing may be removed there.
+            ReadOnlyError: nothing may be removed there, or not this without `force`.
             DataNotAvailable: it is not there.
         """
         frontend, backend = self._places.place(from_)
-        frontend.remove(self.key_for(run_id, data_type), backend=backend)
+        frontend.remove(self.key_for(run_id, data_type), backend=backend, force=force)
 
     def clean(
         self, storage: str | StorageFrontend, *, grace_s: float | None = None, dry_run: bool = True

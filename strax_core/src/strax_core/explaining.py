@@ -50,7 +50,13 @@ class Explanation:
             else:
                 self._found[data_type] = found
                 lines += _of_found(found)
+                lines += self._remarks(found.key)
         return "\n".join([*lines, *self._way_out(target)])
+
+    def _remarks(self, key: DataKey) -> Iterator[str]:
+        for frontend in self.places:
+            for line in _remarks(key, frontend):
+                yield f"  {frontend.name}: {line}"
 
     def _of_missing(self, data_type: str, error: StorageError) -> Iterator[str]:
         key = self.keys[data_type]
@@ -149,8 +155,17 @@ def _of_place(key: DataKey, frontend: StorageFrontend) -> Iterator[str]:
         return
     if not frontend.wants(key.data_type):
         return
+    yield from _remarks(key, frontend)
     try:
         yield from _instead(key, frontend)
+    except Exception as error:  # noqa: BLE001 - a place that is down may raise anything
+        report(frontend, error)
+
+
+def _remarks(key: DataKey, frontend: StorageFrontend) -> Iterator[str]:
+    """Say what a place has to remark on its copies; never raises."""
+    try:
+        yield from frontend.remarks(key)
     except Exception as error:  # noqa: BLE001 - a place that is down may raise anything
         report(frontend, error)
 

@@ -121,6 +121,13 @@ class StorageFrontend(RunDocuments, Listener):
         """Return where it may go in this one of the backends; left alone: as `_reserve` says."""
         return [at for at in self._reserve(key) if at.backend == backend]
 
+    def _remarks(self, key: DataKey) -> Iterable[str]:
+        """Yield what a person should know of the copies of this key here, for `explain`.
+
+        A line each, such as "disk has a damaged copy"; left alone: nothing.
+        """
+        return ()
+
     # Data
 
     def wants(self, data_type: str) -> bool:
@@ -214,6 +221,14 @@ class StorageFrontend(RunDocuments, Listener):
             return []
         return self.search(key, ANY_LINEAGE).other_lineages()
 
+    def remarks(self, key: DataKey) -> list[str]:
+        """Return what a person should know of the copies here, a line each; often nothing.
+
+        Raises:
+            StorageError: this place could not be asked.
+        """
+        return list(self._remarks(key)) if self.wants(key.data_type) else []
+
     def get_metadata(self, key: DataKey, match: Match = STRICT) -> Metadata:
         """Return the metadata of a stored piece of data; errors as `find`."""
         return self.loader(key, match).metadata
@@ -284,12 +299,14 @@ class StorageFrontend(RunDocuments, Listener):
             return saver
         raise problem
 
-    def remove(self, key: DataKey, *, backend: str | None = None) -> None:
+    def remove(self, key: DataKey, *, backend: str | None = None, force: bool = False) -> None:
         """Remove every complete copy of a piece of data that this place has, of exactly this key.
 
         Args:
             key: what is to be removed.
             backend: name of the only one of its backends to remove it from.
+            force: also what a place would rather keep, such as a last good copy. One that keeps
+                nothing back need not look at it.
 
         Raises:
             ConfigError: there is no such backend.

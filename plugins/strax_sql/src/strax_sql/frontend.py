@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
@@ -41,11 +40,14 @@ from strax_sql.questions import (
     copies_of,
     copies_of_any_lineage,
     copies_of_each,
+    failures_of,
     lineage_texts,
 )
-from strax_sql.registering import FAILURE_LETTERS_MAX, Entry, facts_of
+from strax_sql.registering import Entry, facts_of, failure_text
+from strax_sql.remarks import remarks
 from strax_sql.run_store import RunStore
 from strax_sql.schema import SCHEMA
+from strax_sql.targets import targets_of
 from strax_sql.upkeep import Upkeep
 
 _LOG = logging.getLogger("strax_core")
@@ -149,6 +151,10 @@ class SqlFrontend(StorageFrontend):
                 return
         yield _at(row)
 
+    def _remarks(self, key: DataKey) -> Iterator[str]:
+        failures = self.database.read(lambda connection: failures_of(connection, key))
+        return remarks(list(self.backends), failures, self._outages)
+
     # Keeping
 
     def saver(self, key: DataKey, metadata: Mapping[str, Any], **options: Any) -> Saver:
@@ -162,22 +168,23 @@ class SqlFrontend(StorageFrontend):
             self._enter_unknown(key, options.get("backend"))
         return super().saver(key, metadata, **options)
 
-    def remove(self, key: DataKey, *, backend: str | None = None) -> None:
+    def remove(self, key: DataKey, *, backend: str | None = None, force: bool = False) -> None:
         """Remove all copies, or the one in a backend if it is not the last that is good.
 
         Raises:
-            ReadOnlyError: it is the last good one, or nothing may be removed here.
+            ReadOnlyError: it is the last good one and there is no `force`, or nothing may be
+                removed here.
             ConfigError, DataNotAvailable: as `StorageFrontend.remove`.
         """
-        if backend is not None and not self.readonly:
+        if backend is not None and not self.readonly and not force:
             self._place(backend)
             self._refuse_last(key, backend)
-        super().remove(key, backend=backend)
+        super().remove(key, backend=backend, force=force)
 
     def _reserve(self, key: DataKey) -> Sequence[Location]:
         return [
             _Reserved(backend=name, backend_key=key.name)
-            for name in self._targets_of(key.data_type)
+            for name in targets_of(key.data_type, self.options.write_to, self.backends)
         ]
 
     def _reserve_in(self, key: DataKey, backend: str) -> Sequence[Location]:
@@ -215,9 +222,9 @@ class SqlFrontend(StorageFrontend):
                     )
                 )
             if isinstance(error, StorageUnavailable):
-                self._outages.note(location.backend)
+                self._outages.note(location.backend, failure_text(error))
         elif _is_outage(error):
-            self._outages.note(location.backend)
+            self._outages.note(location.backend, failure_text(error))
         elif location.state is State.COMPLETE:
             self._mark_failed(key, location, error)
 
@@ -230,8 +237,7 @@ class SqlFrontend(StorageFrontend):
             state = ABSENT
         else:
             return
-        text = f"{type(error).__name__}: {error}"[:FAILURE_LETTERS_MAX]
-        facts = {"state": state, "failed_s": time.time(), "failure": text}
+        facts = {"state": state, "failed_s": time.time(), "failure": failure_text(error)}
         self._mark(key, location.backend, facts, write_id)
 
     def _write_id(self, key: DataKey, location: Location) -> str | None:
@@ -268,8 +274,8 @@ class SqlFrontend(StorageFrontend):
     def _enter_unknown(self, key: DataKey, backend: str | None) -> None:
         rows = self.database.read(lambda connection: copies_of(connection, key))
         known = {row.backend for row in rows if row.state != WRITING}
-        targets = self._targets_of(key.data_type) if backend is None else [backend]
-        for name in targets:
+        targets = targets_of(key.data_type, self.options.write_to, self.backends)
+        for name in targets if backend is None else [backend]:
             if name in known or name not in self.backends:
                 continue
             try:
@@ -285,21 +291,9 @@ class SqlFrontend(StorageFrontend):
         healthy = {row.backend for row in rows if row.state != DAMAGED}
         if {at.backend for at in self.search(key).exact()} & healthy == {backend}:
             raise ReadOnlyError(
-                f"{self.name}/{backend} has the last good copy of {key}; copy it first, or remove "
-                f"it from {self.name} as a whole"
+                f"{self.name}/{backend} has the last good copy of {key}; copy it first, or say "
+                "force=True"
             )
-
-    def _targets_of(self, data_type: str) -> list[str]:
-        """Return which backends take a data type, best first."""
-        given: Any = self.options.write_to
-        if isinstance(given, Mapping):
-            fits = (names for pattern, names in given.items() if fnmatchcase(data_type, pattern))
-            given = next(fits, ())
-            return [given] if isinstance(given, str) else list(given)
-        if given:
-            return [given] if isinstance(given, str) else list(given)
-        can_write = [name for name, each in self.backends.items() if each.saver_class is not None]
-        return can_write[:1]
 
     # Upkeep
 

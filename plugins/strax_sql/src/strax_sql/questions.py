@@ -36,18 +36,26 @@ _OF_COPY = (
     COPIES.c.written_s,
     PIECES.c.lineage_id,
 )
-_COPIES_OF_KEY = (
-    select(*_OF_COPY)
-    .join(PIECES, PIECES.c.id == COPIES.c.piece_id)
-    .join(LINEAGES, LINEAGES.c.id == PIECES.c.lineage_id)
-    .where(
-        PIECES.c.run_id == bindparam("run_id"),
-        PIECES.c.data_type == bindparam("data_type"),
-        PIECES.c.lineage_hash == bindparam("lineage_hash"),
-        LINEAGES.c.digest == bindparam("digest"),
-        COPIES.c.state != ABSENT,
+
+
+def _of_key(*columns: ColumnElement[Any]) -> Select[Any]:
+    return (
+        select(*columns)
+        .join(PIECES, PIECES.c.id == COPIES.c.piece_id)
+        .join(LINEAGES, LINEAGES.c.id == PIECES.c.lineage_id)
+        .where(
+            PIECES.c.run_id == bindparam("run_id"),
+            PIECES.c.data_type == bindparam("data_type"),
+            PIECES.c.lineage_hash == bindparam("lineage_hash"),
+            LINEAGES.c.digest == bindparam("digest"),
+        )
     )
-)
+
+
+_COPIES_OF_KEY = _of_key(*_OF_COPY).where(COPIES.c.state != ABSENT)
+_FAILURES_OF_KEY = _of_key(
+    COPIES.c.backend, COPIES.c.state, COPIES.c.failed_s, COPIES.c.failure
+).where(COPIES.c.state.in_([DAMAGED, ABSENT]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +71,33 @@ class CopyRow:
     lineage_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class FailedCopy:
+    """Why a copy is marked as damaged or absent."""
+
+    backend: str
+    state: str
+    failed_s: float | None
+    failure: str | None
+
+
 def copies_of(connection: Connection, key: DataKey) -> list[CopyRow]:
     """Return all copies of exactly this key that are not known to be absent."""
-    rows = connection.execute(
-        _COPIES_OF_KEY,
-        {
-            "run_id": key.run_id,
-            "data_type": key.data_type,
-            "lineage_hash": key.lineage_hash,
-            "digest": digest_of(key.lineage),
-        },
-    )
-    return [CopyRow(*row) for row in rows]
+    return [CopyRow(*row) for row in connection.execute(_COPIES_OF_KEY, _parameters(key))]
+
+
+def failures_of(connection: Connection, key: DataKey) -> list[FailedCopy]:
+    """Return what is known of its copies that are damaged or absent."""
+    return [FailedCopy(*row) for row in connection.execute(_FAILURES_OF_KEY, _parameters(key))]
+
+
+def _parameters(key: DataKey) -> dict[str, str]:
+    return {
+        "run_id": key.run_id,
+        "data_type": key.data_type,
+        "lineage_hash": key.lineage_hash,
+        "digest": digest_of(key.lineage),
+    }
 
 
 def copies_of_each(connection: Connection, keys: Sequence[DataKey]) -> dict[int, list[CopyRow]]:

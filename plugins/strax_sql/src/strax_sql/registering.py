@@ -46,6 +46,11 @@ class Entry:
         return [self.run_id, self.data_type, self.lineage_hash, digest_of(self.lineage)]
 
 
+def failure_text(error: BaseException) -> str:
+    """Return what is noted of an error."""
+    return f"{type(error).__name__}: {error}"[:FAILURE_LETTERS_MAX]
+
+
 def facts_of(metadata: Metadata) -> dict[str, Any]:
     """Return what the catalogue keeps of a complete copy; all of it stands in the metadata."""
     infos = metadata.chunks
