@@ -1,0 +1,185 @@
+"""One context, a catalogue on PostgreSQL, copies on the local disk, on OpenSSH and on Ceph.
+
+The nearest place is harmed, before a load or in the middle of it; the rows are right, and the
+context says what happened.
+"""
+
+import math
+import re
+import struct
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from combined_places import NAMES, PAUSE_S, Combined, OnServer, Storage, storage
+
+from strax_core import Chunk, Context, Plugin
+from strax_sql import SqlFrontend
+
+__all__ = ["storage"]
+pytestmark = pytest.mark.servers
+RUN, N_CHUNKS, ROWS = "run_7", 8, 50
+DTYPE = np.dtype([("time", "<i8"), ("endtime", "<i8"), ("x", "<i4"), ("area", "<f8")])
+WELL = dict.fromkeys(NAMES, "complete|")
+"""What the database holds of all copies: their state, and no failure."""
+MOMENTS = {"before": 0, "in_mid_load": 2}
+"""After how many chunks a place is harmed."""
+
+
+class Records(Plugin):
+    """A source whose rows `EXPECTED` tells in another way."""
+
+    provides = "records"
+    dtype = DTYPE
+    rechunk_on_save = False
+
+    def chunks(self) -> Iterator[Chunk]:
+        for i in range(N_CHUNKS):
+            number = np.arange(i * ROWS, (i + 1) * ROWS)
+            rows = np.zeros(ROWS, DTYPE)
+            rows["time"] = 1000 * i + 20 * (number - number[0])
+            rows["endtime"] = rows["time"] + 5
+            rows["x"] = 7919 * number % 10007 - 5000
+            rows["area"] = np.where(number % 17 == 0, np.nan, np.sqrt(number))
+            yield self.chunk(start=i * 1000, end=(i + 1) * 1000, data=rows)
+
+
+def row(number: int) -> bytes:
+    time_ns = 1000 * (number // ROWS) + 20 * (number % ROWS)
+    area = math.nan if number % 17 == 0 else math.sqrt(number)
+    return struct.pack("<qqid", time_ns, time_ns + 5, 7919 * number % 10007 - 5000, area)
+
+
+EXPECTED = b"".join(row(number) for number in range(N_CHUNKS * ROWS))
+
+
+def context_on(catalogue: SqlFrontend) -> Context:
+    return Context([catalogue], plugins=[Records], buffer_bytes=1)
+
+
+@pytest.fixture(scope="module")
+def kept(storage: Storage) -> Storage:
+    """The rows, made once, and copied, so that each place has them."""
+    with storage.opened() as combined:
+        context = context_on(combined.catalogue())
+        context.make(RUN, "records")
+        for name in NAMES[1:]:
+            context.copy(RUN, "records", to=f"catalog/{name}")
+    return storage
+
+
+@pytest.fixture
+def combined(kept: Storage) -> Iterator[Combined]:
+    """All places and the database, well, as a process finds them that has just begun."""
+    with kept.opened() as combined:
+        combined.sql("UPDATE strax_copies SET state = 'complete', failed_s = NULL, failure = NULL")
+        yield combined
+
+
+def loaded(context: Context, after: int, harm: Callable[[], None]) -> bytes:
+    """Load all rows a chunk at a time; do harm after so many chunks."""
+    rows = []
+    if not after:
+        harm()
+    for i, chunk in enumerate(context.get_iter(RUN, "records")):
+        rows.append(chunk.data.tobytes())
+        if i + 1 == after:
+            harm()
+    return b"".join(rows)
+
+
+def told(context: Context) -> tuple[str, list[str]]:
+    """Return where `explain` says that the data are, and what else it says."""
+    first, *more = context.explain(RUN, "records").splitlines()
+    found = re.search(r" is stored in catalog/(\w+): 8 chunks, 400 rows", first)
+    assert found is not None
+    return found[1], more
+
+
+def next_after(name: str) -> str:
+    return next(each for each in NAMES if each != name)
+
+
+@pytest.mark.parametrize("after", MOMENTS.values(), ids=MOMENTS)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_nearest_place_is_down(combined: Combined, name: str, after: int) -> None:
+    context = context_on(combined.catalogue(nearest=name))
+
+    assert loaded(context, after, combined.places[name].take_down) == EXPECTED
+    place, (remark,) = told(context)
+    assert place == next_after(name)
+    assert re.match(rf"  catalog: {name} did not answer this process \d s ago, and is ", remark)
+    assert "StorageUnavailable: " in remark
+    # Nobody else is told: who asks for the first time looks there.
+    assert combined.marks() == WELL
+    other = combined.catalogue(nearest=name)
+    (found,) = other.find_several([context.key_for(RUN, "records")])
+    assert found is not None
+    assert found.backend == name
+    assert other.remarks(context.key_for(RUN, "records")) == []
+
+
+@pytest.mark.parametrize("after", MOMENTS.values(), ids=MOMENTS)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_nearest_place_is_damaged(combined: Combined, name: str, after: int) -> None:
+    context = context_on(combined.catalogue(nearest=name))
+
+    assert loaded(context, after, lambda: combined.damage(name)) == EXPECTED
+    # All are told, by the database: also who has not looked there.
+    marks = combined.marks()
+    assert marks.pop(name).startswith("damaged|DataCorrupted: ")
+    assert marks == dict.fromkeys(marks, "complete|")
+    for each in (context, context_on(combined.catalogue(nearest=name))):
+        place, (remark,) = told(each)
+        assert place == next_after(name)
+        assert re.match(rf"  catalog: {name} has a damaged copy, asked last, noted at 2", remark)
+        assert re.search(rf" UTC: DataCorrupted: .*: run {RUN}, records, chunk {after}: ", remark)
+    # And all are told when it was mended.
+    combined.repair()
+    assert sorted(context.verify(RUN, "records")) == sorted(f"catalog/{each}" for each in NAMES)
+    assert combined.marks() == WELL
+    assert told(context) == (name, [])
+
+
+@pytest.mark.parametrize("after", MOMENTS.values(), ids=MOMENTS)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_nearest_place_is_slow(combined: Combined, name: str, after: int) -> None:
+    context = context_on(combined.catalogue(nearest=name))
+    others = [each for each in NAMES if each != name]
+    began = time.monotonic()
+    rows = loaded(context, after, combined.places[name].slow_down)
+    took_s = time.monotonic() - began
+    for each in others:
+        combined.places[each].take_down()
+
+    assert rows == EXPECTED
+    assert took_s > (N_CHUNKS - after) / 2 * PAUSE_S
+    assert told(context) == (name, [])
+    assert combined.marks() == WELL
+
+
+@pytest.mark.parametrize("after", MOMENTS.values(), ids=MOMENTS)
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_the_nearest_server_is_silent(combined: Combined, name: str, after: int) -> None:
+    context = context_on(combined.catalogue(nearest=name))
+    place = combined.places[name]
+    assert isinstance(place, OnServer)
+
+    assert loaded(context, after, place.silence) == EXPECTED
+    where, (remark,) = told(context)
+    assert where == next_after(name)
+    assert f"  catalog: {name} did not answer this process " in remark
+    assert combined.marks() == WELL
+
+
+def test_the_last_place_goes_on_though_the_database_is_down_too(combined: Combined) -> None:
+    context = context_on(combined.catalogue())
+
+    def harm() -> None:
+        combined.places["disk"].take_down()
+        combined.damage("hall")
+        combined.proxy.close()
+
+    assert loaded(context, 2, harm) == EXPECTED
+    assert combined.marks() == WELL  # nobody could say otherwise
