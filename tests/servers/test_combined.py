@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from combined_places import NAMES, PAUSE_S, Combined, OnServer, Storage, storage
 
-from strax_core import Chunk, Context, Plugin
+from strax_core import Chunk, Context, Option, Plugin
 from strax_sql import SqlFrontend
 
 __all__ = ["storage"]
@@ -33,6 +33,7 @@ class Records(Plugin):
     provides = "records"
     dtype = DTYPE
     rechunk_on_save = False
+    gain = Option(default=1.0)
 
     def chunks(self) -> Iterator[Chunk]:
         for i in range(N_CHUNKS):
@@ -41,7 +42,7 @@ class Records(Plugin):
             rows["time"] = 1000 * i + 20 * (number - number[0])
             rows["endtime"] = rows["time"] + 5
             rows["x"] = 7919 * number % 10007 - 5000
-            rows["area"] = np.where(number % 17 == 0, np.nan, np.sqrt(number))
+            rows["area"] = np.where(number % 17 == 0, np.nan, self.gain * np.sqrt(number))
             yield self.chunk(start=i * 1000, end=(i + 1) * 1000, data=rows)
 
 
@@ -183,3 +184,45 @@ def test_the_last_place_goes_on_though_the_database_is_down_too(combined: Combin
 
     assert loaded(context, 2, harm) == EXPECTED
     assert combined.marks() == WELL  # nobody could say otherwise
+
+
+TABLES = "strax_copies, strax_pieces, strax_lineages, strax_runs, strax_schema"
+PIECES = """
+    SELECT to_jsonb(p) - 'id' - 'lineage_id', to_jsonb(l) - 'id',
+           to_jsonb(c) - 'piece_id' - 'verified_s'
+    FROM strax_copies c JOIN strax_pieces p ON p.id = c.piece_id
+                        JOIN strax_lineages l ON l.id = p.lineage_id
+    ORDER BY p.run_id, p.data_type, p.lineage_hash, c.backend
+"""
+RUNS = "SELECT to_jsonb(r) FROM strax_runs r ORDER BY run_id"
+
+
+def test_a_catalogue_that_was_dropped_is_rebuilt_from_the_places_row_by_row(
+    combined: Combined,
+) -> None:
+    context = context_on(combined.catalogue())
+    for i in range(3):
+        context.make(f"run_{i}", "records")
+        context.write_run_metadata(f"run_{i}", {"mode": "x", "nested": {"n": math.nan, "i": [i]}})
+    context.copy("run_0", "records", to="catalog/bucket", compressor="zstd")
+    context.copy("run_1", "records", to="catalog/hall")
+    context.remove("run_1", "records", from_="catalog/disk")
+    louder = context.new_context(config={"gain": 2.0})
+    louder.make(RUN, "records")
+    louder.copy(RUN, "records", to="catalog/hall")
+    context.verify(RUN, "records")
+    before = [combined.sql(each) for each in (PIECES, RUNS)]
+    combined.sql(f"DROP TABLE {TABLES}")
+
+    fresh = combined.catalogue()
+    found = [each.name for each in fresh.rebuild_catalogue(dry_run=True)]
+    assert combined.sql("SELECT tablename FROM pg_tables WHERE tablename LIKE 'strax%'") == []
+    done = [each.name for each in fresh.rebuild_catalogue(dry_run=False)]
+    assert done == found
+    assert [len(rows) for rows in before] == [3 + 2 + 1 + 1 + 2, 3]
+    assert [combined.sql(each) for each in (PIECES, RUNS)] == before
+    assert list(fresh.rebuild_catalogue(dry_run=False)) == []
+    assert list(fresh.check_catalogue()) == []
+    again = context_on(fresh)
+    assert again.find("run_1", "records").place == "catalog/hall"
+    assert again.get_array(RUN, "records").tobytes() == EXPECTED
