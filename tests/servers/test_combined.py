@@ -105,20 +105,21 @@ def next_after(name: str) -> str:
 @pytest.mark.parametrize("after", MOMENTS.values(), ids=MOMENTS)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_nearest_place_is_down(combined: Combined, name: str, after: int) -> None:
-    context = context_on(combined.catalogue(nearest=name))
+    catalogue = combined.catalogue(nearest=name)
+    context = context_on(catalogue)
 
     assert loaded(context, after, combined.places[name].take_down) == EXPECTED
     place, (remark,) = told(context)
     assert place == next_after(name)
     assert re.match(rf"  catalog: {name} did not answer this process \d s ago, and is ", remark)
     assert "StorageUnavailable: " in remark
-    # Nobody else is told: who asks for the first time looks there.
+    # It is asked last by this client. Nobody else is told: others look there first.
     assert combined.marks() == WELL
+    key = context.key_for(RUN, "records")
     other = combined.catalogue(nearest=name)
-    (found,) = other.find_several([context.key_for(RUN, "records")])
-    assert found is not None
-    assert found.backend == name
-    assert other.remarks(context.key_for(RUN, "records")) == []
+    asked_first = [each.find_several([key])[0] for each in (catalogue, other)]
+    assert [at and at.backend for at in asked_first] == [next_after(name), name]
+    assert other.remarks(key) == []
 
 
 @pytest.mark.parametrize("after", MOMENTS.values(), ids=MOMENTS)

@@ -1,25 +1,23 @@
 """Many writers, writers that die, answers that are lost: on a real server."""
 
-import multiprocessing
 import os
 import signal
 import threading
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ceph_server import Ceph
+from racing import FORKS, check_race, named, race
 from raw_s3 import RawS3
 from s3_places import backend_on
 from s3_server import S3Server
 
 from strax_core import (
     AccessDenied,
-    DataExistsError,
     DataNotAvailable,
     StorageFull,
     metadata_path,
@@ -31,7 +29,6 @@ from strax_core.testing import (
     HttpRequest,
     clean,
     everything,
-    sample_chunks,
     sample_key,
     save_sample,
 )
@@ -39,41 +36,9 @@ from strax_core.testing.levels import at_level
 from strax_s3.backend import S3Backend
 
 pytestmark = pytest.mark.servers
-WRITERS, ROUNDS = 16, at_level(quick=10, full=50)
+ROUNDS = at_level(quick=10, full=50)
 KEY = sample_key()
 METADATA = metadata_path(KEY.name)
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["strax_s3.backend", "strax_core.testing"])
-_meeting: list[Any] = []
-
-
-def meet_at(barrier: Any) -> None:
-    _meeting[:] = [barrier]
-
-
-def save_all(backend: S3Backend, number: int) -> list[str]:
-    """Save one key after the other, each at the same moment as all others; tell how it went."""
-    told = []
-    for i in range(ROUNDS):
-        key = sample_key(f"run_{i}")
-        _meeting[0].wait()
-        try:
-            save_sample(backend, key, sample_chunks(key, mark=number))
-        except DataExistsError:
-            told.append("exists")
-        else:
-            told.append("saved")
-    return told
-
-
-def named(backend: S3Backend, *names: str) -> set[str]:
-    """Return what lies there if only complete data do: metadata and the files that they name."""
-    wanted = set()
-    for name in names:
-        wanted.add(metadata_path(name))
-        files = [info.filename for info in backend.get_metadata(name).chunks]
-        wanted |= {f"{name}/{file}" for file in files if file is not None}
-    return wanted
 
 
 @pytest.fixture
@@ -98,21 +63,7 @@ def proxied(ceph_server: S3Server, prefix: str, tmp_path: Path) -> Callable[[Htt
 def test_of_sixteen_processes_that_save_one_key_one_wins_and_no_orphan_stays(
     backend: S3Backend, raw: RawS3
 ) -> None:
-    meeting = (FORKS.Barrier(WRITERS),)
-    with ProcessPoolExecutor(WRITERS, FORKS, initializer=meet_at, initargs=meeting) as pool:
-        tasks = [pool.submit(save_all, backend, number) for number in range(WRITERS)]
-        told = [task.result() for task in tasks]
-
-    for of_round in zip(*told, strict=True):
-        assert Counter(of_round) == {"saved": 1, "exists": WRITERS - 1}
-    names = [sample_key(f"run_{i}").name for i in range(ROUNDS)]
-    assert everything(raw) == named(backend, *names)
-    for i, name in enumerate(names):
-        backend.verify(name)
-        (winner,) = [number for number, each in enumerate(told) if each[i] == "saved"]
-        expected = sample_chunks(sample_key(f"run_{i}"), mark=winner)
-        loaded = list(backend.loader(name))
-        assert [c.data.tobytes() for c in loaded] == [c.data.tobytes() for c in expected]
+    check_race(backend, raw, race(backend, ROUNDS))
 
 
 def save(backend: S3Backend) -> None:
