@@ -7,8 +7,16 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from strax_core import DataKey, Lineage, MemoryBackend, StorageBackend
-from strax_core.testing import sample_chunks, sample_key, sample_metadata
+from strax_core import (
+    DataKey,
+    Lineage,
+    MemoryBackend,
+    Saver,
+    StorageBackend,
+    StorageError,
+    StorageUnavailable,
+)
+from strax_core.testing import Fault, FaultyBackend, sample_chunks, sample_key, sample_metadata
 from strax_sql.frontend import SqlFrontend
 from strax_sql.options import SqlOptions
 from strax_sql.schema import COPIES, PIECES
@@ -57,6 +65,28 @@ def save_everywhere(frontend: SqlFrontend, key: DataKey = KEY) -> None:
     for name in frontend.backends:
         document = {**sample_metadata(key), "data_id": "made-once"}
         frontend.saver(key, document, backend=name).save_from(sample_chunks(key))
+
+
+def begin(frontend: SqlFrontend, key: DataKey = KEY) -> Saver:
+    """Return a saver that has written its first chunk."""
+    saver = frontend.saver(key, sample_metadata(key))
+    saver.save(sample_chunks(key)[0], 0)
+    return saver
+
+
+def watch(frontend: SqlFrontend, name: str) -> FaultyBackend:
+    """Let a backend tell what it is asked."""
+    watched = FaultyBackend(frontend.backends[name])
+    frontend.backends[name] = watched
+    return watched
+
+
+def break_down(
+    frontend: SqlFrontend, name: str, error: type[StorageError] = StorageUnavailable
+) -> None:
+    """Let a backend answer nothing but an error, whatever it is asked."""
+    fault = Fault(call=0, error=error, times=None)
+    frontend.backends[name] = FaultyBackend(frontend.backends[name], fault)
 
 
 def made_with(gain: float, run_id: str = "run_1") -> DataKey:

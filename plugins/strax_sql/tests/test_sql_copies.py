@@ -10,11 +10,14 @@ from sql_places import (
     KEY,
     NAMES,
     OpenCatalogue,
+    begin,
+    break_down,
     made_with,
     rows,
     save,
     save_everywhere,
     states,
+    watch,
 )
 
 from strax_core import (
@@ -33,15 +36,7 @@ from strax_core import (
     StorageFull,
     StorageUnavailable,
 )
-from strax_core.testing import (
-    Fault,
-    FaultyBackend,
-    RawMemory,
-    sample_chunks,
-    sample_key,
-    sample_metadata,
-    save_sample,
-)
+from strax_core.testing import RawMemory, sample_chunks, sample_key, sample_metadata, save_sample
 from strax_sql.frontend import SqlFrontend
 from strax_sql.outages import Outage, Outages
 
@@ -69,8 +64,7 @@ def test_an_answer_costs_one_reading_of_metadata_and_many_answers_cost_none(
     keys = [sample_key(f"run_{i}") for i in range(20)]
     for key in keys[::2]:
         save(catalogue, key)
-    watched = FaultyBackend(catalogue.backends["disk"])
-    catalogue.backends["disk"] = watched
+    watched = watch(catalogue, "disk")
 
     found = catalogue.find_several(keys)
     assert [each is not None for each in found] == [True, False] * 10
@@ -115,8 +109,7 @@ def test_a_backend_that_is_down_is_so_for_this_process_only_and_for_a_while(
 ) -> None:
     here, other = open_catalogue(), open_catalogue()
     save_everywhere(here)
-    down = FaultyBackend(here.backends["disk"], Fault(call=0, error=StorageUnavailable, times=None))
-    here.backends["disk"] = down
+    break_down(here, "disk")
     assert here.find(KEY).backend == "hall"
 
     assert offered(here) == ["hall", "bucket", "disk"]
@@ -166,8 +159,7 @@ def test_a_commit_that_was_never_told_is_found_by_the_next_request(
 
 
 def test_a_writer_at_work_is_entered_and_promises_nothing(catalogue: SqlFrontend) -> None:
-    saver = catalogue.saver(KEY, sample_metadata(KEY))
-    saver.save(sample_chunks(KEY)[0], 0)
+    saver = begin(catalogue)
 
     assert states(catalogue) == {"disk": "writing"}
     with pytest.raises(DataNotAvailable, match="being written"):
@@ -295,8 +287,7 @@ def test_the_table_says_which_backend_takes_a_data_type(
 
 def test_the_next_backend_takes_what_the_first_cannot(open_catalogue: OpenCatalogue) -> None:
     catalogue = open_catalogue({"write_to": ["hall", "disk"]})
-    full = FaultyBackend(catalogue.backends["hall"], Fault(call=0, error=StorageFull, times=None))
-    catalogue.backends["hall"] = full
+    break_down(catalogue, "hall", StorageFull)
     save(catalogue)
 
     assert states(catalogue) == {"disk": "complete"}
@@ -328,8 +319,7 @@ def test_a_loose_match_reads_only_what_serves(catalogue: SqlFrontend) -> None:
         save(catalogue, made_with(gain))
     other = DataKey("run_1", "peaks", type(KEY.lineage)({"peaks": ("Others", "9", {"gain": 1.0})}))
     save(catalogue, other)
-    watched = FaultyBackend(catalogue.backends["disk"])
-    catalogue.backends["disk"] = watched
+    watched = watch(catalogue, "disk")
     match = Match(fuzzy_for_options=("gain",))
 
     (found,) = catalogue.find_several([made_with(9.0)], match)

@@ -1,22 +1,28 @@
 """Checking and rebuilding a catalogue; what replicates."""
 
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sql_places import KEY, NAMES, OpenCatalogue, made_with, rows, save, save_everywhere, states
+from sql_places import (
+    KEY,
+    NAMES,
+    OpenCatalogue,
+    begin,
+    break_down,
+    made_with,
+    rows,
+    save,
+    save_everywhere,
+    states,
+    watch,
+)
 from sqlalchemy import select, update
 
-from strax_core import ReadOnlyError, StorageBackend, StorageUnavailable
-from strax_core.testing import (
-    Fault,
-    FaultyBackend,
-    RawMemory,
-    sample_chunks,
-    sample_key,
-    sample_metadata,
-    save_sample,
-)
+from strax_core import ReadOnlyError, StorageBackend
+from strax_core.testing import RawMemory, sample_key, save_sample
 from strax_sql.frontend import SqlFrontend
 from strax_sql.schema import COPIES, LINEAGES, PIECES, RUNS
 
@@ -76,12 +82,27 @@ def test_a_catalogue_that_was_dropped_is_rebuilt_row_by_row(
     assert told(fresh) == []
 
 
+def test_who_only_looks_makes_no_tables(
+    open_catalogue: OpenCatalogue, places: dict[str, StorageBackend], tmp_path: Path
+) -> None:
+    save_sample(places["disk"], KEY)
+    with closing(sqlite3.connect(tmp_path / "catalog.db")) as connection:
+        connection.execute("CREATE TABLE others (x)")
+        for catalogue in (open_catalogue(), open_catalogue(readonly=True)):
+            assert [each.name for each in catalogue.rebuild_catalogue(dry_run=True)] == [
+                f"disk/{KEY.name}"
+            ]
+            assert told(catalogue) == [(f"disk/{KEY.name}", "lies there, and is not entered")]
+
+        names = connection.execute("SELECT name FROM sqlite_master").fetchall()
+    assert names == [("others",)]
+
+
 def test_what_was_entered_is_not_read_again(catalogue: SqlFrontend) -> None:
     for i in range(3):
         save(catalogue, sample_key(f"run_{i}"))
     save_sample(catalogue.backends["disk"], sample_key("run_9"))
-    watched = FaultyBackend(catalogue.backends["disk"])
-    catalogue.backends["disk"] = watched
+    watched = watch(catalogue, "disk")
 
     assert rebuild(catalogue) == [f"disk/{sample_key('run_9').name}"]
     assert {call.path.split("/")[0] for call in watched.calls if call.verb == "read"} == {
@@ -134,8 +155,7 @@ def test_metadata_that_cannot_be_read_are_told(
 
 def test_a_backend_that_does_not_answer_loses_no_row(catalogue: SqlFrontend) -> None:
     save_everywhere(catalogue)
-    down = Fault(call=0, error=StorageUnavailable, times=None)
-    catalogue.backends["hall"] = FaultyBackend(catalogue.backends["hall"], down)
+    break_down(catalogue, "hall")
     names = [name for name, _ in told(catalogue)]
 
     assert names == ["hall", "hall"]  # its data, and its documents
@@ -147,8 +167,7 @@ def test_a_writing_that_never_ended_is_taken_out_after_its_time(
     open_catalogue: OpenCatalogue,
 ) -> None:
     catalogue = open_catalogue()
-    saver = catalogue.saver(KEY, sample_metadata(KEY))
-    saver.save(sample_chunks(KEY)[0], 0)
+    saver = begin(catalogue)
     assert rebuild(catalogue) == []
     catalogue.database.write(
         lambda connection: connection.execute(

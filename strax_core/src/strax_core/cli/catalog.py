@@ -1,10 +1,9 @@
 """``strax catalog``: does a catalogue say what lies in the storage, and how to mend it."""
 
 from strax_core.catalogued import catalogue_of
-from strax_core.cli.output import one_line, say
-from strax_core.cli.places import open_place
-from strax_core.errors import DataCorrupted, ReadOnlyError
-from strax_core.frontend import StorageFrontend
+from strax_core.cli.output import one_line, say, say_outcome
+from strax_core.cli.places import open_place, open_to_change
+from strax_core.errors import DataCorrupted
 
 
 def check_catalogue(place: str, config: str | None) -> None:
@@ -32,21 +31,18 @@ def rebuild_catalogue(place: str, config: str | None, *, change: bool) -> None:
     Raises:
         ReadOnlyError: to be changed in a place that the settings call read-only.
     """
-    frontend = _opened(place, config, change=change)
+    if change:
+        frontend = open_to_change(place, config, undone="changed")
+    else:
+        frontend = open_place(place, config, readonly=True)
     number = 0
     for each in catalogue_of(frontend).rebuild_catalogue(dry_run=not change):
         number += 1
         say(f"{one_line(each.name)}: {one_line(each.text)}")
-    if not number:
-        say(f"nothing to mend in the catalogue of {one_line(frontend.name)}")
-    elif change:
-        say(f"mended, but for what cannot be read: {number}")
-    else:
-        say(f"could be mended: {number}; `--yes` does it")
-
-
-def _opened(place: str, config: str | None, *, change: bool) -> StorageFrontend:
-    frontend = open_place(place, config, readonly=not change)
-    if change and frontend.readonly:
-        raise ReadOnlyError(f"{frontend.name} is read-only in the settings; nothing is changed")
-    return frontend
+    say_outcome(
+        number,
+        is_done=change,
+        nothing=f"nothing to mend in the catalogue of {one_line(frontend.name)}",
+        done="mended, but for what cannot be read",
+        possible="could be mended",
+    )

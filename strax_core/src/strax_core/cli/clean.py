@@ -1,9 +1,8 @@
 """``strax clean``: what writers that died left behind."""
 
 from strax_core.cleaning import clean
-from strax_core.cli.output import one_line, say
-from strax_core.cli.places import open_place
-from strax_core.errors import ReadOnlyError
+from strax_core.cli.output import one_line, say, say_outcome
+from strax_core.cli.places import check_is_there, open_place, open_to_change
 
 
 def clean_place(place: str, config: str | None, *, grace_s: float | None, remove: bool) -> None:
@@ -14,20 +13,19 @@ def clean_place(place: str, config: str | None, *, grace_s: float | None, remove
     """
     frontend = open_place(place, config, readonly=True)
     if remove:
-        for backend in frontend.backends.values():
-            next(iter(backend.list("")), None)  # a place that is not there must not be made
-        frontend = open_place(place, config, readonly=False)
-        if frontend.readonly:
-            raise ReadOnlyError(f"{frontend.name} is read-only in the settings; nothing is removed")
+        check_is_there(frontend)
+        frontend = open_to_change(place, config, undone="removed")
     silent_s = frontend.grace_time_s if grace_s is None else grace_s
     number = 0
     for backend in frontend.backends.values():
         for leftover in clean(backend, grace_s=silent_s, dry_run=not remove):
             number += 1
             say(f"{one_line(backend.place)}/{one_line(leftover.path)}: {leftover.reason}")
-    if not number:
-        say(f"nothing to clean in {one_line(frontend.name)}: nothing is older than {silent_s:g} s")
-    elif remove:
-        say(f"removed: {number}")
-    else:
-        say(f"could be removed: {number}; `--yes` removes it")
+    say_outcome(
+        number,
+        is_done=remove,
+        nothing=f"nothing to clean in {one_line(frontend.name)}: nothing is older than "
+        f"{silent_s:g} s",
+        done="removed",
+        possible="could be removed",
+    )

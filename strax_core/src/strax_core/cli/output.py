@@ -14,6 +14,16 @@ def say(text: str = "") -> None:
     print(text, flush=True)
 
 
+def say_outcome(number: int, *, is_done: bool, nothing: str, done: str, possible: str) -> None:
+    """Write how many things were done, or could be with `--yes`, or that there are none."""
+    if not number:
+        say(nothing)
+    elif is_done:
+        say(f"{done}: {number}")
+    else:
+        say(f"{possible}: {number}; `--yes` does it")
+
+
 def complain(text: str) -> None:
     """Write a line to standard error."""
     print(text, file=sys.stderr, flush=True)

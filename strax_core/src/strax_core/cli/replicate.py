@@ -8,9 +8,9 @@ from threading import Event
 
 from strax_core.catalogued import catalogue_of
 from strax_core.cli.output import complain, one_line, say
-from strax_core.cli.places import open_place
+from strax_core.cli.places import open_place, open_to_change
 from strax_core.copying import Target, copy_data
-from strax_core.errors import DataExistsError, ReadOnlyError, StorageError
+from strax_core.errors import DataExistsError, StorageError
 from strax_core.executors import workers
 from strax_core.frontend import StorageFrontend
 from strax_core.keys import DataKey
@@ -46,9 +46,10 @@ def replicate(job: Replication) -> None:
         ReadOnlyError: nothing may be written there.
         StorageError: something failed; all else was done.
     """
-    frontend = open_place(job.place, job.config, readonly=job.dry_run)
-    if frontend.readonly and not job.dry_run:
-        raise ReadOnlyError(f"{frontend.name} is read-only in the settings; nothing is copied")
+    if job.dry_run:
+        frontend = open_place(job.place, job.config, readonly=True)
+    else:
+        frontend = open_to_change(job.place, job.config, undone="copied")
     target = Target(frontend=frontend, backend=job.to, compressor=job.compressor)
     Places([frontend]).place(f"{frontend.name}/{job.to}")  # or an error, before any work
     keys: dict[str, list[DataKey]] = {}

@@ -7,14 +7,13 @@ from threading import Event
 
 from strax_core.asking import Found
 from strax_core.cli.output import complain, megabytes, one_line, say, say_json, say_table
-from strax_core.cli.places import open_place
+from strax_core.cli.places import check_is_there, open_place, open_to_change
 from strax_core.codecs import codec_named
 from strax_core.copying import Target
 from strax_core.errors import (
     DataCorrupted,
     DataNotAvailable,
     NewerFormat,
-    ReadOnlyError,
     StorageError,
 )
 from strax_core.executors import workers
@@ -103,14 +102,10 @@ def rewrite_place(job: Job, *, as_json: bool) -> None:
 
 def _opened(place: str, job: Job) -> StorageFrontend:
     frontend = open_place(place, job.config, readonly=True)
-    for backend in frontend.backends.values():
-        next(iter(backend.list("")), None)  # a place that is not there must not be made
+    check_is_there(frontend)
     if job.dry_run or job.to not in (None, place):
         return frontend
-    frontend = open_place(place, job.config, readonly=False)
-    if frontend.readonly:
-        raise ReadOnlyError(f"{frontend.name} is read-only in the settings; nothing is changed")
-    return frontend
+    return open_to_change(place, job.config, undone="changed")
 
 
 def _pieces(frontend: StorageFrontend, job: Job) -> Iterator[Found]:
