@@ -1,7 +1,7 @@
 """Many processes register and find in one catalogue, one is killed every second: is it still true?
 
-`--url postgresql://… --password-env NAME` for a server; left out, a file of SQLite.
-`tests/test_catalogue_crowd.py` plays some seconds of the same.
+`--postgresql` starts a server of its own, which `tests/servers/install-debian.sh` installs; left
+out: a file of SQLite. `tests/test_catalogue_crowd.py` plays some seconds of the same.
 """
 
 import argparse
@@ -10,10 +10,12 @@ import multiprocessing
 import os
 import random
 import signal
+import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,10 @@ N_PROCESSES = 16
 KILLED_EVERY_S = 1.0
 RUNS_A_SECOND_MAX = 1000  # so that runs do not repeat too often
 STUCK_AFTER_S = 30.0
+PASSWORD = "CATALOG_PASSWORD"  # noqa: S105 - the name of a variable
 BACKENDS = ("disk", "hall")
+MAKES, WRITES = 0.4, 0.1
+"""How much of the time data are made, and documents about runs written; else data are found."""
 DTYPE = np.dtype([("time", "<i8"), ("endtime", "<i8"), ("x", "<i8")])
 
 
@@ -53,6 +58,11 @@ def rows_of(run_id: str) -> np.ndarray[Any, Any]:
     rows["endtime"] = rows["time"] + 50
     rows["x"] = int(run_id) + np.arange(10)
     return rows
+
+
+def document_of(run_id: str) -> dict[str, Any]:
+    """Return the document about a run."""
+    return {"mode": "crowd", "counts": [int(run_id), 1]}
 
 
 @dataclass(frozen=True)
@@ -87,16 +97,20 @@ class Tally:
 
 
 def work(scene: Scene, number: int, n_runs: int) -> None:
-    """Make and find runs until killed; each that is confirmed is written down."""
+    """Make and find runs, and write documents, until killed; what is confirmed is written down."""
     logging.disable(logging.WARNING)
     rng = random.Random()  # noqa: S311 - any runs will do
     context = scene.context()
     with (scene.folder / f"confirmed-{number}").open("a", buffering=1) as confirmed:
         while True:
             run_id = f"{rng.randrange(n_runs):06d}"
-            if rng.random() < 0.5:  # noqa: PLR2004 - half of the time
+            chance = rng.random()
+            if chance < MAKES:
                 context.make(run_id, "records")
                 confirmed.write(f"made {run_id}\n")
+            elif chance < MAKES + WRITES:
+                context.write_run_metadata(run_id, document_of(run_id))
+                confirmed.write(f"wrote {run_id}\n")
             elif context.is_stored(run_id, "records"):
                 found = context.get_array(run_id, "records")
                 right = np.array_equal(found, rows_of(run_id))
@@ -177,6 +191,12 @@ def _check_everything(scene: Scene, tally: Tally) -> None:
             tally.wrong.append(f"lost: {run_id}")
         elif not np.array_equal(context.get_array(run_id, "records"), rows_of(run_id)):
             tally.wrong.append(f"wrong rows of {run_id} at the end")
+    documents = {run_id for what, run_id in lines if what == "wrote"}
+    tally.counts["documents"] = len(documents)
+    kept = {str(each["name"]): each for each in context.scan_runs()}
+    for run_id in sorted(documents):
+        if kept.get(run_id) != {"name": run_id, **document_of(run_id)}:
+            tally.wrong.append(f"document of {run_id}: {kept.get(run_id)}")
     frontend = scene.catalogue()
     tally.counts["mended"] = len(list(frontend.rebuild_catalogue(dry_run=False)))
     tally.wrong += [f"{each.name}: {each.text}" for each in frontend.check_catalogue()]
@@ -192,19 +212,28 @@ def _check_everything(scene: Scene, tally: Tally) -> None:
     frontend.database.close()
 
 
+def _start_server(stack: ExitStack) -> str:
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "servers"))
+    from postgres_server import postgres
+
+    server = stack.enter_context(postgres()).server
+    os.environ[PASSWORD] = server.password
+    return server.url
+
+
 def main() -> int:
     """Play, and print what happened; return 1 if anything was wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--processes", type=int, default=N_PROCESSES)
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--url")
-    parser.add_argument("--password-env", metavar="NAME")
+    parser.add_argument("--postgresql", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
-        url = options.url or f"sqlite:///{folder}/catalog.db"
-        scene = Scene(url, folder, options.password_env)
+        scene = Scene(f"sqlite:///{folder}/catalog.db", folder)
+        if options.postgresql:
+            scene = Scene(_start_server(stack), folder, PASSWORD)
         tally = play(
             scene, seconds=options.seconds, n_processes=options.processes, seed=options.seed
         )

@@ -1,8 +1,13 @@
 import importlib
+import sys
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 
 
 @pytest.fixture(scope="session")
@@ -11,3 +16,11 @@ def upstream() -> ModuleType:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return importlib.import_module("strax")
+
+
+@pytest.fixture
+def catalogue_crowd(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The script that plays a minute of it."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    yield importlib.import_module("catalogue_crowd")
+    sys.modules.pop("catalogue_crowd")
