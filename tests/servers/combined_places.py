@@ -30,8 +30,10 @@ from strax_ssh.backend import SshBackend
 NAMES = ("disk", "hall", "bucket")
 PAUSE_S = 0.05
 """How long an answer of a place that is slow takes longer."""
-PATIENCE_S = 1.0
-"""After how long a silent server counts as gone, and how long it is tried again."""
+TIMEOUT_S, SHORT_TIMEOUT_S = 15.0, 1.0
+"""After how long a silent server counts as gone: long enough for a busy machine, or soon."""
+RETRY_S = 0.5
+"""How long a server that refuses is tried again."""
 
 
 class Place(Protocol):
@@ -130,7 +132,6 @@ class Combined:
             url=database.url.replace(f":{database.port}/", f":{self.proxy.port}/"),
             password=SecretReference(file=str(self._storage.folder / "password")),
             backends={name: self.places[name].backend for name in order},
-            timeout_s=PATIENCE_S,
         )
         self._opened.append(SqlFrontend(options, name="catalog"))
         return self._opened[-1]
@@ -182,8 +183,9 @@ class Storage:
     s3: S3Server
 
     @contextmanager
-    def opened(self) -> Iterator[Combined]:
-        """Reach all places, as if for the first time."""
+    def opened(self, silent: str = "") -> Iterator[Combined]:
+        """Reach all places, as if for the first time; let it be noticed soon if one is silent."""
+        timeouts = {name: SHORT_TIMEOUT_S if name == silent else TIMEOUT_S for name in NAMES}
         with (
             Proxy(self.sftp.address) as to_hall,
             Proxy(self.s3.address) as to_bucket,
@@ -191,18 +193,18 @@ class Storage:
             pytest.MonkeyPatch.context() as patch,
         ):
             # Else it tries for ten seconds to reach a server that was there before.
-            patch.setattr(strax_ssh.connecting, "RECONNECT_S", PATIENCE_S)
+            patch.setattr(strax_ssh.connecting, "RECONNECT_S", RETRY_S)
             patch.setattr(strax_ssh.connecting, "TRIES", 1)
             hall = through(
                 *(to_hall, self.sftp, self.folder / "hall", self.folder / "known"),
-                connect_timeout_s=PATIENCE_S,
-                io_timeout_s=PATIENCE_S,
+                connect_timeout_s=timeouts["hall"],
+                io_timeout_s=timeouts["hall"],
             )
             bucket = s3_backend_on(
                 *(self.s3, self.prefix, self.folder),
                 endpoint_url=f"http://127.0.0.1:{to_bucket.port}",
-                timeout_s=PATIENCE_S,
-                retry_for_s=PATIENCE_S,
+                timeout_s=timeouts["bucket"],
+                retry_for_s=RETRY_S,
             )
             places: dict[str, Place] = {
                 "disk": OnDisk(self.folder / "disk"),

@@ -22,7 +22,7 @@ from strax_sql.frontend import SqlFrontend
 RUN, N_CHUNKS, ROWS = "run_7", 8, 50
 DTYPE = np.dtype([("time", "<i8"), ("endtime", "<i8"), ("x", "<i8")])
 TOLD = {
-    "down": ["  catalog: disk did not answer this process 0 s ago"],
+    "down": ["  catalog: disk did not answer this process"],
     "damaged": ["  catalog: disk has a damaged copy"],
     "slow": [],
 }
