@@ -90,10 +90,11 @@ def silent(request: pytest.FixtureRequest, kept: Storage) -> Iterator[tuple[Comb
 
 
 def loaded(context: Context, after: int, harm: Callable[[], None]) -> bytes:
-    """Load all rows a chunk at a time; do harm after so many chunks."""
-    rows = []
+    """Load all rows: in one array after harm was done, or by chunks, with harm after so many."""
     if not after:
         harm()
+        return context.get_array(RUN, "records").tobytes()
+    rows = []
     for i, chunk in enumerate(context.get_iter(RUN, "records")):
         rows.append(chunk.data.tobytes())
         if i + 1 == after:
@@ -147,7 +148,7 @@ def test_the_nearest_place_is_damaged(combined: Combined, name: str, after: int)
         place, (remark,) = told(each)
         assert place == next_after(name)
         assert re.match(rf"  catalog: {name} has a damaged copy, asked last, noted at 2", remark)
-        assert re.search(rf" UTC: DataCorrupted: .*: run {RUN}, records, chunk {after}: ", remark)
+        assert re.search(rf" UTC: DataCorrupted: .*: run {RUN}, records, chunk \d: ", remark)
     # And all are told when it was mended.
     combined.repair()
     assert sorted(context.verify(RUN, "records")) == sorted(f"catalog/{each}" for each in NAMES)
@@ -167,7 +168,7 @@ def test_the_nearest_place_is_slow(combined: Combined, name: str, after: int) ->
         combined.places[each].take_down()
 
     assert rows == EXPECTED
-    assert took_s > (N_CHUNKS - after) / 2 * PAUSE_S
+    assert took_s > 2 * PAUSE_S  # its metadata and chunks, or more than one chunk
     assert told(context) == (name, [])
     assert combined.marks() == WELL
 
