@@ -5,7 +5,6 @@
 
 import argparse
 import csv
-import json
 import random
 import statistics
 import sys
@@ -15,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from strax_core import STRICT, DataKey, Lineage, MemoryBackend, SecretReference
+from strax_core import STRICT, DataKey, Lineage, MemoryBackend, Metadata, SecretReference
 from strax_local import LocalBackend, LocalOptions
 from strax_sql.frontend import SqlFrontend
 from strax_sql.options import SqlOptions
@@ -135,7 +134,7 @@ def make_folders(folder: Path, number: int) -> None:
         }
         name = f"{key.data_type}-{key.lineage_hash}-metadata.json"
         (folder / key.name).mkdir()
-        (folder / key.name / name).write_text(json.dumps(document))
+        (folder / key.name / name).write_bytes(Metadata(document, place="").to_bytes())
 
 
 def rebuild(folder: Path, url: str) -> tuple[float, int]:

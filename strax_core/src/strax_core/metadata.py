@@ -24,6 +24,7 @@ from strax_core.errors import (
 )
 from strax_core.keys import Lineage
 from strax_core.layout import metadata_paths
+from strax_core.lineage_texts import LineageText, parse
 from strax_core.medium import Medium
 
 FORMAT_VERSION = 1
@@ -57,7 +58,7 @@ class Metadata(Mapping[str, Any]):
             NewerFormat: it was written in a newer format than this version reads.
         """
         try:
-            document = json.loads(raw)
+            document = parse(raw)
         except (ValueError, RecursionError) as error:
             raise DataCorrupted(f"{place}: the metadata is not JSON: {error}") from error
         if not isinstance(document, dict):
@@ -76,7 +77,10 @@ class Metadata(Mapping[str, Any]):
         return metadata
 
     def __getitem__(self, field: str) -> Any:
-        return self._document[field]
+        value = self._document[field]
+        if isinstance(value, LineageText):
+            value = self._document[field] = value.parsed()
+        return value
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._document)
@@ -89,7 +93,7 @@ class Metadata(Mapping[str, Any]):
 
     def to_bytes(self) -> bytes:
         """Return the document as it is stored."""
-        return encode_document(self._document)
+        return encode_document(dict(self))
 
     @property
     def run_id(self) -> str:
@@ -174,11 +178,12 @@ class Metadata(Mapping[str, Any]):
     def lineage(self) -> Lineage:
         """Where the rows come from."""
         document = self._document.get("lineage")
-        if not isinstance(document, dict):
+        if not isinstance(document, dict | LineageText):
             raise DataCorrupted(f"{self.place}: the metadata has no lineage")
+        text = document.json if isinstance(document, LineageText) else None
         try:
-            return _lineage(json.dumps(document))
-        except (ConfigError, RecursionError) as error:
+            return _lineage(text or json.dumps(document))
+        except (ConfigError, DataCorrupted, RecursionError) as error:
             raise DataCorrupted(f"{self.place}: the lineage makes no sense: {error}") from error
 
     @cached_property
