@@ -225,7 +225,7 @@ def test_a_schema_is_brought_up_to_date_step_by_step(url: str) -> None:
         database = Database(
             DatabaseOptions(url=url),
             creates=True,
-            prepare=lambda connection, schema=schema: schema.prepare(connection, creates=True),  # type: ignore[misc]
+            prepare=schema.prepare,
         )
         columns = database.read(
             lambda connection: [

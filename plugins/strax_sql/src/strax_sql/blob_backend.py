@@ -17,7 +17,7 @@ from strax_sql.blob_listing import entries_of
 from strax_sql.blob_options import SqlBlobOptions
 from strax_sql.blob_paths import At
 from strax_sql.blob_reading import read_ranges
-from strax_sql.blob_schema import find_tables, make_tables
+from strax_sql.blob_schema import prepare_blobs
 from strax_sql.blob_writing import delete_all, write_file
 from strax_sql.engine import Database
 
@@ -40,11 +40,11 @@ class SqlBlobBackend(StorageBackend):
         self._root = f"{checked_path(prefix)}/" if prefix else ""
         self._options = options
         self._ttl_ns = None if options.ttl_s is None else round(options.ttl_s * 1e9)
-        self._database = Database(options, creates=True, prepare=make_tables)
+        self._database = Database(options, creates=True, prepare=prepare_blobs)
 
     def make_nothing(self) -> None:
         """Make no tables, nor a file of SQLite: if they are not there, that is an error."""
-        self._database = Database(self._options, creates=False, prepare=find_tables)
+        self._database = Database(self._options, creates=False, prepare=prepare_blobs)
 
     @property
     def place(self) -> str:

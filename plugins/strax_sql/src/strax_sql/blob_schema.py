@@ -56,16 +56,14 @@ PARTS = Table(
 SCHEMA = Schema(name="blobs", version=1, tables=BLOBS)
 
 
-def make_tables(connection: Connection) -> None:
-    """Make the tables if they are not there; see `Schema.prepare`."""
-    _refuse_other_encodings(connection)
-    SCHEMA.prepare(connection, creates=True)
+def prepare_blobs(connection: Connection, *, creates: bool) -> None:
+    """Make the tables, or look for them; see `Schema.prepare`.
 
-
-def find_tables(connection: Connection) -> None:
-    """Refuse a database that has not these tables; see `Schema.prepare`."""
+    Raises:
+        ConfigError: the database does not keep all texts.
+    """
     _refuse_other_encodings(connection)
-    SCHEMA.prepare(connection, creates=False)
+    SCHEMA.prepare(connection, creates=creates)
 
 
 def _refuse_other_encodings(connection: Connection) -> None:

@@ -1,7 +1,7 @@
 """In what the catalogue and the storage differ: what lies there, and what it says lies there."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -10,21 +10,36 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from strax_core import (
+    AccessDenied,
     DataCorrupted,
     DataKey,
     DataNotAvailable,
     Metadata,
+    NewerFormat,
     StorageBackend,
     StorageError,
 )
 from strax_sql.engine import Database
+from strax_sql.metadata_reading import READERS, Answer, MetadataReader
 from strax_sql.questions import ABSENT, COMPLETE, DAMAGED, WRITING, Asked
 from strax_sql.registering import Entry, facts_of
 from strax_sql.schema import COPIES, LINEAGES, PIECES
 
 PIECES_AT_ONCE = 500
-READERS = 16
 _COMPARED = ("write_id", "data_id", "size_bytes", "n_bytes", "n_rows", "start_ns", "end_ns")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One copy, as it stands in the catalogue."""
+
+    piece_id: int
+    lineage: str
+    """The digest of it."""
+    backend_key: str
+    state: str
+    written_s: float | None
+    facts: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,22 +51,10 @@ class Difference:
     text: str
     entry: Entry | None = None
     """What should stand in the catalogue; None if nothing should."""
-    row: "Row | None" = None
-    """What stands there; None if nothing does."""
+    row: Row | None = None
+    """What stands there and is wrong; None if nothing is."""
     damage: str | None = None
     """Why what lies there cannot be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One copy, as it stands in the catalogue."""
-
-    piece_id: int
-    lineage: str
-    backend_key: str
-    state: str
-    written_s: float | None
-    facts: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,66 +75,76 @@ class Comparison:
     thorough: bool
     grace_time_s: float
 
-    def batches(self) -> Iterator[list[Difference]]:
+    def batches(self, names: Sequence[str]) -> Iterator[list[Difference]]:
         """Iterate over differences; what was dealt with does not come again the next time.
 
-        Raises:
-            StorageError: the backend could not be listed, or the catalogue not be asked.
-        """
-        listed = (entry.name for entry in self.backend.list("") if entry.is_folder)
-        folders = sorted(name for name in listed if DataKey.parse_name(name))
-        with ThreadPoolExecutor(READERS) as readers:
-            for names in _batches(folders, PIECES_AT_ONCE):
-                yield list(self._of_folders(names, readers))
-        if self.database is not None:
-            there = set(folders)
-            for rows in self._all_rows(self.database):
-                yield list(self._of_rows(row for row in rows if row.backend_key not in there))
+        Args:
+            names: of all folders of the backend that a piece of data may have.
 
-    def _of_folders(
-        self, names: Sequence[str], readers: ThreadPoolExecutor
-    ) -> Iterator[Difference]:
+        Raises:
+            StorageError: the backend or the catalogue did not answer.
+        """
+        with ThreadPoolExecutor(READERS) as threads:
+            reader = MetadataReader(self.backend, threads)
+            for some in _batches(names, PIECES_AT_ONCE):
+                yield list(self._of_folders(some, reader))
+            if self.database is not None:
+                there = set(names)
+                for rows in self._all_rows(self.database):
+                    missing = [row for row in rows if row.backend_key not in there]
+                    yield list(self._of_missing(missing, reader))
+
+    def _of_folders(self, names: Sequence[str], reader: MetadataReader) -> Iterator[Difference]:
         known = self._known(names)
         asked = [
             name
             for name in names
             if self.thorough or all(r.state in (WRITING, ABSENT) for r in known.get(name, ()))
         ]
-        for name, found in zip(asked, readers.map(self._metadata, asked), strict=True):
+        for name, found in zip(asked, reader.read(asked), strict=True):
             yield from self._of_folder(name, found, known.get(name, ()))
 
-    def _metadata(self, name: str) -> Metadata | StorageError:
-        try:
-            metadata = self.backend.get_metadata(name)
-            metadata.check_loadable()
-            _ = facts_of(metadata), metadata.lineage
-        except StorageError as error:
-            return error
-        return metadata
-
-    def _of_folder(
-        self, name: str, found: Metadata | StorageError, rows: Sequence[Row]
-    ) -> Iterator[Difference]:
+    def _of_folder(self, name: str, found: Answer, rows: Sequence[Row]) -> Iterator[Difference]:
         if not isinstance(found, Metadata):
-            complete = [row for row in rows if row.state == COMPLETE]
-            return self._of_unreadable(name, found, complete)
+            return self._of_unreadable(name, found, rows)
         entry = self._entry(name, found)
-        return iter(()) if entry is None else self._of_readable(name, entry, rows)
+        if entry is None:
+            what = f"{found.data_type} of run {found.run_id} lies there"
+            return self._of_unreadable(name, DataNotAvailable(what), rows)
+        return self._of_readable(name, entry, rows)
 
     def _of_unreadable(
         self, name: str, error: StorageError, rows: Sequence[Row]
     ) -> Iterator[Difference]:
-        """Yield what is entered as complete, and is not."""
+        """Yield what is entered, and cannot be had."""
         what = f"{self.name}/{name}"
-        for row in rows:
-            if isinstance(error, DataCorrupted):
-                text = f"entered as complete, and cannot be read: {error}"
-                yield Difference(name=what, text=text, row=row, damage=str(error))
-            elif isinstance(error, DataNotAvailable):
-                text = f"entered as complete, and is not there: {error}"
-                yield Difference(name=what, text=text, row=row)
-            else:
-                raise error
+        if isinstance(error, DataCorrupted):
+            for row in rows:
+                if row.state == COMPLETE:
+                    text = f"entered, and cannot be read: {error}"
+                    yield Difference(name=what, text=text, row=row, damage=str(error))
+        elif isinstance(error, DataNotAvailable):
+            for row in rows:
+                if why := self._why_not(row, str(error)):
+                    yield Difference(name=what, text=why, row=row)
+        elif isinstance(error, NewerFormat | AccessDenied):
+            yield Difference(name=what, text=f"could not be looked at: {error}")
+        else:
+            raise error
+
+    def _why_not(self, row: Row, error: str) -> str:
+        """Return why a row should not be there, as there are no data; an empty text if it should.
+
+        A writer may be at work.
+        """
+        if row.state == ABSENT:
+            return "was found to be gone"
+        if row.state != WRITING:
+            return f"entered, and is not there: {error}"
+        silent_s = time.time() - (row.written_s or 0)
+        if silent_s > self.grace_time_s:
+            return f"its writing began {silent_s:.0f} s ago and never ended"
+        return ""
 
     def _of_readable(self, name: str, entry: Entry, rows: Sequence[Row]) -> Iterator[Difference]:
         what = f"{self.name}/{name}"
@@ -166,19 +179,13 @@ class Comparison:
             facts=facts_of(metadata),
         )
 
-    def _of_rows(self, rows: Iterable[Row]) -> Iterator[Difference]:
+    def _of_missing(self, rows: Sequence[Row], reader: MetadataReader) -> Iterator[Difference]:
         """Yield what is entered, and of which there is no folder."""
-        for row in rows:
-            what = f"{self.name}/{row.backend_key}"
-            if row.state == ABSENT:
-                yield Difference(name=what, text="was found to be gone", row=row)
-            elif row.state == WRITING:
-                silent_s = time.time() - (row.written_s or 0)
-                if silent_s > self.grace_time_s:
-                    text = f"its writing began {silent_s:.0f} s ago and never ended"
-                    yield Difference(name=what, text=text, row=row)
-            elif isinstance(self._metadata(row.backend_key), DataNotAvailable):
-                yield Difference(name=what, text="entered, and is not there", row=row)
+        # Once more: what was written since the listing is there.
+        names = [row.backend_key for row in rows]
+        for row, found in zip(rows, reader.read(names), strict=True):
+            if not isinstance(found, Metadata):
+                yield from self._of_unreadable(row.backend_key, found, [row])
 
     def _known(self, names: Sequence[str]) -> dict[str, list[Row]]:
         if self.database is None:

@@ -43,6 +43,11 @@ def text_of(connection: Connection, run_id: str) -> str | None:
     return connection.execute(select(RUNS.c.document).where(RUNS.c.run_id == run_id)).scalar()
 
 
+def run_ids(database: Database) -> set[str]:
+    """Return all runs that have a document."""
+    return database.read(lambda connection: set(connection.scalars(select(RUNS.c.run_id))))
+
+
 def _page(connection: Connection, after: str, conditions: Sequence[Any]) -> list[tuple[str, str]]:
     """Return runs and their documents, those that follow this run in the order of names."""
     query = (

@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, exc, make_url
@@ -28,6 +28,13 @@ BEGINS = "strax_begins"  # how a transaction in SQLite begins
 Answer = TypeVar("Answer")
 
 
+class Prepare(Protocol):
+    """A function, of a module so that it pickles, that makes tables or looks for them."""
+
+    def __call__(self, connection: Connection, *, creates: bool) -> None:
+        """Raise `NoTables` if they are not there, and may not be made."""
+
+
 class Database:
     """Transactions in one database, in any thread and process.
 
@@ -40,8 +47,8 @@ class Database:
     Args:
         options: which database, and how to reach it.
         creates: make the file of SQLite if there is none. A server's database must be there.
-        prepare: is called once in each process with the first connection that may write, or, if it
-            `creates` nothing, with one that reads: to make tables, and to refuse newer ones.
+        prepare: is called once in each process, before anything else, with a connection and
+            `creates`: to make tables, or, without `creates`, to look for them.
     """
 
     _all: ClassVar[weakref.WeakSet["Database"]] = weakref.WeakSet()
@@ -51,7 +58,7 @@ class Database:
         options: DatabaseOptions,
         *,
         creates: bool,
-        prepare: Callable[[Connection], None] | None = None,
+        prepare: Prepare | None = None,
     ) -> None:
         self.options = options
         self.creates = creates
@@ -62,7 +69,7 @@ class Database:
         self._lock = threading.RLock()
         self._engine: Engine | None = None
         self._disposing: weakref.finalize[..., Database] | None = None
-        self._is_prepared = False
+        self._prepared: Engine | None = None
         self._all.add(self)
 
     def __getstate__(self) -> tuple[Any, ...]:
@@ -111,10 +118,13 @@ class Database:
         """
         if self.options.is_sqlite and not Path(self.options.place.removeprefix(SQLITE)).exists():
             return False
+        looking = Database(self.options, creates=False, prepare=self._prepare)
         try:
-            self.read(lambda _: None)
+            looking.read(lambda _: None)
         except NoTables:
             return False
+        finally:
+            looking.close()
         return True
 
     def close(self) -> None:
@@ -161,17 +171,22 @@ class Database:
                 self._engine = new_engine(self.options, creates=self.creates)
                 self._disposing = weakref.finalize(self, self._engine.dispose)
             engine = self._engine
-            if not self._is_prepared and self._prepare is not None:
-                with engine.connect() as connection:
-                    # It mostly only looks, and then holds nobody up.
-                    connection.execution_options(**{BEGINS: "BEGIN DEFERRED"})
-                    if not self.options.is_sqlite:
-                        # Who waited for another to make the tables is to see them then.
-                        connection.execution_options(isolation_level="READ COMMITTED")
-                    with connection.begin():
-                        self._prepare(connection)
-            self._is_prepared = True
-            return engine
+        # Not under the lock: if the server is silent, all threads find out at once.
+        if self._prepared is not engine:
+            if self._prepare is not None:
+                self._look_at_tables(engine, self._prepare)
+            self._prepared = engine
+        return engine
+
+    def _look_at_tables(self, engine: Engine, prepare: Prepare) -> None:
+        with engine.connect() as connection:
+            # It mostly only looks, and then holds nobody up.
+            connection.execution_options(**{BEGINS: "BEGIN DEFERRED"})
+            if not self.options.is_sqlite:
+                # Who waited for another to make the tables is to see them then.
+                connection.execution_options(isolation_level="READ COMMITTED")
+            with connection.begin():
+                prepare(connection, creates=self.creates)
 
 
 _inherited: list[Engine | None] = []
@@ -252,17 +267,22 @@ def _postgresql_engine(options: DatabaseOptions) -> Engine:
         # Longer than a lock is waited for: then it is the server that says so.
         silence_s = 1.5 * options.timeout_s
 
+    url = make_url(options.url).set(drivername="postgresql+psycopg")
+    ours = {
+        "connect_timeout": max(1, round(options.timeout_s)),
+        "application_name": "strax-sql",
+        # A server that vanished is noticed, also in the middle of an answer.
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": round(options.timeout_s * 1000),
+    }
+    settings = f"-c lock_timeout={round(options.timeout_s * 1000)}"
     engine = create_engine(
-        make_url(options.url).set(drivername="postgresql+psycopg"),
+        url,
         connect_args={
-            "connect_timeout": max(1, round(options.timeout_s)),
-            "options": f"-c lock_timeout={round(options.timeout_s * 1000)}",
-            "application_name": "strax-sql",
-            # A server that vanished is noticed, also in the middle of an answer.
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-            "tcp_user_timeout": round(options.timeout_s * 1000),
+            **{name: value for name, value in ours.items() if name not in url.query},
+            "options": " ".join((settings, *url.normalized_query.get("options", ()))),
         },
         pool_size=options.pool_size,
         max_overflow=0,

@@ -46,7 +46,7 @@ from strax_sql.questions import (
 from strax_sql.registering import Entry, facts_of, failure_text
 from strax_sql.remarks import remarks
 from strax_sql.run_store import RunStore
-from strax_sql.schema import SCHEMA
+from strax_sql.schema import prepare_catalogue
 from strax_sql.targets import targets_of
 from strax_sql.upkeep import Upkeep
 
@@ -73,8 +73,7 @@ class SqlFrontend(StorageFrontend):
     ) -> None:
         super().__init__(options.backends, name=name or options.place, **frontend_options)
         self.options = options
-        prepare = _look_at_tables if self.readonly else _make_tables
-        self.database = Database(options, creates=not self.readonly, prepare=prepare)
+        self.database = Database(options, creates=not self.readonly, prepare=prepare_catalogue)
         self._order = {name: i for i, name in enumerate(self.backends)}
         self._outages = Outages(options.outage_s)
         self._begun: dict[tuple[str, str], set[str]] = {}
@@ -347,14 +346,6 @@ class SqlFrontend(StorageFrontend):
 
 class _Reserved(Location):
     """Where a new copy is to go: so that a writer's failure is told from a reader's."""
-
-
-def _make_tables(connection: Connection) -> None:
-    SCHEMA.prepare(connection, creates=True)
-
-
-def _look_at_tables(connection: Connection) -> None:
-    SCHEMA.prepare(connection, creates=False)
 
 
 def _if_possible(action: Callable[[], object], what: str) -> None:

@@ -1,6 +1,7 @@
 """What a user may say about a database, and about the catalogue in it."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,8 @@ from strax_core import ConfigError, SecretReference, StorageBackend
 SQLITE = "sqlite:///"
 _POSTGRESQL = "postgresql"
 _HOW_TO_WRITE = "sqlite:///FILE or postgresql://USER@HOST:PORT/DATABASE"
+_PASSWORD = re.compile(r"[^:/]+://[^:/@]*:[^@]*@")
+_SECRET = {"password", "sslpassword"}
 
 
 def located(url: object, folder: Path) -> object:
@@ -155,10 +158,12 @@ def _check_url(url: str) -> None:
     """Refuse a URL that names no database, or holds a password; then it is not repeated."""
     try:
         parts = urlsplit(url)
-        has_password = parts.password is not None or "password" in dict(parse_qsl(parts.query))
-    except ValueError as error:
-        raise ConfigError(f"the url of a database is {_HOW_TO_WRITE}") from error
-    if has_password:
+        query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        _ = parts.port
+    except ValueError:
+        raise ConfigError(f"the url of a database is {_HOW_TO_WRITE}") from None
+    # With / ? or # in it, only SQLAlchemy takes it for a password.
+    if parts.password is not None or _PASSWORD.match(url) or not _SECRET.isdisjoint(query):
         raise ConfigError(
             "the url of a database holds a password: leave it out, and give "
             'password = { env = "NAME" }'
@@ -166,5 +171,10 @@ def _check_url(url: str) -> None:
     if parts.scheme == _POSTGRESQL and parts.path.strip("/"):
         return
     if url.startswith(SQLITE) and url.removeprefix(SQLITE).partition("?")[0].strip("/"):
+        if "?" in url:
+            raise ConfigError(
+                f"the url of a file of SQLite has nothing after a '?', and not {', '.join(query)}; "
+                "options stand beside it in a table"
+            )
         return
     raise ConfigError(f"{url!r} names no database; write {_HOW_TO_WRITE}")

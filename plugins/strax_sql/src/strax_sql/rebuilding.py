@@ -1,54 +1,81 @@
 """Brings the catalogue to what lies in the storage: what is there is entered, the rest goes."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, update
 
 from strax_sql.comparing import Difference, Row
-from strax_sql.questions import COMPLETE, DAMAGED
-from strax_sql.registering import FAILURE_LETTERS_MAX, register
+from strax_sql.questions import DAMAGED
+from strax_sql.registering import FACTS, FAILURE_LETTERS_MAX, register
 from strax_sql.schema import COPIES, PIECES
+
+# A row as it was compared; if it was changed meanwhile, it is left alone.
+_AS_COMPARED = (
+    COPIES.c.piece_id == bindparam("row_piece_id"),
+    COPIES.c.backend == bindparam("row_backend"),
+    COPIES.c.state == bindparam("row_state"),
+    COPIES.c.write_id.is_not_distinct_from(bindparam("row_write_id")),
+)
+_TAKE_OUT = delete(COPIES).where(*_AS_COMPARED)
+_DROP_IF_EMPTY = delete(PIECES).where(
+    PIECES.c.id == bindparam("row_piece_id"), ~exists().where(COPIES.c.piece_id == PIECES.c.id)
+)
+_CORRECT = (
+    update(COPIES)
+    .where(*_AS_COMPARED)
+    .values({name: bindparam(name) for name in FACTS})
+    .values(verified_s=None, failed_s=None, failure=None)
+)
+_MARK = (
+    update(COPIES)
+    .where(*_AS_COMPARED)
+    .values(state=DAMAGED, failed_s=bindparam("failed_s"), failure=bindparam("failure"))
+)
 
 
 def mend(connection: Connection, backend: str, differences: Sequence[Difference]) -> None:
-    """Do away with differences between the catalogue and one backend."""
-    gone: list[Row] = []
-    for each in differences:
-        if each.row is None or each.entry is not None:
-            continue
-        if each.damage is None:
-            gone.append(each.row)
-        else:
-            _mark_damaged(connection, backend, each.row, each.damage)
-    _take_out(connection, backend, gone)
-    entries = [each.entry for each in differences if each.entry is not None]
-    if entries:
-        register(connection, entries, were_compared=True)
+    """Do away with differences between the catalogue and one backend.
 
-
-def _take_out(connection: Connection, backend: str, rows: Iterable[Row]) -> None:
-    """Remove copies, and pieces of data without any; not what was entered anew meanwhile."""
-    for row in rows:
-        connection.execute(
-            delete(COPIES).where(
-                COPIES.c.piece_id == row.piece_id,
-                COPIES.c.backend == backend,
-                COPIES.c.state == row.state,
-                COPIES.c.write_id.is_not_distinct_from(row.facts["write_id"]),
-            )
-        )
-        has_copies = select(COPIES.c.piece_id).where(COPIES.c.piece_id == PIECES.c.id).exists()
-        connection.execute(delete(PIECES).where(PIECES.c.id == row.piece_id, ~has_copies))
-
-
-def _mark_damaged(connection: Connection, backend: str, row: Row, why: str) -> None:
-    connection.execute(
-        update(COPIES)
-        .where(
-            COPIES.c.piece_id == row.piece_id,
-            COPIES.c.backend == backend,
-            COPIES.c.state == COMPLETE,
-        )
-        .values(state=DAMAGED, failed_s=time.time(), failure=why[:FAILURE_LETTERS_MAX])
+    Args:
+        connection: in a transaction.
+        backend: its name.
+        differences: of these; what has neither a row nor an entry is left alone.
+    """
+    with_rows = [(each, _parameters(each.row, backend)) for each in differences if each.row]
+    gone = [row for each, row in with_rows if each.entry is None and each.damage is None]
+    _execute(connection, _TAKE_OUT, gone)
+    _execute(connection, _DROP_IF_EMPTY, [{"row_piece_id": row["row_piece_id"]} for row in gone])
+    now_s = time.time()
+    _execute(
+        connection,
+        _MARK,
+        [
+            {**row, "failed_s": now_s, "failure": each.damage[:FAILURE_LETTERS_MAX]}
+            for each, row in with_rows
+            if each.damage is not None
+        ],
     )
+    _execute(
+        connection,
+        _CORRECT,
+        [{**row, **each.entry.facts} for each, row in with_rows if each.entry is not None],
+    )
+    entries = [each.entry for each in differences if each.entry is not None and each.row is None]
+    if entries:
+        register(connection, entries)
+
+
+def _parameters(row: Row, backend: str) -> dict[str, Any]:
+    return {
+        "row_piece_id": row.piece_id,
+        "row_backend": backend,
+        "row_state": row.state,
+        "row_write_id": row.facts["write_id"],
+    }
+
+
+def _execute(connection: Connection, statement: Any, rows: Sequence[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(statement, rows)

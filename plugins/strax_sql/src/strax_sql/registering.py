@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, delete, literal, or_, select, update
+from sqlalchemy import Connection, Table, and_, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from strax_core import DataKey, Lineage, Metadata
@@ -70,20 +70,17 @@ def facts_of(metadata: Metadata) -> dict[str, Any]:
     }
 
 
-def register(
-    connection: Connection, entries: Sequence[Entry], *, were_compared: bool = False
-) -> None:
+def register(connection: Connection, entries: Sequence[Entry]) -> None:
     """Enter complete copies; what stood there of an older writing is replaced.
 
     Args:
         connection: in a transaction.
         entries: of one copy each.
-        were_compared: the storage was looked at just now: then it is right, whatever is newer.
     """
     rows = _rows(connection, entries)
     insert = insert_into(connection, COPIES)
     new = insert.excluded
-    rewritten = {name: new[name] for name in (*_FACTS, "backend_key")}
+    rewritten = {name: new[name] for name in (*FACTS, "backend_key")}
     is_another = COPIES.c.write_id.is_distinct_from(new.write_id)
     is_later = COPIES.c.written_s <= new.written_s
     connection.execute(
@@ -94,7 +91,6 @@ def register(
                 # Not `in_`, which SQLAlchemy cannot do for many rows at once.
                 COPIES.c.state == WRITING,
                 COPIES.c.state == ABSENT,
-                and_(literal(were_compared), COPIES.c.state != DAMAGED),
                 # What is damaged stays so until it was replaced.
                 and_(COPIES.c.state == DAMAGED, is_another),
                 # Of two that replaced one another, the later may have been entered first.
@@ -112,7 +108,7 @@ def begin(connection: Connection, entry: Entry) -> None:
     connection.execute(
         insert.on_conflict_do_update(
             index_elements=[COPIES.c.piece_id, COPIES.c.backend],
-            set_={name: insert.excluded[name] for name in _FACTS},
+            set_={name: insert.excluded[name] for name in FACTS},
             where=COPIES.c.state.in_([WRITING, ABSENT]),
         ),
         [row],
@@ -163,7 +159,7 @@ def mark(
     )
 
 
-_FACTS = (
+FACTS = (  # what is kept of each writing
     *("state", "write_id", "data_id", "size_bytes", "n_bytes", "n_rows"),
     *("start_ns", "end_ns", "written_s"),
 )
@@ -221,7 +217,7 @@ def _rows(connection: Connection, entries: Sequence[Entry]) -> list[dict[str, An
     piece_ids = _entered(connection, PIECES, pieces, names)
     return [
         {
-            **dict.fromkeys(_FACTS),
+            **dict.fromkeys(FACTS),
             "piece_id": piece_ids[tuple(piece[name] for name in names)],
             "backend": entry.backend,
             "backend_key": entry.backend_key,

@@ -2,12 +2,12 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from strax_core import (
     Check,
     DataCorrupted,
-    DataKey,
     DirectoryFrontend,
     RunMetadataNotAvailable,
     StorageBackend,
@@ -19,7 +19,6 @@ from strax_sql import documents
 from strax_sql.engine import Database
 from strax_sql.run_selection import conditions_of
 
-_END = "-metadata.json"
 _NOT_ENTERED = "its document lies there, and is not entered"
 _NOT_FILED = "its document is entered, and has no file"
 _LOG = logging.getLogger("strax_core")
@@ -101,66 +100,66 @@ class RunStore:
                 _LOG.warning("a document about a run is left out: %s", error)
 
     def compare(
-        self, backends: Mapping[str, StorageBackend], *, is_new: bool, dry_run: bool
+        self,
+        backends: Mapping[str, StorageBackend],
+        filed: Mapping[str, set[str]],
+        *,
+        is_new: bool,
+        dry_run: bool,
     ) -> Iterator[Check]:
         """Iterate over documents that only the database has, or only a backend; and mend that.
 
         Args:
             backends: all that may hold files, nearest first: the first that has one counts.
+            filed: which runs have files, by backend; those that could not be listed are missing.
             is_new: there is no database yet.
             dry_run: only tell.
         """
-        known = set() if is_new else {run_id for run_id, _ in documents.pages(self._database)}
-        filed: set[str] | None = None
-        for name, backend in backends.items():
-            try:
-                runs = _runs_with_files(backend)
-            except StorageError as error:
-                yield Check(name, is_good=False, text=f"could not be listed: {error}")
-                continue
-            files = DirectoryFrontend(backend, name=name)
-            if self._mirror is not None and self._mirror.backends["main"] is backend:
-                filed = runs
+        known = set() if is_new else documents.run_ids(self._database)
+        mirrored: set[str] | None = None
+        for name, runs in filed.items():
+            files = DirectoryFrontend(backends[name], name=name)
+            if self._mirror is not None and self._mirror.backends["main"] is backends[name]:
+                mirrored = runs
             for run_id in sorted(runs - known):
                 text = self._taken_over(files, run_id, dry_run=dry_run)
                 known |= set() if text else {run_id}
                 yield Check(f"{name}/{run_id}", is_good=False, text=text or _NOT_ENTERED)
-        if self._mirror is not None and filed is not None:
-            for run_id in sorted(known - filed):
-                text = "" if is_new else self._filed(self._mirror, run_id, dry_run=dry_run)
-                yield Check(f"{self._place}/{run_id}", is_good=False, text=text or _NOT_FILED)
+        if self._mirror is not None and mirrored is not None:
+            for run_id in sorted(known - mirrored):
+                text = _NOT_FILED
+                if not is_new:
+                    text = self._filed(self._mirror, run_id, dry_run=dry_run)
+                if text:
+                    yield Check(f"{self._place}/{run_id}", is_good=False, text=text)
 
     def _taken_over(self, files: DirectoryFrontend, run_id: str, *, dry_run: bool) -> str:
         """Enter a document that lies in a file; return why not, or an empty text."""
         try:
             document = files.run_metadata(run_id)
-        except (DataCorrupted, RunMetadataNotAvailable) as error:
-            return f"its document cannot be read: {error}"
-        if not dry_run:
-            self._enter(run_id, document)
+            if not dry_run:
+                self._enter(run_id, document, only_if_new=True)
+        except StorageError as error:
+            return f"its document cannot be taken over: {error}"
         return ""
 
     def _filed(self, mirror: DirectoryFrontend, run_id: str, *, dry_run: bool) -> str:
-        """Write the file of a document; return why not, or an empty text."""
+        """Write the file of a document if it has none; return what to tell, or an empty text."""
         try:
+            with suppress(RunMetadataNotAvailable):
+                mirror.run_metadata(run_id)  # perhaps it was written since the listing
+                return ""
             document = self.read(run_id)
             if not dry_run:
                 mirror.write_run_metadata(run_id, document)
         except StorageError as error:
             return f"its document has no file: {error}"
-        return ""
+        return _NOT_FILED
 
-    def _enter(self, run_id: str, document: Mapping[str, Any]) -> None:
+    def _enter(
+        self, run_id: str, document: Mapping[str, Any], *, only_if_new: bool = False
+    ) -> None:
         text = encode_run_document(document, run_id).decode()
-        self._database.write(lambda connection: documents.write(connection, run_id, text))
-
-
-def _runs_with_files(backend: StorageBackend) -> set[str]:
-    """Return the runs that a backend has documents about, by the names of its files."""
-    names = (entry.name for entry in backend.list("") if not entry.is_folder)
-    runs = (name.removesuffix(_END) for name in names if name.endswith(_END))
-    return {run_id for run_id in runs if _can_be_run(run_id)}
-
-
-def _can_be_run(run_id: str) -> bool:
-    return DataKey.parse_name(f"{run_id}-any-aaaaaaaaaa") is not None
+        self._database.write(
+            lambda connection: documents.write(connection, run_id, text, only_if_new=only_if_new)
+        )

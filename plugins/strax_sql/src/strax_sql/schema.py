@@ -147,3 +147,8 @@ class Schema:
 
 
 SCHEMA = Schema(name="catalogue", version=1, tables=CATALOGUE)
+
+
+def prepare_catalogue(connection: Connection, *, creates: bool) -> None:
+    """Make the tables of the catalogue, or look for them; see `Schema.prepare`."""
+    SCHEMA.prepare(connection, creates=creates)

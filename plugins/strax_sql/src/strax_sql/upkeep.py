@@ -13,6 +13,7 @@ from strax_sql.lineages import lineage_of
 from strax_sql.questions import COMPLETE
 from strax_sql.rebuilding import mend
 from strax_sql.run_store import RunStore
+from strax_sql.scanning import Scan, scan
 from strax_sql.schema import COPIES, LINEAGES, PIECES
 
 KEYS_AT_ONCE = 1000
@@ -40,6 +41,7 @@ class Upkeep:
         A backend that does not answer is one of them, and nothing is changed about it.
         """
         is_new = dry_run and not self.database.is_there()
+        scans: dict[str, Scan] = {}
         for name, backend in self.backends.items():
             comparison = Comparison(
                 database=None if is_new else self.database,
@@ -49,14 +51,16 @@ class Upkeep:
                 grace_time_s=self.grace_time_s,
             )
             try:
-                for batch in comparison.batches():
+                scans[name] = scan(backend)
+                for batch in comparison.batches(scans[name].pieces):
                     if batch and not dry_run:
                         self.database.write(partial(mend, backend=name, differences=batch))
                     for each in batch:
                         yield Check(each.name, is_good=False, text=each.text)
             except StorageError as error:
                 yield Check(name, is_good=False, text=f"could not be compared: {error}")
-        yield from self.runs.compare(self.backends, is_new=is_new, dry_run=dry_run)
+        filed = {name: each.runs for name, each in scans.items()}
+        yield from self.runs.compare(self.backends, filed, is_new=is_new, dry_run=dry_run)
 
     def keys(self, *, missing_in: str | None) -> Iterator[DataKey]:
         """Iterate over all that has a good copy, and has none in a certain backend."""
