@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from postgres_server import PostgresServer
 from sqlalchemy import select
 
 from strax_core import (
@@ -12,6 +13,7 @@ from strax_core import (
     Lineage,
     MemoryBackend,
     Saver,
+    SecretReference,
     StorageBackend,
     StorageError,
     StorageUnavailable,
@@ -37,12 +39,36 @@ def url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def open_catalogue(url: str, places: dict[str, StorageBackend]) -> Iterator[OpenCatalogue]:
+def reach(url: str) -> dict[str, Any]:
+    """The options that lead to the database."""
+    return {"url": url}
+
+
+@pytest.fixture(params=("sqlite", pytest.param("postgresql", marks=pytest.mark.servers)))
+def reach_of_each(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+    """The same, of one database after the other; `reach` of a module may return it."""
+    if request.param == "sqlite":
+        return {"url": request.getfixturevalue("url")}
+    server: PostgresServer = request.getfixturevalue("postgres_database")
+    return reach_of_server(server, tmp_path)
+
+
+def reach_of_server(server: PostgresServer, folder: Path) -> dict[str, Any]:
+    """Return what leads to a database, with the password by reference to a file in `folder`."""
+    secret = folder / "password"
+    secret.write_text(server.password)
+    return {"url": server.url, "password": SecretReference(file=str(secret))}
+
+
+@pytest.fixture
+def open_catalogue(
+    reach: dict[str, Any], places: dict[str, StorageBackend]
+) -> Iterator[OpenCatalogue]:
     """A function that opens the same catalogue: its own options, then those of frontends."""
     opened: list[SqlFrontend] = []
 
     def one(options: dict[str, Any] | None = None, **of_frontend: Any) -> SqlFrontend:
-        chosen = SqlOptions(**{"url": url, "backends": places, **(options or {})})
+        chosen = SqlOptions(**{**reach, "backends": places, **(options or {})})
         opened.append(SqlFrontend(chosen, **{"name": "catalog", **of_frontend}))
         return opened[-1]
 

@@ -41,6 +41,7 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
     "run_2": {"mode": "cali_bration", "start": DAY + timedelta(hours=2), "weird": {"name": "x%y"}},
     "runs3": {"mode": "CALIBRATION", "tags": [], "n": float("nan"), "it's": 'a "text"'},
     "other": {"tags": "good,new", "reader": "fast", "number": 7},
+    "odd": {"tags": ["two\nlines"], "mode": "a\0b", "reader": {"ini": {"name": "\ud800"}}},
 }
 CONDITIONS: list[tuple[dict[str, Any], set[str]]] = [
     ({"run_id": "run_*"}, {"run_0", "run_1", "run_2"}),
@@ -56,8 +57,14 @@ CONDITIONS: list[tuple[dict[str, Any], set[str]]] = [
     ({"include_tags": "blinded"}, {"run_0"}),
     ({"include_tags": "blinded", "ignore_underscore": False}, set()),
     ({"include_tags": "ba?"}, {"run_1"}),
+    ({"include_tags": "two*"}, {"odd"}),
+    ({"include_tags": "two?lines"}, {"odd"}),
+    ({"run_mode": "a*b"}, {"odd"}),
+    ({"run_mode": "a\0b"}, {"odd"}),
+    ({"fields": {"reader.ini.name": "\ud800"}}, {"odd"}),
+    ({"fields": {"a\0b": "x"}}, set()),
     ({"include_tags": "*"}, set(DOCUMENTS)),
-    ({"exclude_tags": "good"}, {"run_2", "runs3"}),
+    ({"exclude_tags": "good"}, {"run_2", "runs3", "odd"}),
     ({"time_range": (DAY_NS, DAY_NS + 3600 * NS)}, {"run_0"}),
     ({"time_range": (DAY_NS, DAY_NS + 3600 * NS + 1)}, {"run_0", "run_1"}),
     ({"time_range": (DAY_NS + 7200 * NS + 999, DAY_NS + 9000 * NS)}, {"run_1", "run_2"}),
@@ -72,6 +79,11 @@ CONDITIONS: list[tuple[dict[str, Any], set[str]]] = [
     ({"fields": {"mode": "dark,matter"}}, {"run_1"}),
     ({"run_mode": "cali*", "fields": {"reader.ini.name": "fast"}}, {"run_0"}),
 ]
+
+
+@pytest.fixture
+def reach(reach_of_each: dict[str, Any]) -> dict[str, Any]:
+    return reach_of_each
 
 
 def selected(frontend: Any, conditions: dict[str, Any]) -> set[str]:

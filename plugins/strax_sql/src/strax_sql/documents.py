@@ -1,6 +1,7 @@
 """Documents about runs, in the catalogue."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -15,6 +16,10 @@ from strax_sql.registering import insert_into
 from strax_sql.schema import RUNS
 
 RUNS_AT_ONCE = 1000
+_NOT_IN_DATABASES = ("NaN", "Infinity", "\\u0000", "\\ud")
+"""What may stand in JSON as Python writes it: numbers that are none, letters that are none."""
+_STRANGE = re.compile("[\0\ud800-\udfff]")
+_INSTEAD = "\N{REPLACEMENT CHARACTER}"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -75,8 +80,7 @@ def fields_pages(
 
 
 def _fields_page(connection: Connection, after: str, fields: Sequence[str]) -> list[Any]:
-    # Python writes NaN and infinity into JSON, which databases do not read.
-    is_wide = or_(RUNS.c.document.like("%NaN%"), RUNS.c.document.like("%Infinity%"))
+    is_wide = or_(*(RUNS.c.document.contains(each, autoescape=True) for each in _NOT_IN_DATABASES))
     columns = [
         case((is_wide, None), else_=_at_path(connection, path))
         for field in fields
@@ -116,10 +120,29 @@ def _searched(run_id: str, text: str) -> dict[str, Any]:
     """Return what of a document is searched: JSON without NaN, and the times of the run."""
     document = decode_run_document(text.encode(), run_id)
     return {
-        "searchable": json.loads(text, parse_constant=lambda _: None),
+        "searchable": _without_strange_letters(json.loads(text, parse_constant=lambda _: None)),
         "start_us": _microseconds(document.get("start")),
         "end_us": _microseconds(document.get("end")),
     }
+
+
+def is_plain(text: str) -> bool:
+    """Say whether a text has only letters that stand as they are in what is searched."""
+    return _STRANGE.search(text) is None
+
+
+def _without_strange_letters(value: Any) -> Any:
+    """Return JSON with another letter for each that PostgreSQL has not."""
+    if isinstance(value, str):
+        return _STRANGE.sub(_INSTEAD, value)
+    if isinstance(value, list):
+        return [_without_strange_letters(each) for each in value]
+    if isinstance(value, dict):
+        return {
+            _STRANGE.sub(_INSTEAD, name): _without_strange_letters(each)
+            for name, each in value.items()
+        }
+    return value
 
 
 def _microseconds(moment: object) -> int | None:

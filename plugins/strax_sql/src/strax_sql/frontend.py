@@ -362,12 +362,15 @@ def _at(row: CopyRow, **what: Any) -> Location:
 
 def _is_complete(metadata: Metadata, key: DataKey) -> bool:
     """Say whether these are complete data of exactly this key."""
-    return (
-        metadata.is_complete
-        and not metadata.is_too_old
-        and (metadata.run_id, metadata.data_type) == (key.run_id, key.data_type)
-        and STRICT.accepts(key.lineage, metadata.lineage)
-    )
+    try:
+        return (
+            metadata.is_complete
+            and not metadata.is_too_old
+            and (metadata.run_id, metadata.data_type) == (key.run_id, key.data_type)
+            and STRICT.accepts(key.lineage, metadata.lineage)
+        )
+    except DataCorrupted:  # nobody can say what they are
+        return False
 
 
 def _is_outage(error: BaseException) -> bool:

@@ -145,15 +145,15 @@ def mark(
     backend: str,
     facts: Mapping[str, Any],
     *,
-    write_id: str | None = None,
+    write_id: str | None,
 ) -> None:
-    """Take note of what became of a complete or damaged copy; of one writing only, if given."""
+    """Take note of what became of a complete or damaged copy, if it is of this writing."""
     connection.execute(
         update(COPIES)
         .where(
             _is(key, backend),
             COPIES.c.state.in_([COMPLETE, DAMAGED]),
-            *([] if write_id is None else [COPIES.c.write_id == write_id]),
+            COPIES.c.write_id.is_not_distinct_from(write_id),
         )
         .values(**facts)
     )

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from sqlalchemy import and_, case, cast, column, func, or_, select
+from sqlalchemy import and_, case, cast, column, func, or_, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
 from sqlalchemy.sql.elements import ColumnElement
 
+from strax_sql.documents import is_plain
 from strax_sql.schema import RUNS
 
 _OTHERWISE_IN_TABLES = {"name", "number", "mode", "source", "tags", "start", "end", "livetime"}
@@ -43,7 +44,8 @@ def conditions_of(given: Mapping[str, Any], *, is_postgresql: bool) -> Iterator[
         yield and_(began, or_(RUNS.c.end_us.is_(None), RUNS.c.end_us > first // 1000))
     for name, value in given.get("fields", {}).items():
         # Only texts: of numbers and truth values, databases and Python have different notions.
-        if isinstance(value, str) and name not in _OTHERWISE_IN_TABLES:
+        is_text = isinstance(value, str) and is_plain(value) and is_plain(name)
+        if is_text and name not in _OTHERWISE_IN_TABLES:
             yield (_field_in_postgresql if is_postgresql else _field_in_sqlite)(name, value)
 
 
@@ -55,7 +57,8 @@ def _up(ns: int) -> int:
 def _are_plain(patterns: Iterable[object]) -> bool:
     """Say whether these are patterns that SQL has, too, and that fit no empty text."""
     return all(
-        isinstance(each, str) and "[" not in each and not fnmatchcase("", each) for each in patterns
+        isinstance(each, str) and is_plain(each) and "[" not in each and not fnmatchcase("", each)
+        for each in patterns
     )
 
 
@@ -105,16 +108,22 @@ def _field_in_sqlite(name: str, value: str) -> Condition:
 
 # PostgreSQL
 
+_JSONB: Any = type_coerce(RUNS.c.searchable, JSONB)
+
 
 def _mode_in_postgresql(patterns: Sequence[str]) -> Condition:
-    mode = RUNS.c.searchable["mode"]
+    mode = _JSONB["mode"]
     kind = func.jsonb_typeof(mode)
     return and_(kind.is_not(None), or_(kind != "string", _like_any(mode.astext, patterns)))
 
 
 def _tags_in_postgresql(patterns: Sequence[str]) -> Condition:
     rules = [*map(_regular, patterns), ","]
-    tests = [f"{what} like_regex {json.dumps(rule)}" for rule in rules for what in ("@", "@.name")]
+    tests = [
+        f'{what} like_regex {json.dumps(rule)} flag "s"'  # s: a dot is any letter, as in a shell
+        for rule in rules
+        for what in ("@", "@.name")
+    ]
     path = f"$.tags[*] ? ({' || '.join(tests)})"
     return func.jsonb_path_exists(RUNS.c.searchable, cast(path, JSONPATH))
 
@@ -133,4 +142,4 @@ def _field_in_postgresql(name: str, value: str) -> Condition:
     nested: Any = value
     for step in reversed(name.split(".")):
         nested = {step: nested}
-    return or_(*(RUNS.c.searchable.contains(cast(each, JSONB)) for each in ({name: value}, nested)))
+    return or_(*(_JSONB.contains(cast(each, JSONB)) for each in ({name: value}, nested)))
