@@ -41,6 +41,11 @@ from strax_sql.frontend import SqlFrontend
 from strax_sql.outages import Outage, Outages
 
 
+@pytest.fixture
+def reach(reach_of_each: dict[str, Any]) -> dict[str, Any]:
+    return reach_of_each
+
+
 def offered(frontend: SqlFrontend, key: DataKey = KEY) -> list[str]:
     return [location.backend for location in frontend._find(key, STRICT)]
 

@@ -1,11 +1,15 @@
 """Checking and rebuilding a catalogue; what replicates."""
 
 import sqlite3
+import threading
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from blob_places import made, sqlite_options
 from sql_places import (
     KEY,
     NAMES,
@@ -19,12 +23,38 @@ from sql_places import (
     states,
     watch,
 )
-from sqlalchemy import select, update
+from sqlalchemy import inspect, select, update
 
-from strax_core import ReadOnlyError, StorageBackend
-from strax_core.testing import RawMemory, sample_key, save_sample
+from strax_core import (
+    AccessDenied,
+    MemoryBackend,
+    NewerFormat,
+    ReadOnlyError,
+    StorageBackend,
+    StorageUnavailable,
+    metadata_path,
+)
+from strax_core.testing import (
+    FaultyBackend,
+    RawMemory,
+    sample_chunks,
+    sample_key,
+    sample_metadata,
+    save_sample,
+)
+from strax_sql import documents
+from strax_sql.comparing import Comparison, Difference
+from strax_sql.engine import Database
 from strax_sql.frontend import SqlFrontend
-from strax_sql.schema import COPIES, LINEAGES, PIECES, RUNS
+from strax_sql.rebuilding import mend
+from strax_sql.run_store import RunStore
+from strax_sql.scanning import scan
+from strax_sql.schema import CATALOGUE, COPIES, LINEAGES, PIECES, RUNS, VERSIONS
+
+
+@pytest.fixture
+def reach(reach_of_each: dict[str, Any]) -> dict[str, Any]:
+    return reach_of_each
 
 
 def told(frontend: SqlFrontend) -> list[tuple[str, str]]:
@@ -57,6 +87,26 @@ def everything(frontend: SqlFrontend) -> list[tuple[object, ...]]:
     )
 
 
+def drop(frontend: SqlFrontend, folder: Path) -> None:
+    """Lose the database, or, on a server, all that is in it."""
+    if not frontend.options.is_sqlite:
+        frontend.database.write(CATALOGUE.drop_all)
+        frontend.database.write(VERSIONS.drop)
+    frontend.database.close()
+    for file in folder.glob("catalog.db*"):
+        file.unlink()
+
+
+def is_empty(frontend: SqlFrontend, folder: Path) -> bool:
+    """Say whether there is no file, or, on a server, no table."""
+    if frontend.options.is_sqlite:
+        return list(folder.glob("catalog.db*")) == []
+    bare = Database(frontend.options, creates=False)
+    names = bare.read(lambda connection: inspect(connection).get_table_names())
+    bare.close()
+    return names == []
+
+
 def test_a_catalogue_that_was_dropped_is_rebuilt_row_by_row(
     open_catalogue: OpenCatalogue, tmp_path: Path
 ) -> None:
@@ -68,13 +118,11 @@ def test_a_catalogue_that_was_dropped_is_rebuilt_row_by_row(
     for i in range(5):
         catalogue.write_run_metadata(f"run_{i}", {"mode": "x", "nested": {"n": float("nan")}})
     before = everything(catalogue)
-    catalogue.database.close()
-    for file in tmp_path.glob("catalog.db*"):
-        file.unlink()
+    drop(catalogue, tmp_path)
 
     fresh = open_catalogue()
     dry = [each.name for each in fresh.rebuild_catalogue(dry_run=True)]
-    assert list(tmp_path.glob("catalog.db*")) == []
+    assert is_empty(fresh, tmp_path)
     assert sorted(rebuild(fresh)) == sorted(dry)
     assert len(before) == 3 + 4 + 5
     assert everything(fresh) == before
@@ -178,6 +226,185 @@ def test_a_writing_that_never_ended_is_taken_out_after_its_time(
     assert rebuild(catalogue) == [f"disk/{KEY.name}"]
     assert rows(catalogue) == []
     saver.abort()
+
+
+def test_so_is_one_whose_chunks_lie_there(open_catalogue: OpenCatalogue, tmp_path: Path) -> None:
+    place = made(sqlite_options(tmp_path / "blobs.db"))  # chunks go where the data will be
+    catalogue = open_catalogue({"backends": {"disk": place}})
+    saver = catalogue.saver(KEY, sample_metadata(KEY))
+    saver.save(sample_chunks(KEY)[0], 0)
+    assert [entry.name for entry in catalogue.backends["disk"].list("")] == [".staging", KEY.name]
+    assert rebuild(catalogue) == []
+    catalogue.database.write(
+        lambda connection: connection.execute(update(COPIES).values(written_s=1.0))
+    )
+
+    assert rebuild(catalogue) == [f"disk/{KEY.name}"]
+    assert rows(catalogue) == []
+    saver.abort()
+
+
+def test_a_file_of_sqlite_without_tables_is_left_so_by_a_dry_run(
+    catalogue: SqlFrontend, tmp_path: Path, places: dict[str, StorageBackend]
+) -> None:
+    (tmp_path / "catalog.db").touch()
+    save_sample(places["disk"], KEY)
+
+    assert [name for name, _ in told(catalogue)] == [f"disk/{KEY.name}"]
+    assert (tmp_path / "catalog.db").stat().st_size == 0
+
+
+class Failing(MemoryBackend):
+    """Cannot say what is in one folder."""
+
+    error: Exception | None = None
+
+    def read(self, path: str) -> bytes:
+        if self.error is not None and path.startswith(KEY.name):
+            raise self.error
+        return super().read(path)
+
+
+@pytest.mark.parametrize("is_entered", [False, True])
+def test_a_place_that_ceases_to_answer_is_told(
+    open_catalogue: OpenCatalogue, *, is_entered: bool
+) -> None:
+    place = Failing()
+    for run_id in ("run_0", "run_1", "run_2"):
+        save_sample(place, sample_key(run_id))
+    catalogue = open_catalogue({"backends": {"disk": place}})
+    if is_entered:
+        rebuild(catalogue)
+    place.error = StorageUnavailable("no answer")
+    before = rows(catalogue)
+
+    assert told(catalogue) == [("disk", "could not be compared: no answer")]
+    assert rows(catalogue) == before
+    assert len(before) == (3 if is_entered else 0)
+
+
+@pytest.mark.parametrize("error", [NewerFormat("of next year"), AccessDenied("not for you")])
+def test_what_cannot_be_looked_at_is_told_and_the_rest_compared(
+    open_catalogue: OpenCatalogue, error: Exception
+) -> None:
+    place = Failing()
+    place.error = error
+    for run_id in ("run_0", "run_1", "run_2"):
+        save_sample(place, sample_key(run_id))
+    catalogue = open_catalogue({"backends": {"disk": place}})
+
+    assert (f"disk/{KEY.name}", f"could not be looked at: {error}") in told(catalogue)
+    assert len(rebuild(catalogue)) == 3
+    assert [run_id for run_id, *_ in rows(catalogue)] == ["run_0", "run_2"]
+    assert rebuild(catalogue) == [f"disk/{KEY.name}"]
+
+
+def test_a_folder_that_holds_something_else_is_not_what_is_entered(
+    catalogue: SqlFrontend, places: dict[str, StorageBackend]
+) -> None:
+    save(catalogue)
+    other = sample_key("run_2")
+    save_sample(places["disk"], other)
+    raw = RawMemory(places["disk"])  # type: ignore[arg-type]
+    raw.write(metadata_path(KEY.name), raw.read(metadata_path(other.name)))
+
+    ((name, text),) = [each for each in told(catalogue) if KEY.name in each[0]]
+    assert name == f"disk/{KEY.name}"
+    assert "peaks of run run_2 lies there" in text
+    assert set(comparison_of(catalogue, "disk", thorough=True)) == {KEY.name, other.name}
+
+
+def comparison_of(frontend: SqlFrontend, name: str, *, thorough: bool) -> list[str]:
+    """Compare one backend, mend, and return which folders differed."""
+    names = []
+    for batch in batches(frontend, name, thorough=thorough):
+        frontend.database.write(lambda connection, batch=batch: mend(connection, name, batch))
+        names += [each.name.removeprefix(f"{name}/") for each in batch]
+    return names
+
+
+def batches(frontend: SqlFrontend, name: str, *, thorough: bool) -> list[list[Difference]]:
+    backend = frontend.backends[name]
+    comparison = Comparison(
+        database=frontend.database, name=name, backend=backend, thorough=thorough, grace_time_s=60
+    )
+    return list(comparison.batches(scan(backend).pieces))
+
+
+@pytest.mark.parametrize("was", ["nothing", "other values", "damaged", "gone"])
+def test_what_was_entered_since_it_was_compared_stays(
+    catalogue: SqlFrontend, places: dict[str, StorageBackend], was: str
+) -> None:
+    save_sample(places["disk"], KEY)
+    if was != "nothing":
+        rebuild(catalogue)
+        catalogue.database.write(lambda link: link.execute(update(COPIES).values(n_rows=1)))
+    if was == "damaged":
+        RawMemory(places["disk"]).write(metadata_path(KEY.name), b"{")  # type: ignore[arg-type]
+    if was == "gone":
+        places["disk"].remove(KEY.name)
+    (batch,) = [each for each in batches(catalogue, "disk", thorough=True) if each]
+    save(catalogue, mark=2, overwrite="always")
+    newer = everything(catalogue)
+    catalogue.database.write(lambda connection: mend(connection, "disk", batch))
+
+    assert len(batch) == 1
+    assert everything(catalogue) == newer
+    assert states(catalogue) == {"disk": "complete"}
+    assert told(catalogue) == []
+
+
+def test_each_backend_is_listed_once(catalogue: SqlFrontend) -> None:
+    save(catalogue)
+    catalogue.write_run_metadata("run_1", {})
+    watched = FaultyBackend(catalogue.backends["disk"])
+    catalogue.backends["disk"] = watched
+
+    assert told(catalogue) == []
+    assert [call.path for call in watched.calls if call.verb == "list"] == [""]
+
+
+def test_a_document_that_was_entered_since_it_was_looked_for_stays(
+    catalogue: SqlFrontend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalogue.write_run_metadata("run_1", {"mode": "filed"})
+    RunStore(catalogue.database, place="catalog", mirror=None).write("run_1", {"mode": "entered"})
+    monkeypatch.setattr(documents, "run_ids", lambda _: set())
+    rebuild(catalogue)
+
+    assert catalogue.run_metadata("run_1")["mode"] == "entered"
+
+
+def test_a_document_that_was_filed_since_the_listing_is_no_difference(
+    catalogue: SqlFrontend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalogue.write_run_metadata("run_1", {"mode": "filed"})
+    monkeypatch.setattr("strax_sql.upkeep.scan", lambda backend: replace(scan(backend), runs=set()))
+
+    assert told(catalogue) == []
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_metadata_are_read_side_by_side_if_one_has_to_wait(
+    open_catalogue: OpenCatalogue, monkeypatch: pytest.MonkeyPatch, *, waits: bool
+) -> None:
+    class Slow(MemoryBackend):
+        def read(self, path: str) -> bytes:
+            time.sleep(0.005)
+            readers.add(threading.get_ident())
+            return super().read(path)
+
+    if not waits:  # as if all the time were work
+        monkeypatch.setattr(time, "thread_time", time.perf_counter)
+    readers: set[int] = set()
+    place = Slow()
+    for i in range(40):
+        save_sample(place, sample_key(f"run_{i}"))
+    readers.clear()
+    found = rebuild(open_catalogue({"backends": {"disk": place}, "mirror_runs": False}))
+
+    assert found == sorted(f"disk/{sample_key(f'run_{i}').name}" for i in range(40))
+    assert (len(readers) > 4) == waits
 
 
 def test_what_is_absent_goes_and_what_is_damaged_stays_so(
