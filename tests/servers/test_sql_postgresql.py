@@ -94,6 +94,31 @@ def test_a_wrong_password_is_refused_and_told_nowhere(
     catalogue.database.close()
 
 
+def test_settings_in_the_url_are_kept(
+    postgres_server: Postgres, postgres_database: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PASSWORD, postgres_database.password)
+    name = postgres_database.database
+    postgres_server.sql("CREATE SCHEMA mine", database=name)
+    query = "?options=-csearch_path%3Dmine&application_name=analysis"
+    chosen = SqlOptions(
+        url=f"{postgres_database.url}{query}",
+        password=SecretReference(env=PASSWORD),
+        backends={"disk": MemoryBackend()},
+        timeout_s=5,
+    )
+    catalogue = SqlFrontend(chosen)
+    save(catalogue, "run_1")
+    shown = "SHOW lock_timeout", "SHOW search_path", "SHOW application_name"
+    settings = catalogue.database.read(
+        lambda connection: [connection.exec_driver_sql(each).scalar() for each in shown]
+    )
+    catalogue.database.close()
+
+    assert settings == ["5s", "mine", "analysis"]
+    assert postgres_server.sql("SELECT count(*) FROM mine.strax_pieces", database=name) == "1"
+
+
 def test_many_threads_in_one_table_are_all_done(
     postgres_database: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

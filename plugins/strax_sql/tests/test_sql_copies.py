@@ -1,5 +1,6 @@
 """Copies: which is given first, what marks them, what a crash leaves, which may be removed."""
 
+import json
 import pickle
 import re
 import time
@@ -35,10 +36,13 @@ from strax_core import (
     StorageBackend,
     StorageFull,
     StorageUnavailable,
+    metadata_path,
 )
 from strax_core.testing import RawMemory, sample_chunks, sample_key, sample_metadata, save_sample
+from strax_sql import registering
 from strax_sql.frontend import SqlFrontend
 from strax_sql.outages import Outage, Outages
+from strax_sql.registering import Entry
 
 
 @pytest.fixture
@@ -354,3 +358,37 @@ def test_data_that_lie_in_a_backend_and_are_not_entered_are_not_found(
 
     with pytest.raises(DataNotAvailable):
         catalogue.find(KEY)
+
+
+@pytest.mark.parametrize("lineage", ["none", {"peaks": "nonsense"}])
+def test_metadata_that_make_no_sense_stop_nobody(
+    catalogue: SqlFrontend, places: dict[str, StorageBackend], lineage: object
+) -> None:
+    save(catalogue, backend="hall")
+    save_sample(places["disk"], KEY)
+    raw = RawMemory(places["disk"])  # type: ignore[arg-type]
+    document = {**json.loads(raw.read(metadata_path(KEY.name))), "lineage": lineage}
+    raw.write(metadata_path(KEY.name), json.dumps(document).encode())
+    entry = Entry.of(KEY, "disk", KEY.name, {"state": "writing", "written_s": time.time()})
+    catalogue.database.write(lambda connection: registering.begin(connection, entry))
+
+    assert catalogue.find(KEY).backend == "hall"
+    catalogue.saver(KEY, sample_metadata(KEY), backend="disk").abort()  # core refuses it in the end
+
+
+def test_a_mark_is_about_the_writing_that_was_read(
+    catalogue: SqlFrontend, places: dict[str, StorageBackend]
+) -> None:
+    save_sample(places["disk"], KEY)
+    raw = RawMemory(places["disk"])  # type: ignore[arg-type]
+    of_strax = json.loads(raw.read(metadata_path(KEY.name)))
+    del of_strax["write_id"]
+    raw.write(metadata_path(KEY.name), json.dumps(of_strax).encode())
+    list(catalogue.rebuild_catalogue(dry_run=False))
+    found = catalogue.find(KEY)
+    save(catalogue, mark=2, overwrite="always")
+    catalogue.report_failure(KEY, found, DataCorrupted("of the first"))
+
+    assert states(catalogue) == {"disk": "complete"}
+    catalogue.report_failure(KEY, catalogue.find(KEY), DataCorrupted("of the second"))
+    assert states(catalogue) == {"disk": "damaged"}

@@ -208,6 +208,30 @@ def test_after_closing_new_connections_are_opened(catalogue: SqlFrontend) -> Non
     catalogue.database.close()
 
 
+def test_a_file_that_was_lost_is_made_anew_after_closing(catalogue: SqlFrontend) -> None:
+    save(catalogue)
+    catalogue.database.close()
+    file_of(catalogue).unlink()
+
+    with pytest.raises(DataNotAvailable):
+        catalogue.find(KEY)
+
+
+def test_threads_find_out_at_once_that_a_database_is_down(url: str) -> None:
+    together = threading.Barrier(4)
+
+    def fails(_: Connection, *, creates: bool) -> None:
+        together.wait(30)  # for ever, if each waited for the one before
+        raise StorageUnavailable(f"no answer {creates}")
+
+    database = Database(DatabaseOptions(url=url), creates=True, prepare=fails)
+    with ThreadPoolExecutor(4) as threads:
+        asked = [threads.submit(database.read, count) for _ in range(4)]
+
+    assert [str(each.exception()) for each in asked] == ["no answer True"] * 4
+    database.close()
+
+
 def test_many_open_a_new_catalogue_at_once(open_catalogue: OpenCatalogue) -> None:
     frontends = [open_catalogue() for _ in range(8)]
     with ThreadPoolExecutor(8) as threads:
