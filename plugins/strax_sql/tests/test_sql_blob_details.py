@@ -20,6 +20,7 @@ from strax_core import (
     DataCorrupted,
     DataNotAvailable,
     NewerFormat,
+    ObjectMissing,
     StorageUnavailable,
 )
 from strax_core.testing import everything, sample_key, save_sample
@@ -185,30 +186,64 @@ def n_steps(backend: SqlBlobBackend, action: Callable[[], object]) -> int:
 
 
 @pytest.mark.servers
-def test_a_server_lists_by_the_index(postgres_database: PostgresServer, tmp_path: Path) -> None:
-    backend = made(server_options(postgres_database, tmp_path))
+@pytest.mark.parametrize("ttl_s", [None, 3600.0])
+@pytest.mark.parametrize(
+    "expires_ns",
+    [
+        "NULL",
+        "4611686018427387904",
+        "CASE mod(i, 5) WHEN 2 THEN 4611686018427387904 END",
+        "CASE WHEN mod(i, 5) < 4 THEN 1 ELSE 4611686018427387904 END",
+    ],
+)
+def test_a_server_finds_all_by_the_index(
+    postgres_database: PostgresServer, tmp_path: Path, ttl_s: float | None, expires_ns: str
+) -> None:
+    backend = made(server_options(postgres_database, tmp_path, ttl_s=ttl_s))
     with raw_postgresql(postgres_database) as raw:
         raw.run(
-            "INSERT INTO strax_blobs (folder, name, size_bytes, modified_ns) "
-            "SELECT 'run_' || mod(i, 5) || '/', 'file-' || i, 1, 0 "
+            "INSERT INTO strax_blobs (folder, name, size_bytes, modified_ns, expires_ns) "
+            f"SELECT 'run_' || mod(i, 5) || '/', 'file-' || i, 0, 0, {expires_ns} "  # noqa: S608
             "FROM generate_series(1, 30000) AS i"
         )
         raw.run("ANALYZE")
         seen: list[tuple[str, Any]] = []
         watch(backend, lambda statement, values: seen.append((statement, values)))
-        assert {entry.name for entry in backend.list("")} == {f"run_{i}" for i in range(5)}
-        assert [entry.name for entry in backend.list("run_1", starts_with="file-777")]
-        backend.delete("run_2")
+        shown = {"run_4"} if "ELSE" in expires_ns else {f"run_{i}" for i in range(5)}
+        assert {entry.name for entry in backend.list("")} == shown
+        for folder in ("run_1", "run_4"):
+            files = [*backend.list(folder, starts_with="file-77")]
+            assert bool(files) == (folder in shown)
+        with pytest.raises(ObjectMissing):
+            backend.read("run_1/missing")
         backend.write("run_3/new", [b"x"])
+        backend.delete("run_2")
         plans = []
         for statement, values in seen:
             if "strax_blobs" in statement:
                 told = raw._connection.execute(f"EXPLAIN {statement}", values)
                 plans.append("\n".join(line for (line,) in told))
 
-    assert len(plans) >= 7
-    # Whether a folder has a file within its time is asked of the first that comes, if at all.
-    assert [plan for plan in plans if "Seq Scan" in plan.partition("InitPlan")[0]] == []
+    assert len(plans) >= 10
+    assert [plan for plan in plans if "Seq Scan on strax_blobs" in plan] == []
+
+
+@pytest.mark.servers
+def test_contents_come_as_they_are_and_not_as_text(
+    postgres_database: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blob_reading, "PARTS_AT_ONCE", 2)
+    backend = made(server_options(postgres_database, tmp_path))
+    backend.write("file", [BODY])
+    formats: list[int] = []
+
+    @event.listens_for(backend._database._ready(), "after_cursor_execute")
+    def told(_: Any, cursor: Any, *__: Any) -> None:
+        formats.append(cursor.pgresult.fformat(cursor.pgresult.nfields - 1))
+
+    assert backend.read("file") == BODY
+    assert backend.read_ranges("file", [(5, 7)]) == [BODY[5:12]]
+    assert formats == [1, 1, 1]
 
 
 STRANGE = ("a", "a!", "a-b", "a.b", "a0", "a\ud7ff", "a\ue000", "a\uffff", "a\U0010ffff", "b")

@@ -11,6 +11,7 @@ from strax_core import DataCorrupted, ObjectMissing
 from strax_sql.blob_paths import At
 from strax_sql.blob_schema import FILES, PART_BYTES, PARTS
 from strax_sql.blob_times import is_shown, now_ns
+from strax_sql.engine import AS_BYTES
 
 PARTS_AT_ONCE = 16
 """As many are asked for in one statement, and lie in memory besides what was wanted."""
@@ -83,6 +84,7 @@ def _open(connection: Connection, at: At, numbers: Sequence[int]) -> _Opened:
         select(FILES.c.id, FILES.c.size_bytes, PARTS.c.number, PARTS.c.data)
         .select_from(FILES.outerjoin(PARTS, wanted))
         .where(at.row, is_shown(at.folder, now_ns(connection)))
+        .execution_options(**AS_BYTES)
     )
     rows = connection.execute(query).all()
     if not rows:
@@ -130,7 +132,8 @@ def _parts(
             query = select(PARTS.c.number, PARTS.c.data).where(
                 PARTS.c.file_id == opened.file_id, PARTS.c.number.in_(missing)
             )
-            parts.update((row.number, row.data) for row in connection.execute(query))
+            rows = connection.execute(query.execution_options(**AS_BYTES))
+            parts.update((row.number, row.data) for row in rows)
         for number in batch:
             if number not in parts:
                 raise PartsMissing(f"{opened.label}: part {number} is missing")

@@ -15,6 +15,7 @@ from sqlalchemy import (
     literal_column,
     not_,
     or_,
+    select,
 )
 from sqlalchemy.sql.expression import FromClause
 
@@ -41,16 +42,23 @@ def is_within(files: FromClause, now: ColumnElement[int]) -> ColumnElement[bool]
 
 def is_shown(folder: str, now: ColumnElement[int]) -> ColumnElement[bool]:
     """Return whether a file of this folder is there for those who ask."""
-    return or_(FILES.c.expires_ns.is_(None), _has_one_within(literal(folder), now))
+    return or_(FILES.c.expires_ns.is_(None), _one_of_these_is_within(folder, now))
 
 
 def is_over(now: ColumnElement[int], folder: str | None = None) -> ColumnElement[bool]:
     """Return whether a file is over its time, with all in its folder; say which, if it is known."""
-    of_folder = FILES.c.folder if folder is None else literal(folder)
-    return (FILES.c.expires_ns <= now) & not_(_has_one_within(of_folder, now))
+    if folder is not None:
+        has_one_within = _one_of_these_is_within(folder, now)
+    else:
+        siblings = exists().where(_SIBLINGS.c.folder == FILES.c.folder, is_within(_SIBLINGS, now))
+        has_one_within = siblings.correlate(FILES)
+    return (FILES.c.expires_ns <= now) & not_(has_one_within)
 
 
-def _has_one_within(folder: ColumnElement[str], now: ColumnElement[int]) -> ColumnElement[bool]:
-    # With a folder that is known the database looks once, and by the index.
-    siblings = exists().where(_SIBLINGS.c.folder == folder, is_within(_SIBLINGS, now))
-    return siblings.correlate(FILES)
+def _one_of_these_is_within(folder: str, now: ColumnElement[int]) -> ColumnElement[bool]:
+    """Return whether any file of a folder is within its time; the database looks once."""
+    siblings = select(_SIBLINGS.c.name).where(
+        _SIBLINGS.c.folder == folder, is_within(_SIBLINGS, now)
+    )
+    # In order: else PostgreSQL may read the table from its start, hoping to meet one soon.
+    return siblings.order_by(_SIBLINGS.c.name).limit(1).scalar_subquery().is_not(None)

@@ -25,6 +25,8 @@ class NoTables(StorageUnavailable):
 FIRST_PAUSE_S = 0.005
 LONGEST_PAUSE_S = 0.5
 BEGINS = "strax_begins"  # how a transaction in SQLite begins
+AS_BYTES = {"strax_as_bytes": True}
+"""Execution options of a statement whose answer is large: PostgreSQL writes it out as text else."""
 Answer = TypeVar("Answer")
 
 
@@ -261,6 +263,8 @@ def _sqlite_engine(options: DatabaseOptions, *, creates: bool) -> Engine:
 
 
 def _postgresql_engine(options: DatabaseOptions) -> Engine:
+    from psycopg.pq import Format
+
     from strax_sql.watched_connection import WatchedConnection
 
     class OurConnection(WatchedConnection):
@@ -277,7 +281,8 @@ def _postgresql_engine(options: DatabaseOptions) -> Engine:
         "keepalives_count": 3,
         "tcp_user_timeout": round(options.timeout_s * 1000),
     }
-    settings = f"-c lock_timeout={round(options.timeout_s * 1000)}"
+    # What is asked takes milliseconds, and PostgreSQL may compile for longer than that.
+    settings = f"-c lock_timeout={round(options.timeout_s * 1000)} -c jit=off"
     engine = create_engine(
         url,
         connect_args={
@@ -297,5 +302,12 @@ def _postgresql_engine(options: DatabaseOptions) -> Engine:
         if options.password is not None:
             parameters["password"] = options.password.reveal()
         return OurConnection.connect(**parameters)
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def choose_format(
+        _: object, cursor: Any, __: object, ___: object, context: Any, ____: object
+    ) -> None:
+        if context is not None and AS_BYTES.items() <= context.execution_options.items():
+            cursor.format = Format.BINARY
 
     return engine
