@@ -19,7 +19,7 @@ from strax_core import (
     StorageUnavailable,
 )
 from strax_core.testing import FrontendContract, sample_chunks, sample_key, sample_metadata
-from strax_sql import SqlFrontend, SqlOptions
+from strax_sql import SqlFrontend, SqlOptions, registering
 
 pytestmark = pytest.mark.servers
 PASSWORD = "CATALOG_PASSWORD"  # noqa: S105 - the name of a variable
@@ -92,6 +92,36 @@ def test_a_wrong_password_is_refused_and_told_nowhere(
 
     assert "wrong-canary" not in str(caught.value)
     catalogue.database.close()
+
+
+def test_what_another_takes_out_in_between_is_entered_again(
+    postgres_database: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PASSWORD, postgres_database.password)
+    places: dict[str, StorageBackend] = {"disk": MemoryBackend(), "hall": MemoryBackend()}
+    catalogue, other = (catalogue_on(postgres_database, places) for _ in range(2))
+    save(catalogue, "run_1")
+    honest = registering._rows
+    n_tries: list[None] = []
+
+    def rows(*arguments: Any) -> Any:
+        found = honest(*arguments)
+        n_tries.append(None)
+        if len(n_tries) == 1:  # the piece of data was found, and now goes with its only copy
+            other.remove(sample_key("run_1"))
+        return found
+
+    entry = registering.Entry.of(KEY, "hall", KEY.name, {"state": "complete"})
+    with monkeypatch.context() as patch:
+        patch.setattr(registering, "_rows", rows)
+        catalogue.database.write(lambda connection: registering.register(connection, [entry]))
+    (found,) = catalogue.find_several([KEY])
+    for each in (catalogue, other):
+        each.database.close()
+
+    assert len(n_tries) == 2
+    assert found is not None
+    assert found.backend == "hall"
 
 
 def test_settings_in_the_url_are_kept(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from strax_core.backend import StorageBackend
+from strax_core.checking import Check
 from strax_core.errors import (
     ConfigError,
     DataExistsError,
@@ -250,6 +251,16 @@ class StorageFrontend(RunDocuments, Listener):
         """Tell this frontend, and the log, that loading from a location failed."""
         _LOG.warning("%s could not load %s: %s", self.name, location.backend_key, error)
         tell(self._failed, key, location, error)
+
+    def checks(self, *, writes: bool) -> Iterator[Check]:
+        """Find out whether what it needs besides its backends works; nothing that is tried stays.
+
+        For `strax doctor`, which asks the backends, too. Left alone: there is nothing to find out.
+
+        Args:
+            writes: whether to try writing, too.
+        """
+        return iter(())
 
     def saver(
         self,

@@ -11,7 +11,6 @@ from strax_core import (
     StorageBackend,
     checked_path,
 )
-from strax_sql.blob_checks import reach_checks
 from strax_sql.blob_expiring import drop, over_their_time
 from strax_sql.blob_listing import entries_of
 from strax_sql.blob_options import SqlBlobOptions
@@ -19,6 +18,7 @@ from strax_sql.blob_paths import At
 from strax_sql.blob_reading import read_ranges
 from strax_sql.blob_schema import prepare_blobs
 from strax_sql.blob_writing import delete_all, write_file
+from strax_sql.database_checks import reach_checks
 from strax_sql.engine import Database
 
 ListOfBytes = list[bytes]  # inside the class, `list` is the verb

@@ -103,12 +103,12 @@ class Database:
         Of several that get in one another's way, one is done and the others are done anew.
 
         Args:
-            work: what to do. Another `IntegrityError` than one it expects is raised as it is.
+            work: what to do.
             may_repeat: whether to do it twice is as good as once. If not, and the connection broke
                 in the middle, `StorageUnavailable` says that the outcome is unknown.
 
         Raises:
-            StorageError: ours, for any of SQLAlchemy's but `IntegrityError`.
+            StorageError: ours, for any of SQLAlchemy's.
         """
         return self._patiently(lambda: self._once(work, writes=True), may_repeat=may_repeat)
 
@@ -154,8 +154,6 @@ class Database:
         while True:
             try:
                 return attempt()
-            except exc.IntegrityError:
-                raise
             except exc.SQLAlchemyError as error:
                 # A pooled connection may have died long ago; a fresh one tells how things are.
                 n_cut_off += was_cut_off(error)

@@ -27,6 +27,7 @@ from strax_core import (
     StorageUnavailable,
 )
 from strax_sql import registering
+from strax_sql.catalogue_checks import catalogue_checks
 from strax_sql.engine import Database
 from strax_sql.loose import fitting
 from strax_sql.options import SqlOptions
@@ -295,6 +296,10 @@ class SqlFrontend(StorageFrontend):
             )
 
     # Upkeep
+
+    def checks(self, *, writes: bool) -> Iterator[Check]:
+        """Find out whether the database does what is needed; see `StorageFrontend.checks`."""
+        return catalogue_checks(self.database, self.backends, writes=writes)
 
     def check_catalogue(self) -> Iterator[Check]:
         """Iterate over what the catalogue and the storage differ in; all metadata are read."""

@@ -110,7 +110,7 @@ class Schema:
             NewerFormat: they were made by a newer version of this package; nothing is changed.
             NoTables: they are not there, or of an older version, and may not be made.
         """
-        found = self._version(connection)
+        found = self.version_in(connection)
         if found is not None and found > self.version:
             raise NewerFormat(
                 f"the tables of the {self.name} are of version {found}, and this strax-sql knows "
@@ -123,7 +123,8 @@ class Schema:
             raise NoTables(f"there are {what} of the {self.name}; open it once without readonly")
         self._make(connection)
 
-    def _version(self, connection: Connection) -> int | None:
+    def version_in(self, connection: Connection) -> int | None:
+        """Return of which version the tables are; None if there are none."""
         if not inspect(connection).has_table(VERSIONS.name):
             return None
         return connection.execute(
@@ -134,7 +135,7 @@ class Schema:
         if connection.dialect.name == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
         _versions.create_all(connection)
-        found = self._version(connection)
+        found = self.version_in(connection)
         if found is None:
             self.tables.create_all(connection)
             connection.execute(VERSIONS.insert().values(name=self.name, version=self.version))
