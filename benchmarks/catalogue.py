@@ -1,6 +1,7 @@
 """How fast is a catalogue of a million pieces of data, and how does that grow?
 
-`--sizes 1000 10000 100000 1000000` fills one database to each size in turn, and asks it there.
+`--sizes 1000 10000 100000 1000000` fills one database to each size in turn, and asks it there. One
+that holds more than the first size already is filled on from there.
 """
 
 import argparse
@@ -14,13 +15,23 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from strax_core import STRICT, DataKey, Lineage, MemoryBackend, Metadata, SecretReference
+from sqlalchemy import func, select
+
+from strax_core import (
+    STRICT,
+    DataKey,
+    Lineage,
+    MemoryBackend,
+    Metadata,
+    SecretReference,
+    StorageBackend,
+)
 from strax_local import LocalBackend, LocalOptions
 from strax_sql.frontend import SqlFrontend
 from strax_sql.options import SqlOptions
 from strax_sql.questions import COMPLETE
 from strax_sql.registering import Entry, register
-from strax_sql.schema import CATALOGUE
+from strax_sql.schema import CATALOGUE, PIECES
 
 BACKENDS = ("disk", "bucket")
 DATA_TYPES = ("raw_records", "records", "peaklets", "peaks", "events")
@@ -30,10 +41,11 @@ N_QUESTIONS = 20_000
 N_SEVERAL = 10_000
 LIMITS = {
     "sqlite": {"median": 0.5e-3, "p99": 2e-3, "several": 0.25},
-    "postgresql": {"median": 1.5e-3},
+    "postgresql": {"median": 1.5e-3, "several": 0.25},
 }
 REBUILD_MIN = 2000  # folders a second
 UPSTREAM_FACTOR_MIN = 5
+DOTS_PER_INCH = 120
 
 
 def lineage_of(data_type: str) -> Lineage:
@@ -137,17 +149,6 @@ def make_folders(folder: Path, number: int) -> None:
         (folder / key.name / name).write_bytes(Metadata(document, place="").to_bytes())
 
 
-def rebuild(folder: Path, url: str) -> tuple[float, int]:
-    """Rebuild a catalogue of a directory; return the seconds, and how many were entered."""
-    backend = LocalBackend(LocalOptions(path=str(folder)))
-    frontend = SqlFrontend(SqlOptions(url=url, backends={"disk": backend}, mirror_runs=False))
-    began = time.perf_counter()
-    number = sum(1 for _ in frontend.rebuild_catalogue(dry_run=False))
-    seconds = time.perf_counter() - began
-    frontend.database.close()
-    return seconds, number
-
-
 def upstream_one_by_one(folder: Path, n_stored: int) -> float:
     """Return how long strax takes for ten thousand keys, half of them absent."""
     import strax
@@ -173,28 +174,37 @@ def upstream_one_by_one(folder: Path, n_stored: int) -> float:
     return seconds * N_SEVERAL / len(wanted)
 
 
-def opened(url: str, password: str | None) -> SqlFrontend:
-    """Open a catalogue on two backends, of which none is read."""
-    reference = None if password is None else SecretReference(env=password)
-    backends = {name: MemoryBackend() for name in BACKENDS}
-    return SqlFrontend(SqlOptions(url=url, password=reference, backends=backends))
+def opened(url: str, password: str | None, backends: dict[str, StorageBackend]) -> SqlFrontend:
+    """Open a catalogue."""
+    is_sqlite = password is None or url.startswith("sqlite")
+    reference = None if is_sqlite else SecretReference(env=password)
+    options = SqlOptions(url=url, password=reference, backends=backends, mirror_runs=False)
+    return SqlFrontend(options)
 
 
 def measure_growth(frontend: SqlFrontend, sizes: Sequence[int]) -> list[dict[str, Any]]:
     """Fill a catalogue to each size, and ask it there."""
     rng = random.Random(7)  # noqa: S311 - the same keys each time
     lines: list[dict[str, Any]] = []
-    filled = 0
+    filled = frontend.database.read(
+        lambda connection: connection.execute(select(func.count()).select_from(PIECES)).scalar_one()
+    )
     for size in sizes:
-        rate = fill(frontend, filled, size)
-        filled = size
+        line: dict[str, Any] = {"size": size, "entered_per_s": None}
+        if filled < size:
+            line["entered_per_s"] = fill(frontend, filled, size)
+            filled = size
+        elif filled > size:
+            raise SystemExit(f"{frontend.name} holds {filled} pieces already, more than {size}")
         if not frontend.options.is_sqlite:
             frontend.database.write(analyze)
-        line = {"size": size, "entered_per_s": rate, **ask_one_by_one(frontend, size, rng)}
+        line.update(ask_one_by_one(frontend, size, rng))
         line["several"] = ask_for_several(frontend, size, rng)
         lines.append(line)
+        rate = line["entered_per_s"]
         print(
-            f"{size:9,d} pieces x {len(BACKENDS)}: {rate:8,.0f} entered a second; "
+            f"{size:9,d} pieces x {len(BACKENDS)}: "
+            f"{'' if rate is None else f'{rate:,.0f} entered a second; '}"
             f"one key {line['median'] * 1e3:.3f} ms median, {line['p99'] * 1e3:.3f} ms p99; "
             f"{N_SEVERAL} keys {line['several'] * 1e3:.0f} ms",
             flush=True,
@@ -209,30 +219,60 @@ def analyze(connection: Any) -> None:
 
 
 def keep(lines: Sequence[dict[str, Any]], folder: Path, name: str) -> None:
-    """Write the figures as a table, and, with matplotlib, as a plot."""
+    """Write the figures into a table, in which those of other sizes stay."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"catalogue-{name}.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(lines[0]))
+    path = folder / f"catalogue-{name}.csv"
+    kept = {int(line["size"]): line for line in read_table(path)}
+    kept.update({line["size"]: line for line in lines})
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(lines[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(lines)
+        writer.writerows(kept[size] for size in sorted(kept))
+
+
+def read_table(path: Path) -> list[dict[str, Any]]:
+    """Return the figures that are kept; none if there is no file."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def draw(folder: Path) -> None:
+    """Draw how the answers grow, on each database of which there are figures; needs matplotlib."""
     try:
         import matplotlib as mpl
     except ImportError:
+        print("matplotlib is not installed, so nothing is drawn", file=sys.stderr)
         return
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(6, 4))
-    sizes = [line["size"] for line in lines]
-    for field, label in (("median", "one key, median"), ("p99", "one key, p99")):
-        axes.plot(sizes, [line[field] * 1e3 for line in lines], "o-", label=label)
-    several = [line["several"] * 1e3 / N_SEVERAL for line in lines]
-    axes.plot(sizes, several, "o-", label=f"each of {N_SEVERAL:,} keys at once")
-    axes.set(xscale="log", yscale="log", xlabel="pieces of data, two copies each", ylabel="ms")
-    axes.set_title(f"Answer of the catalogue on {name}")
-    axes.legend()
+    figure, (one, several) = plt.subplots(1, 2, figsize=(9, 3.6))
+    for name, colour in (("sqlite", "tab:blue"), ("postgresql", "tab:orange")):
+        table = read_table(folder / f"catalogue-{name}.csv")
+        sizes = [int(line["size"]) for line in table]
+        for axes, field, style in (
+            (one, "median", "o-"),
+            (one, "p99", "o--"),
+            (several, "several", "o-"),
+        ):
+            values = [float(line[field]) * 1e3 for line in table]
+            what = "" if field == "several" else f", {field}"
+            axes.plot(sizes, values, style, color=colour, label=f"{name}{what}")
+            limit = LIMITS[name].get(field)
+            if limit is not None and (name, field) != ("postgresql", "several"):
+                axes.axhline(limit * 1e3, color="tab:gray", linewidth=0.8, linestyle=":")
+    one.set(xscale="log", yscale="log", xlabel="pieces of data, two copies each", ylabel="ms")
+    one.set(ylim=(0.05, 20), title="one key, half of them absent")
+    one.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    several.set(xscale="log", ylim=(0, None), xlabel="pieces of data, two copies each", ylabel="ms")
+    several.set_title(f"{N_SEVERAL:,} keys at once")
+    for axes in (one, several):
+        axes.plot([], [], color="tab:gray", linewidth=0.8, linestyle=":", label="promised")
+        axes.legend(fontsize="small", ncols=2)
     figure.tight_layout()
-    figure.savefig(folder / f"catalogue-{name}.svg")
+    figure.savefig(folder / "catalogue.png", dpi=DOTS_PER_INCH, metadata={"Software": None})
 
 
 def broken_promises(name: str, line: dict[str, Any]) -> list[str]:
@@ -244,26 +284,32 @@ def broken_promises(name: str, line: dict[str, Any]) -> list[str]:
     ]
 
 
-def measure_folders(work: Path, n_folders: int) -> list[str]:
+def measure_folders(work: Path, n_folders: int, url: str, password: str | None) -> list[str]:
     """Rebuild from folders, and ask strax about them; return which promises were broken."""
-    folder = work / "folders"
-    folder.mkdir()
-    make_folders(folder, n_folders)
-    seconds, number = rebuild(folder, f"sqlite:///{work}/rebuilt.db")
-    print(f"rebuild: {number:,} of {n_folders:,} folders, {number / seconds:,.0f} a second")
+    folder = work / f"folders-{n_folders}"
+    if not folder.exists():
+        folder.mkdir()
+        make_folders(folder, n_folders)
+    frontend = opened(url, password, {"disk": LocalBackend(LocalOptions(path=str(folder)))})
+    began = time.perf_counter()
+    number = sum(1 for _ in frontend.rebuild_catalogue(dry_run=False))
+    rate = number / (time.perf_counter() - began)
+    print(f"rebuild: {number:,} of {n_folders:,} folders, {rate:,.0f} a second")
     broken = [] if number == n_folders else ["rebuild did not find all"]
-    if number / seconds < REBUILD_MIN:
-        broken.append(f"rebuild: {number / seconds:.0f} a second, not {REBUILD_MIN}")
+    if rate < REBUILD_MIN:
+        broken.append(f"rebuild: {rate:.0f} a second, not {REBUILD_MIN}")
+    if not frontend.options.is_sqlite:
+        frontend.database.write(analyze)
     theirs = upstream_one_by_one(folder, n_folders)
-    backends = {"disk": LocalBackend(LocalOptions(path=str(folder)))}
-    frontend = SqlFrontend(SqlOptions(url=f"sqlite:///{work}/rebuilt.db", backends=backends))
     keys = [
         key_of(number) for number in range(0, 2 * n_folders, max(1, 2 * n_folders // N_SEVERAL))
     ]
     began = time.perf_counter()
-    frontend.find_several(keys)
+    found = frontend.find_several(keys)
     ours = (time.perf_counter() - began) * N_SEVERAL / len(keys)
     frontend.database.close()
+    if sum(each is not None for each in found) != len(keys) // 2:
+        broken.append("find_several gave a wrong answer")
     print(f"{N_SEVERAL} keys: strax {theirs:.3f} s, here {ours:.3f} s: {theirs / ours:.1f} x")
     if theirs / ours < UPSTREAM_FACTOR_MIN:
         broken.append(f"only {theirs / ours:.1f} x faster than strax")
@@ -273,23 +319,34 @@ def measure_folders(work: Path, n_folders: int) -> list[str]:
 def main() -> int:
     """Measure; return 1 if a promise is not kept."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 100_000, 1_000_000])
+    parser.add_argument("--sizes", type=int, nargs="*", default=[1000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--folders", type=int, default=100_000, help="0: no rebuild")
-    parser.add_argument("--url", help="of an empty database; left out: a file of SQLite")
+    parser.add_argument(
+        "--work", type=Path, help="where the folders are, or are left; else nowhere"
+    )
+    parser.add_argument("--url", help="of a database; left out: a file of SQLite")
+    parser.add_argument("--rebuild-url", help="of an empty one; left out: a file of SQLite")
     parser.add_argument("--password-env", metavar="NAME", help="variable that holds the password")
     parser.add_argument("--out", type=Path, help="folder for figures and plot")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as work:
-        url = options.url or f"sqlite:///{work}/catalog.db"
-        name = url.partition(":")[0]
-        frontend = opened(url, options.password_env)
-        lines = measure_growth(frontend, options.sizes)
-        frontend.database.close()
-        if options.out is not None:
-            keep(lines, options.out, name)
-        broken = broken_promises(name, lines[-1])
+    broken = []
+    with tempfile.TemporaryDirectory() as temporary:
+        if options.sizes:
+            url = options.url or f"sqlite:///{temporary}/catalog.db"
+            name = url.partition(":")[0]
+            frontend = opened(
+                url, options.password_env, {name: MemoryBackend() for name in BACKENDS}
+            )
+            lines = measure_growth(frontend, options.sizes)
+            frontend.database.close()
+            if options.out is not None:
+                keep(lines, options.out, name)
+                draw(options.out)
+            broken += broken_promises(name, lines[-1])
         if options.folders:
-            broken += measure_folders(Path(work), options.folders)
+            url = options.rebuild_url or f"sqlite:///{temporary}/rebuilt.db"
+            work = options.work or Path(temporary)
+            broken += measure_folders(work, options.folders, url, options.password_env)
     for each in broken:
         print(f"NOT KEPT: {each}", file=sys.stderr)
     return 1 if broken else 0
