@@ -303,7 +303,7 @@ class SqlFrontend(StorageFrontend):
 
     def check_catalogue(self) -> Iterator[Check]:
         """Iterate over what the catalogue and the storage differ in; all metadata are read."""
-        return self._upkeep(dry_run=True).compare(thorough=True, dry_run=True)
+        return self._upkeep().compare(thorough=True, dry_run=True)
 
     def rebuild_catalogue(self, *, dry_run: bool) -> Iterator[Check]:
         """Enter what is complete and not entered, take out what is gone; only tell if `dry_run`.
@@ -315,17 +315,15 @@ class SqlFrontend(StorageFrontend):
         """
         if self.readonly and not dry_run:
             raise ReadOnlyError(f"{self.name} is read-only")
-        return self._upkeep(dry_run=dry_run).compare(thorough=False, dry_run=dry_run)
+        return self._upkeep().compare(thorough=False, dry_run=dry_run)
 
     def catalogued(self, *, missing_in: str | None = None) -> Iterator[DataKey]:
         """Iterate over all data that have a good copy, but none in the backend `missing_in`."""
-        return self._upkeep(dry_run=False).keys(missing_in=missing_in)
+        return self._upkeep().keys(missing_in=missing_in)
 
-    def _upkeep(self, *, dry_run: bool) -> Upkeep:
-        # Who only looks makes no tables.
-        looking = Database(self.options, creates=False, prepare=_look_at_tables)
+    def _upkeep(self) -> Upkeep:
         return Upkeep(
-            database=looking if dry_run else self.database,
+            database=self.database,
             backends=self.backends,
             runs=self._runs,
             grace_time_s=self.grace_time_s,
