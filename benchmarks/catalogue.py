@@ -1,7 +1,7 @@
 """How fast is a catalogue of a million pieces of data, and how does that grow?
 
 `--sizes 1000 10000 100000 1000000` fills one database to each size in turn, and asks it there. One
-that holds more than the first size already is filled on from there.
+that holds data already (`--url`) is filled on from there. `--postgresql` starts a server.
 """
 
 import argparse
@@ -12,9 +12,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from own_postgres import PASSWORD, own_postgres
 from sqlalchemy import func, select
 
 from strax_core import (
@@ -324,13 +326,18 @@ def main() -> int:
     parser.add_argument(
         "--work", type=Path, help="where the folders are, or are left; else nowhere"
     )
+    parser.add_argument("--postgresql", action="store_true", help="start a server of its own")
     parser.add_argument("--url", help="of a database; left out: a file of SQLite")
     parser.add_argument("--rebuild-url", help="of an empty one; left out: a file of SQLite")
     parser.add_argument("--password-env", metavar="NAME", help="variable that holds the password")
     parser.add_argument("--out", type=Path, help="folder for figures and plot")
     options = parser.parse_args()
     broken = []
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
+        if options.postgresql:
+            new_database = stack.enter_context(own_postgres())
+            options.url, options.rebuild_url = new_database(), new_database()
+            options.password_env = PASSWORD
         if options.sizes:
             url = options.url or f"sqlite:///{temporary}/catalog.db"
             name = url.partition(":")[0]

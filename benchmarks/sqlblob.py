@@ -1,7 +1,6 @@
-"""How fast are files in a database, and what does a time to live cost?
+"""How fast are files in a database, beside many others that end some day?
 
-`--url sqlblob+postgresql://… --password-env NAME` for an empty database of a server; left out, a
-file of SQLite.
+`--postgresql` starts a server of its own; left out, a file of SQLite.
 """
 
 import argparse
@@ -10,8 +9,10 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
+from own_postgres import PASSWORD, own_postgres
 from sqlalchemy import insert
 
 from strax_core import SecretReference
@@ -37,13 +38,6 @@ def seconds(action: Callable[[], object], rounds: int = N_ROUNDS) -> float:
     return statistics.median(times)
 
 
-def opened(url: str, password: str | None, **options: Any) -> SqlBlobBackend:
-    """Open a place."""
-    reference = None if password is None else SecretReference(env=password)
-    given = SqlBlobOptions.from_url(url)
-    return SqlBlobBackend(SqlBlobOptions(**{**given, "password": reference, **options}))
-
-
 def fill(backend: SqlBlobBackend, *, expires_ns: int) -> None:
     """Enter files of many folders, without contents."""
     rows = [
@@ -64,12 +58,14 @@ def fill(backend: SqlBlobBackend, *, expires_ns: int) -> None:
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--url", help="of an empty database; left out: a file of SQLite")
-    parser.add_argument("--password-env", metavar="NAME", help="variable that holds the password")
+    parser.add_argument("--postgresql", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as work:
-        url = options.url or f"sqlblob+sqlite:///{work}/blobs.db"
-        backend = opened(url, options.password_env, ttl_s=3600.0)
+    with tempfile.TemporaryDirectory() as work, ExitStack() as stack:
+        reach: dict[str, Any] = {"url": f"sqlite:///{work}/blobs.db"}
+        if options.postgresql:
+            reach["url"] = stack.enter_context(own_postgres())()
+            reach["password"] = SecretReference(env=PASSWORD)
+        backend = SqlBlobBackend(SqlBlobOptions(**reach, ttl_s=3600.0))
         backend.write("warm", [SMALL])
         size = len(BODY) / 1e6
         took = seconds(lambda: backend.write("large/file", [BODY]))
