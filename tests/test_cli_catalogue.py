@@ -142,3 +142,29 @@ def test_what_cannot_be_is_refused(
 ) -> None:
     assert strax(*arguments, "--config", config) == 1
     assert message in capsys.readouterr().err
+
+
+def test_the_doctor_tells_of_the_database_and_of_each_backend(
+    config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(config).parent
+    assert strax("doctor", "catalog", "--config", config) == 1
+    assert "BAD catalog: file: " in capsys.readouterr().out
+    assert not (folder / "catalog.db").exists()
+    assert strax("catalog", "rebuild", "catalog", "--config", config, "--yes") == 0
+    capsys.readouterr()
+    assert strax("doctor", "catalog", "--config", config) == 0
+    lines = [line.split(": ")[:2] for line in capsys.readouterr().out.splitlines()]
+
+    labels = [f"ok  catalog/{name} ({folder / name})" for name in ("disk", "hall")]
+    of_writing = ("write", "read", "read a part", "rename, never replacing", "delete", "leftovers")
+    asked = ("file", "database", "latency", "journal", "tables", "contents", "copies")
+    of_reading = [*(["ok  catalog", name] for name in asked), *([each, "list"] for each in labels)]
+    assert lines == [
+        *of_reading,
+        ["ok  catalog", "write"],
+        *([label, name] for label in labels for name in of_writing),
+    ]
+    assert strax("doctor", "looked_at", "--config", config) == 0
+    told = capsys.readouterr().out.replace("looked_at", "catalog")
+    assert [line.split(": ")[:2] for line in told.splitlines()] == of_reading

@@ -11,7 +11,6 @@ from sql_places import OpenCatalogue, reach_of_server, rows, save, save_everywhe
 from sqlalchemy import text, update
 
 from strax_core import MemoryBackend, StorageBackend
-from strax_core.cli import main
 from strax_core.testing import sample_key
 from strax_sql import database_checks
 from strax_sql.frontend import SqlFrontend
@@ -197,43 +196,3 @@ def test_what_a_server_refuses_is_told(
     assert (name, "is the server up" in why) == ("database", True)
     for each in (owner, reader):
         each.database.close()
-
-
-SETTINGS = """
-[storage.catalog]
-frontend = "sql"
-url = "sqlite:///catalog.db"
-backends = ["disk", "hall"]
-
-[backends.disk]
-backend = "memory"
-place = "{name}-disk"
-
-[backends.hall]
-backend = "memory"
-place = "{name}-hall"
-"""
-
-
-def test_the_command_tells_of_the_database_and_of_each_backend(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    config = tmp_path / "strax.toml"
-    config.write_text(SETTINGS.format(name=tmp_path.name))
-    assert main(["doctor", "catalog", "--config", str(config)]) == 1
-    assert "BAD catalog: file: " in capsys.readouterr().out
-    assert not (tmp_path / "catalog.db").exists()
-    assert main(["catalog", "rebuild", "catalog", "--yes", "--config", str(config)]) == 0
-    capsys.readouterr()
-    assert main(["doctor", "catalog", "--config", str(config)]) == 0
-    lines = [line.split(": ")[:2] for line in capsys.readouterr().out.splitlines()]
-
-    labels = [f"ok  catalog/{name} (memory://{tmp_path.name}-{name})" for name in ("disk", "hall")]
-    of_writing = ("write", "read", "read a part", "rename, never replacing", "delete", "leftovers")
-    asked = ("file", "database", "latency", "journal", "tables", "contents", "copies")
-    assert lines == [
-        *(["ok  catalog", name] for name in asked),
-        *([label, "list"] for label in labels),
-        ["ok  catalog", "write"],
-        *([label, name] for label in labels for name in of_writing),
-    ]
