@@ -299,7 +299,7 @@ REMOVALS = [
     removal(
         "W20",
         "what is begun is entered as complete",
-        SQL + "frontend.py",
+        SQL + "recording.py",
         '        facts = {"state": WRITING, "write_id": metadata.write_id',
         '        facts = {"state": COMPLETE, "write_id": metadata.write_id',
     ),
@@ -679,9 +679,9 @@ REMOVALS = [
     removal(
         "W39",
         "all data types go to the first backend that is named",
-        SQL + "frontend.py",
-        "if fnmatchcase(data_type, pattern))",
-        "if pattern)",
+        SQL + "targets.py",
+        "if fnmatchcase(data_type, pattern)",
+        "if pattern",
     ),
     removal(
         "W40",

@@ -189,6 +189,15 @@ def test_a_writer_that_lost_takes_nothing_from_the_one_that_won(catalogue: SqlFr
     assert states(catalogue) == {"disk": "complete"}
 
 
+def test_a_writer_that_fails_leaves_the_other_at_work(catalogue: SqlFrontend) -> None:
+    first, second = (catalogue.saver(KEY, sample_metadata(KEY)) for _ in range(2))
+    first.abort(StorageFull("no space"))
+
+    assert states(catalogue) == {"disk": "writing"}
+    second.abort(StorageFull("no space"))
+    assert rows(catalogue) == []
+
+
 def test_data_that_are_replaced_stay_complete_until_then(catalogue: SqlFrontend) -> None:
     save(catalogue)
     saver = catalogue.saver(KEY, sample_metadata(KEY), overwrite="always")

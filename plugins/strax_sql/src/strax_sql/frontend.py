@@ -1,7 +1,6 @@
 """The frontend `sql`: asks a database where data are, and tells it what became of them."""
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -10,7 +9,6 @@ from sqlalchemy import Connection
 
 from strax_core import (
     STRICT,
-    AccessDenied,
     Check,
     DataCorrupted,
     DataKey,
@@ -24,16 +22,13 @@ from strax_core import (
     StorageBackend,
     StorageError,
     StorageFrontend,
-    StorageUnavailable,
 )
-from strax_sql import registering
 from strax_sql.catalogue_checks import catalogue_checks
 from strax_sql.engine import Database
 from strax_sql.loose import fitting
 from strax_sql.options import SqlOptions
 from strax_sql.outages import Outages
 from strax_sql.questions import (
-    ABSENT,
     COMPLETE,
     DAMAGED,
     WRITING,
@@ -44,7 +39,7 @@ from strax_sql.questions import (
     failures_of,
     lineage_texts,
 )
-from strax_sql.registering import Entry, facts_of, failure_text
+from strax_sql.recording import Recorder, Reserved
 from strax_sql.remarks import remarks
 from strax_sql.run_store import RunStore
 from strax_sql.schema import prepare_catalogue
@@ -77,7 +72,12 @@ class SqlFrontend(StorageFrontend):
         self.database = Database(options, creates=not self.readonly, prepare=prepare_catalogue)
         self._order = {name: i for i, name in enumerate(self.backends)}
         self._outages = Outages(options.outage_s)
-        self._begun: dict[tuple[str, str], set[str]] = {}
+        self._recorder = Recorder(
+            database=self.database,
+            backends=self.backends,
+            outages=self._outages,
+            readonly=self.readonly,
+        )
         self._runs = RunStore(self.database, place=self.name, mirror=self._mirror())
 
     def _mirror(self) -> StorageBackend | None:
@@ -145,7 +145,7 @@ class SqlFrontend(StorageFrontend):
                 if not _is_complete(metadata, key):
                     yield _at(row, state=State.WRITING)
                     return
-                enter = partial(self._enter, key, row.backend, row.backend_key, metadata)
+                enter = partial(self._recorder.enter, key, row.backend, row.backend_key, metadata)
                 _if_possible(enter, f"{self.name}: {key} was not entered")
                 yield _at(row, metadata=metadata)
                 return
@@ -183,93 +183,27 @@ class SqlFrontend(StorageFrontend):
 
     def _reserve(self, key: DataKey) -> Sequence[Location]:
         return [
-            _Reserved(backend=name, backend_key=key.name)
+            Reserved(backend=name, backend_key=key.name)
             for name in targets_of(key.data_type, self.options.write_to, self.backends)
         ]
 
     def _reserve_in(self, key: DataKey, backend: str) -> Sequence[Location]:
-        return [_Reserved(backend=backend, backend_key=key.name)]
+        return [Reserved(backend=backend, backend_key=key.name)]
 
     def _began(self, key: DataKey, location: Location, metadata: Metadata) -> None:
-        facts = {"state": WRITING, "write_id": metadata.write_id, "written_s": time.time()}
-        entry = Entry.of(key, location.backend, location.backend_key, facts)
-        self.database.write(lambda connection: registering.begin(connection, entry))
-        begun = self._begun.setdefault((location.backend, location.backend_key), set())
-        begun.add(str(metadata.write_id))
+        self._recorder.began(key, location, metadata)
 
     def _committed(self, key: DataKey, location: Location, metadata: Metadata) -> None:
-        self._begun.pop((location.backend, location.backend_key), None)
-        self._enter(key, location.backend, location.backend_key, metadata)
+        self._recorder.enter(key, location.backend, location.backend_key, metadata)
 
     def _forget(self, key: DataKey, location: Location) -> None:
-        write_id = location.metadata.write_id if location.metadata else None
-        self.database.write(
-            lambda connection: registering.forget(connection, key, location.backend, write_id)
-        )
+        self._recorder.forget(key, location)
 
     def _verified(self, key: DataKey, location: Location) -> None:
-        write_id = location.metadata.write_id if location.metadata else None
-        facts = {"state": COMPLETE, "verified_s": time.time(), "failed_s": None, "failure": None}
-        self._mark(key, location.backend, facts, write_id)
+        self._recorder.verified(key, location)
 
     def _failed(self, key: DataKey, location: Location, error: BaseException) -> None:
-        if isinstance(location, _Reserved):
-            begun = self._begun.pop((location.backend, location.backend_key), None)
-            if begun:
-                self.database.write(
-                    lambda connection: registering.end_writing(
-                        connection, key, location.backend, begun
-                    )
-                )
-            if isinstance(error, StorageUnavailable):
-                self._outages.note(location.backend, failure_text(error))
-        elif _is_outage(error):
-            self._outages.note(location.backend, failure_text(error))
-        elif location.state is State.COMPLETE:
-            self._mark_failed(key, location, error)
-
-    def _mark_failed(self, key: DataKey, location: Location, error: BaseException) -> None:
-        # Which writing it is about must be known before another look: it may be replaced then.
-        write_id = self._write_id(key, location)
-        if isinstance(error, DataCorrupted):
-            state = DAMAGED
-        elif isinstance(error, DataNotAvailable) and self._is_gone(location):
-            state = ABSENT
-        else:
-            return
-        facts = {"state": state, "failed_s": time.time(), "failure": failure_text(error)}
-        self._mark(key, location.backend, facts, write_id)
-
-    def _write_id(self, key: DataKey, location: Location) -> str | None:
-        if location.metadata is not None:
-            return location.metadata.write_id
-        rows = self.database.read(lambda connection: copies_of(connection, key))
-        return next((row.write_id for row in rows if row.backend == location.backend), None)
-
-    def _is_gone(self, location: Location) -> bool:
-        """Ask once more: a place that says twice that nothing is there is believed."""
-        try:
-            self.backends[location.backend].get_metadata(location.backend_key).check_loadable()
-        except DataNotAvailable:
-            return True
-        except Exception:  # noqa: BLE001 - then nobody knows
-            return False
-        return False
-
-    def _mark(
-        self, key: DataKey, backend: str, facts: Mapping[str, Any], write_id: str | None
-    ) -> None:
-        if self.readonly:
-            return
-        self.database.write(
-            lambda connection: registering.mark(connection, key, backend, facts, write_id=write_id)
-        )
-
-    def _enter(self, key: DataKey, backend: str, backend_key: str, metadata: Metadata) -> None:
-        if self.readonly:
-            return
-        entry = Entry.of(key, backend, backend_key, facts_of(metadata))
-        self.database.write(lambda connection: registering.register(connection, [entry]))
+        self._recorder.failed(key, location, error)
 
     def _enter_unknown(self, key: DataKey, backend: str | None) -> None:
         rows = self.database.read(lambda connection: copies_of(connection, key))
@@ -284,7 +218,7 @@ class SqlFrontend(StorageFrontend):
                 _LOG.debug("%s/%s has no %s: %s", self.name, name, key, error)
                 continue
             if _is_complete(metadata, key):
-                self._enter(key, name, key.name, metadata)
+                self._recorder.enter(key, name, key.name, metadata)
 
     def _refuse_last(self, key: DataKey, backend: str) -> None:
         rows = self.database.read(lambda connection: copies_of(connection, key))
@@ -347,10 +281,6 @@ class SqlFrontend(StorageFrontend):
         return self._runs.select(conditions)
 
 
-class _Reserved(Location):
-    """Where a new copy is to go: so that a writer's failure is told from a reader's."""
-
-
 def _if_possible(action: Callable[[], object], what: str) -> None:
     """Do what may as well be done another time."""
     try:
@@ -374,10 +304,3 @@ def _is_complete(metadata: Metadata, key: DataKey) -> bool:
         )
     except DataCorrupted:  # nobody can say what they are
         return False
-
-
-def _is_outage(error: BaseException) -> bool:
-    """Say whether an error of a reader tells of the place, not of the data in it."""
-    if isinstance(error, StorageError):
-        return isinstance(error, StorageUnavailable | AccessDenied)
-    return isinstance(error, Exception)

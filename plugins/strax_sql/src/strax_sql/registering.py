@@ -115,7 +115,9 @@ def begin(connection: Connection, entry: Entry) -> None:
     )
 
 
-def end_writing(connection: Connection, key: DataKey, backend: str, write_ids: set[str]) -> None:
+def end_writing(
+    connection: Connection, key: DataKey, backend: str, write_ids: Sequence[str | None]
+) -> None:
     """Take note that writings failed."""
     connection.execute(
         delete(COPIES).where(
