@@ -27,6 +27,7 @@ from sqlalchemy import inspect, select, update
 
 from strax_core import (
     AccessDenied,
+    Match,
     MemoryBackend,
     NewerFormat,
     ReadOnlyError,
@@ -456,3 +457,19 @@ def test_what_has_no_copy_somewhere_is_listed(catalogue: SqlFrontend) -> None:
     assert list(catalogue.catalogued()) == [KEY, sample_key("run_2")]
     assert list(catalogue.catalogued(missing_in="hall")) == [sample_key("run_2")]
     assert list(catalogue.catalogued(missing_in="bucket")) == []
+
+
+@pytest.mark.parametrize("document", ["{", "[]", '{"peaks": 3}'])
+def test_a_lineage_that_cannot_be_read_hides_nothing_else(
+    catalogue: SqlFrontend, document: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for gain in (1.0, 2.0, 3.0):
+        save(catalogue, made_with(gain))
+    damaged = update(LINEAGES).where(LINEAGES.c.document.like("%2.0%")).values(document=document)
+    catalogue.database.write(lambda connection: connection.execute(damaged))
+
+    assert set(catalogue.catalogued()) == {made_with(1.0), made_with(3.0)}
+    assert "peaks of run run_1 is left out" in caplog.text
+    (found,) = catalogue.find_several([made_with(9.0)], Match(fuzzy_for_options=("gain",)))
+    assert found is not None
+    assert found.backend_key == made_with(3.0).name

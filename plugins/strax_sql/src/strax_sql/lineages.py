@@ -4,7 +4,7 @@ import hashlib
 import json
 from functools import lru_cache
 
-from strax_core import Lineage
+from strax_core import DataCorrupted, Lineage
 
 
 @lru_cache(maxsize=1024)
@@ -26,4 +26,7 @@ def lineage_of(text: str) -> Lineage:
     Raises:
         DataCorrupted: it is none.
     """
-    return Lineage.from_json(json.loads(text))
+    try:
+        return Lineage.from_json(json.loads(text))
+    except ValueError as error:
+        raise DataCorrupted(f"a lineage in the catalogue is no JSON: {error}") from error

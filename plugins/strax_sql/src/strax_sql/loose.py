@@ -35,7 +35,7 @@ def fitting(
 def _fits(key: DataKey, match: Match, text: str) -> bool:
     try:
         lineage = lineage_of(text)
-    except (DataCorrupted, ValueError):
+    except DataCorrupted:
         _LOG.warning("the catalogue holds a lineage of %s that cannot be read", key.data_type)
         return False
     return lineage != key.lineage and match.accepts(key.lineage, lineage)

@@ -1,12 +1,13 @@
 """Looking after the catalogue: comparing it with the storage, mending it, saying what it holds."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from sqlalchemy import Connection, select
 
-from strax_core import Check, DataKey, StorageBackend, StorageError
+from strax_core import Check, DataCorrupted, DataKey, StorageBackend, StorageError
 from strax_sql.comparing import Comparison
 from strax_sql.engine import Database
 from strax_sql.lineages import lineage_of
@@ -17,6 +18,7 @@ from strax_sql.scanning import Scan, scan
 from strax_sql.schema import COPIES, LINEAGES, PIECES
 
 KEYS_AT_ONCE = 1000
+_LOG = logging.getLogger("strax_core")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +65,20 @@ class Upkeep:
         yield from self.runs.compare(self.backends, filed, is_new=is_new, dry_run=dry_run)
 
     def keys(self, *, missing_in: str | None) -> Iterator[DataKey]:
-        """Iterate over all that has a good copy, and has none in a certain backend."""
+        """Iterate over all that has a good copy, and has none in a certain backend.
+
+        What has a lineage that cannot be read is logged, and left out.
+        """
         after = -1
         while rows := self.database.read(partial(_keys, after=after, missing_in=missing_in)):
             for number, run_id, data_type, text in rows:
-                yield DataKey(run_id, data_type, lineage_of(text))
                 after = number
+                try:
+                    key = DataKey(run_id, data_type, lineage_of(text))
+                except DataCorrupted as error:
+                    _LOG.warning("%s of run %s is left out: %s", data_type, run_id, error)
+                    continue
+                yield key
 
 
 def _keys(
