@@ -159,7 +159,7 @@ def server_time(answer: Any) -> datetime:
 
 def new_client(options: S3Options) -> Any:
     """Return a client of boto3; nothing of the process's environment is changed."""
-    session = new_session(profile_name=options.profile, region_name=options.region)
+    session = new_session(profile=options.profile, region=options.region)
     style = options.addressing_style
     if style == "auto" and options.endpoint_url is not None:
         style = _addressing_at(options.endpoint_url)
@@ -199,6 +199,7 @@ def _client(session: Any, options: S3Options, addressing_style: str) -> Any:
             connect_timeout=min(10.0, options.timeout_s),
             read_timeout=options.timeout_s,
             tcp_keepalive=True,
+            parameter_validation=False,  # ours are right, and to look costs time at each request
             # boto3 would try again by itself, and then call its own object a conflict.
             retries={"mode": "standard", "total_max_attempts": 1},
             # Other servers take the newer checksums wrongly or not at all; ours are always there.
