@@ -163,7 +163,7 @@ def test_a_reset_is_an_error_of_the_connection(proxy: Proxy) -> None:
         with pytest.raises(ConnectionResetError):
             client.recv(1)
     proxy.refuses = True
-    with connected(proxy) as client, pytest.raises(ConnectionResetError):
+    with pytest.raises(ConnectionResetError), connected(proxy) as client:  # perhaps at once
         client.recv(1)
 
 
