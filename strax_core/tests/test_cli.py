@@ -1,7 +1,8 @@
 import json
+import pickle
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -289,6 +290,33 @@ def test_clean_removes_with_yes(
     code, output, _ = run("clean", url, "--grace-s", "1e-9", "--yes")
 
     assert (code, output.splitlines()[-1]) == (0, "removed: 1")
+    assert list(backend.list(dead_writer)) == []
+
+
+def test_what_clean_could_not_look_for_is_told_after_all_that_it_did(
+    monkeypatch: pytest.MonkeyPatch,
+    run: Run,
+    context: sc.Context,
+    backend: StorageBackend,
+    url: str,
+    dead_writer: str,
+) -> None:
+    def denied(_: StorageBackend, *, before_ns: int, dry_run: bool) -> Iterator[str]:
+        assert before_ns
+        yield f"of a dead writer {dry_run}"
+        raise sc.AccessDenied("you may not look")
+
+    monkeypatch.setattr(sc.MemoryBackend, "drop_unfinished", denied)
+    with pytest.raises(sc.CleanedInPart, match="you may not look") as caught:
+        context.clean(context.storage[0], grace_s=1e-9)
+    assert [each.path for each in caught.value.leftovers] == [dead_writer, "of a dead writer True"]
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)  # noqa: S301 - ours
+    code, output, errors = run("clean", url, "--grace-s", "1e-9", "--yes")
+
+    assert code == 1
+    assert output.splitlines()[-1] == "removed: 2"
+    assert "all else was cleaned, but not an upload that never ended" in errors
+    assert "you may not look" in errors
     assert list(backend.list(dead_writer)) == []
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ceph_server import Ceph
-from raw_s3 import BUCKET, plain_client
+from raw_s3 import BUCKET, RawS3, plain_client
 from s3_places import backend_on
 from s3_server import S3Server
 
 from strax_core import Chunk, Context, DirectoryFrontend, Plugin
-from strax_core.testing import HttpProxy
+from strax_core.testing import HttpProxy, everything, sample_key, save_sample
 from strax_core.testing.levels import at_level
 
 RUNS = 1000
@@ -79,6 +79,27 @@ def test_what_is_there_of_a_thousand_runs_takes_one_listing_and_one_of_the_write
         put_samples(moto_server, BUCKET, prefix, names_of(ctx), n_chunks=0)
 
         assert lists_for_availability(ctx, proxy) == 1
+
+
+@pytest.mark.servers
+def test_on_ceph_a_thousand_files_are_removed_in_few_requests(
+    ceph: Ceph, prefix: str, tmp_path: Path
+) -> None:
+    raw = RawS3(ceph.server, prefix)
+    with HttpProxy(ceph.server.address) as proxy:
+        url = f"http://127.0.0.1:{proxy.port}"
+        backend = backend_on(ceph.server, prefix, tmp_path, endpoint_url=url)
+        key = sample_key()
+        save_sample(backend, key)
+        with ThreadPoolExecutor(8) as threads:
+            paths = [f"{key.name}/{i:06d} & <ä>" for i in range(1000)]
+            list(threads.map(lambda path: raw.write(path, b"x"), paths))
+        proxy.forget()
+        backend.remove(key.name)
+
+        assert len(proxy.requests) <= 15
+        assert [one.status for one in proxy.requests if one.method == "POST"] == [200] * 2
+    assert everything(raw) == set()
 
 
 @pytest.mark.servers

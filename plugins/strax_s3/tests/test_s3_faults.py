@@ -1,6 +1,7 @@
 """What a network and a busy server do to requests: each continues, or ends in a typed error."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
@@ -301,3 +302,79 @@ def test_a_server_that_sends_other_bytes_than_asked_for_is_found_out(
     with pytest.raises(DataCorrupted):
         backend.read_ranges("file", [(3, 2)])
     assert backend.read_ranges("file", [(3, 2)]) == [b"34"]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_lost_answer_to_the_probe_does_not_end_a_save(
+    backend: S3Backend, proxy: HttpProxy, number: int
+) -> None:
+    probes: list[HttpRequest] = []
+
+    def decide(request: HttpRequest) -> Fate | None:
+        if request.method == "PUT" and "probe-" in request.target:
+            probes.append(request)
+            return Fate() if len(probes) == number + 1 else None
+        return None
+
+    proxy.decide = decide
+    save_sample(backend, KEY)
+
+    assert len(probes) == 3
+    assert backend.loader(KEY.name).metadata.is_complete
+
+
+def test_a_server_silent_at_the_probe_is_told_to_all_who_wait(
+    proxy: HttpProxy, through: Callable[..., S3Backend]
+) -> None:
+    backend = through(proxy, timeout_s=0.3, retry_for_s=0.6)
+    proxy.decide = lambda _: Fate(reaches_server=False, end=End.SILENCE)
+    began = time.monotonic()
+
+    def write(i: int) -> bool:
+        with pytest.raises(StorageUnavailable, match=r"no answer"):
+            backend.write(f"file-{i}", [b"x"])
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(write, range(8)))
+    assert time.monotonic() - began < 8 * 0.6
+    proxy.decide = None
+    backend.write("file", [b"x"])
+
+
+def test_who_waits_for_a_silent_server_waits_no_longer_than_the_first(
+    raw: RawS3, proxy: HttpProxy, through: Callable[..., S3Backend]
+) -> None:
+    raw.write("file", b"x")
+    backend = through(proxy, timeout_s=0.5, retry_for_s=1.0, concurrency=2)
+    assert backend.read("file") == b"x"
+    proxy.decide = lambda _: Fate(reaches_server=False, end=End.SILENCE)
+    proxy.forget()
+    began = time.monotonic()
+
+    def read(_: int) -> bool:
+        with pytest.raises(StorageUnavailable):
+            backend.read("file")
+        return True
+
+    with ThreadPoolExecutor(16) as threads:
+        assert all(threads.map(read, range(16)))
+    assert time.monotonic() - began < 3.0  # one by one: 16 / 2 * 0.5 s, twice
+    proxy.decide = None
+    assert backend.read("file") == b"x"
+
+
+@pytest.mark.parametrize("page", [b"<html>log in</html>", b"no XML", b""])
+def test_an_answer_that_is_none_of_s3_is_no_empty_place(
+    raw: RawS3, proxy: HttpProxy, through: Callable[..., S3Backend], page: bytes
+) -> None:
+    raw.write("file", b"x")
+    backend = through(proxy, retry_for_s=0.2)
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(page)
+    proxy.decide = lambda _: Fate(reaches_server=False, answer=head + page)
+    for verb in (
+        lambda: list(backend.list("")),
+        lambda: list(backend.drop_unfinished(before_ns=0, dry_run=True)),
+    ):
+        with pytest.raises(StorageUnavailable):
+            verb()

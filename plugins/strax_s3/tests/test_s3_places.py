@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import pickle
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -126,6 +127,17 @@ def test_a_forked_process_does_not_use_our_connections(backend: S3Backend) -> No
     if pid == 0:
         has_none = backend._bucket._client is None
         os._exit(0 if has_none and backend.read("file") == b"x" else 1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_a_process_forked_while_the_server_is_probed_probes_itself(backend: S3Backend) -> None:
+    with backend._bucket.question:
+        pid = os.fork()
+        if pid == 0:
+            threading.Timer(20, os._exit, (1,)).start()
+            backend.write("file", [b"x"])
+            os._exit(0)
 
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 

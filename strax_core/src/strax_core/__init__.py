@@ -22,6 +22,7 @@ from strax_core.directory import DirectoryFrontend
 from strax_core.errors import (
     AccessDenied,
     ChunkError,
+    CleanedInPart,
     ConfigError,
     DataCorrupted,
     DataExistsError,
@@ -71,6 +72,7 @@ __all__ = [
     "Chunk",
     "ChunkError",
     "ChunkInfo",
+    "CleanedInPart",
     "Codec",
     "ConditionalSaver",
     "ConfigError",

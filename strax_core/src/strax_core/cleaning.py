@@ -3,17 +3,20 @@
 import logging
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import groupby
 
 from strax_core.backend import StorageBackend
 from strax_core.errors import (
+    CleanedInPart,
     DataCorrupted,
     DataNotAvailable,
     NewerFormat,
     ObjectMissing,
     ReadOnlyError,
+    StorageError,
 )
 from strax_core.layout import FAILURE_NOTE_START, STAGING, Staging, prefix_of
 from strax_core.medium import Entry, Medium
@@ -31,6 +34,8 @@ class Leftover:
 
     path: str
     reason: str
+    is_file: bool = field(default=False, compare=False)
+    """Whether it is certainly no folder."""
 
 
 def clean(backend: StorageBackend, *, grace_s: float, dry_run: bool = True) -> list[Leftover]:
@@ -41,6 +46,7 @@ def clean(backend: StorageBackend, *, grace_s: float, dry_run: bool = True) -> l
 
     Raises:
         ReadOnlyError: this backend cannot write, so no writer can have died here.
+        CleanedInPart: what no listing shows could not be looked for; all else was done.
         StorageError: the place could not be read, or something could not be removed.
     """
     if backend.saver_class is None:
@@ -52,13 +58,31 @@ def clean(backend: StorageBackend, *, grace_s: float, dry_run: bool = True) -> l
         if entry.is_folder:
             leftovers += _of_key(backend, entry.name, old_ns)
         elif entry.modified_ns <= old_ns:
-            leftovers.append(Leftover(path, "a file that was never finished"))
+            leftovers.append(Leftover(path, "a file that was never finished", is_file=True))
     if not dry_run:
-        for leftover in leftovers:
-            _remove(backend, leftover.path)
+        _remove_all(backend, leftovers)
         _drop_empty_folders(backend)
-    unfinished = backend.drop_unfinished(before_ns=old_ns, dry_run=dry_run)
-    return [*leftovers, *(Leftover(path, backend.leftover_reason) for path in unfinished)]
+    try:
+        for path in backend.drop_unfinished(before_ns=old_ns, dry_run=dry_run):
+            leftovers.append(Leftover(path, backend.leftover_reason))
+    except StorageError as error:
+        raise CleanedInPart(
+            f"{backend.place}: {'all else was looked for' if dry_run else 'all else was cleaned'}, "
+            f"but not {backend.leftover_reason}, which no listing shows: {error}",
+            leftovers,
+        ) from error
+    return leftovers
+
+
+def _remove_all(backend: StorageBackend, leftovers: Iterable[Leftover]) -> None:
+    """Remove them in this order: of each writer its ticket last."""
+    for are_files, some in groupby(leftovers, key=lambda leftover: leftover.is_file):
+        paths = [leftover.path for leftover in some]
+        if are_files:
+            backend.delete_files(paths)
+        else:
+            for path in paths:
+                _remove(backend, path)
 
 
 def _remove(backend: StorageBackend, path: str) -> None:
@@ -105,7 +129,9 @@ def _of_key(backend: StorageBackend, key_name: str, old_ns: int) -> Iterator[Lef
         if not entry.is_folder:
             if entry.modified_ns <= old_ns:
                 is_note = entry.name.startswith(FAILURE_NOTE_START)
-                yield Leftover(path, "a note of a failed save" if is_note else "a stray file")
+                yield Leftover(
+                    path, "a note of a failed save" if is_note else "a stray file", is_file=True
+                )
         elif _last_beat_ns(backend, path, entry) <= old_ns:
             yield from _of_writer(backend, Staging(key_name, entry.name))
 
@@ -140,7 +166,11 @@ def _of_writer(backend: StorageBackend, staging: Staging) -> Iterator[Leftover]:
                 prefix_of(backend_key)
             ) and staging.write_id in entry.name.split("-")
             if is_chunk or (entry.is_folder and entry.name == staging.write_id):
-                yield Leftover(f"{backend_key}/{entry.name}", "of a writer that never committed")
+                yield Leftover(
+                    f"{backend_key}/{entry.name}",
+                    "of a writer that never committed",
+                    is_file=not entry.is_folder,
+                )
     yield Leftover(
         staging.folder,
         "the ticket of a writer that committed"

@@ -34,7 +34,12 @@ class ConditionalSaver(SettlingSaver):
         if self._is_published():
             self._tidy()
             return
-        for entry in self.medium.list(self.backend_key, starts_with=prefix_of(self.backend_key)):
-            if not entry.is_folder and self.write_id in entry.name:
-                self.medium.delete(f"{self.backend_key}/{entry.name}")
+        found = self.medium.list(self.backend_key, starts_with=prefix_of(self.backend_key))
+        self.medium.delete_files(
+            [
+                f"{self.backend_key}/{entry.name}"
+                for entry in found
+                if not entry.is_folder and self.write_id in entry.name
+            ]
+        )
         self.medium.delete(self.staging.folder)

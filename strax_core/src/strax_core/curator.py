@@ -9,7 +9,7 @@ from typing import TypeVar
 from strax_core.catalogue import Catalogue
 from strax_core.cleaning import Leftover, clean
 from strax_core.copying import Target, copy_data
-from strax_core.errors import ConfigError, DataExistsError, ReadOnlyError
+from strax_core.errors import CleanedInPart, ConfigError, DataExistsError, ReadOnlyError
 from strax_core.executors import workers
 from strax_core.frontend import StorageFrontend
 from strax_core.keys import DataKey
@@ -175,6 +175,7 @@ class Curator(Catalogue):
         Raises:
             ConfigError: there is no such place.
             ReadOnlyError: nothing may be removed there.
+            CleanedInPart: something could not be looked for; all else was done.
             StorageError: it could not be read, or something could not be removed.
         """
         frontend = self._places.place(storage)[0] if isinstance(storage, str) else storage
@@ -183,12 +184,18 @@ class Curator(Catalogue):
         ):
             raise ReadOnlyError(f"{frontend.name} is read-only, so nothing is cleaned there")
         grace_s = frontend.grace_time_s if grace_s is None else grace_s
-        return [
-            leftover
-            for backend in frontend.backends.values()
-            if backend.saver_class is not None
-            for leftover in clean(backend, grace_s=grace_s, dry_run=dry_run)
-        ]
+        leftovers: list[Leftover] = []
+        failure: CleanedInPart | None = None
+        for backend in frontend.backends.values():
+            if backend.saver_class is not None:
+                try:
+                    leftovers += clean(backend, grace_s=grace_s, dry_run=dry_run)
+                except CleanedInPart as error:
+                    leftovers += error.leftovers
+                    failure = failure or error
+        if failure is not None:
+            raise CleanedInPart(str(failure), leftovers) from failure
+        return leftovers
 
     def _for_each_key(
         self,

@@ -1,5 +1,7 @@
 """Every error that this project raises: a closed set, with one base."""
 
+from typing import Any
+
 
 class StorageError(Exception):
     """Base of all errors here; the message names the place and the way out, never a secret."""
@@ -43,6 +45,17 @@ class StorageUnavailable(StorageError):
 
 class StorageFull(StorageError):
     """No space or no quota is left."""
+
+
+class CleanedInPart(StorageError):
+    """Some leftovers could not be looked for; `leftovers` are those that were found."""
+
+    def __init__(self, message: str, leftovers: list[Any]) -> None:
+        super().__init__(message, leftovers)
+        self.leftovers = leftovers
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class PluginError(StorageError):

@@ -54,6 +54,9 @@ class Medium(Protocol):
     def delete(self, path: str) -> None:
         """Remove a file, or a folder with all in it."""
 
+    def delete_files(self, paths: Sequence[str]) -> None:
+        """Remove files, and no folders."""
+
     def rename(self, source: str, target: str) -> None:
         """Move a folder atomically, never replacing."""
 

@@ -169,8 +169,7 @@ class SettlingSaver(Saver):
 
     def _tidy(self) -> None:
         try:
-            for name in self._replaced_files:
-                self.medium.delete(f"{self.backend_key}/{name}")
+            self.medium.delete_files([f"{self.backend_key}/{n}" for n in self._replaced_files])
             # In this order: rivals that have ended leave behind what they did.
             if self._has_replaced and (self._has_rivals() or not self._is_published()):
                 _LOG.info("%s: replaced, but perhaps not for long", self.metadata.place)

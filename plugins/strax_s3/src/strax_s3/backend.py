@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from strax_core import (
+    AccessDenied,
     Buffer,
     Check,
     ConditionalSaver,
@@ -13,14 +14,17 @@ from strax_core import (
     ObjectExists,
     ObjectMissing,
     StorageBackend,
+    StorageUnavailable,
     checked_path,
 )
 from strax_s3.checks import checksums, reach_checks
 from strax_s3.client import Bucket, server_time
+from strax_s3.deleting import Deleting
 from strax_s3.downloading import download, download_ranges
 from strax_s3.joined import Joined
 from strax_s3.options import S3Options
 from strax_s3.probe import Probe
+from strax_s3.translate_errors import NO_S3
 from strax_s3.uploading import upload
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -38,6 +42,7 @@ class S3Backend(StorageBackend):
         prefix = options.prefix.strip("/")
         self._root = f"{checked_path(prefix)}/" if prefix else ""
         self._probe = Probe(self._bucket, self._root)
+        self._deleting = Deleting(self._bucket)
 
     @property
     def place(self) -> str:
@@ -82,11 +87,14 @@ class S3Backend(StorageBackend):
         key = self._key(path)
         is_folder = False
         for page in self._pages(f"{key}/"):
-            for found in page.get("Contents", ()):
-                is_folder = True
-                self._bucket.ask("delete_object", found["Key"])
+            below = [found["Key"] for found in page.get("Contents", ())]
+            is_folder = is_folder or bool(below)
+            self._deleting.delete(below)
         if not is_folder:  # some servers, on a disk, fail to delete what is a folder to them
             self._bucket.ask("delete_object", key)
+
+    def delete_files(self, paths: Sequence[str]) -> None:
+        self._deleting.delete([self._key(path) for path in paths])
 
     def checks(self, *, writes: bool) -> Iterator[Check]:
         yield from (reached := list(reach_checks(self._bucket, self._root)))
@@ -108,16 +116,22 @@ class S3Backend(StorageBackend):
 
     def _pages(self, start: str, **options: str) -> Iterator[Any]:
         while True:
-            page = self._bucket.ask("list_objects_v2", Prefix=start, **options)
+            page = self._page("list_objects_v2", Prefix=start, **options)
             yield page
             if not page.get("IsTruncated"):
                 return
             options["ContinuationToken"] = self._told(page, "NextContinuationToken")
 
+    def _page(self, operation: str, **options: str) -> Any:
+        page = self._bucket.ask(operation, **options)
+        if "IsTruncated" not in page:  # such as the page by which a network asks to log in
+            raise StorageUnavailable(f"{self._bucket.named('')} {NO_S3}")
+        return page
+
     def _unfinished(self) -> Iterator[Any]:
         markers: dict[str, str] = {}
         while True:
-            page = self._bucket.ask("list_multipart_uploads", Prefix=self._root, **markers)
+            page = self._uploads_page(markers)
             yield from page.get("Uploads", ())
             if not page.get("IsTruncated"):
                 return
@@ -125,6 +139,15 @@ class S3Backend(StorageBackend):
                 "KeyMarker": self._told(page, "NextKeyMarker"),
                 "UploadIdMarker": self._told(page, "NextUploadIdMarker"),
             }
+
+    def _uploads_page(self, markers: dict[str, str]) -> Any:
+        try:
+            return self._page("list_multipart_uploads", Prefix=self._root, **markers)
+        except (AccessDenied, ConfigError, ObjectMissing) as error:
+            raise type(error)(
+                "the server does not list unfinished uploads, or you lack the right "
+                f"s3:ListBucketMultipartUploads ({error})"
+            ) from error
 
     def _told(self, page: Any, name: str) -> str:
         if not page.get(name):

@@ -1,5 +1,7 @@
 """One client of boto3 for each process, and how requests are made with it."""
 
+import base64
+import hashlib
 import logging
 import os
 import random
@@ -24,14 +26,18 @@ _TOKEN = re.compile(r"(security-token[^:]{0,3}:\s*b?['\"]?)[^'\"\s,]+", re.IGNOR
 Result = TypeVar("Result")
 
 
+class UnclearError(StorageUnavailable):
+    """What a request was to create is there; whether an earlier try created it is unknown."""
+
+
 class Bucket:
     """Requests about one bucket.
 
     - Works in threads, and in another process with a client of its own; it pickles without.
     - What got no answer, or was put off by a busy server, is tried again for a while. What is
       certain is not: no permission, no space, no such thing.
-    - Once a request was given up, others are tried once only, until one is answered: or to tidy up
-      after a server has gone would take as long again for each step.
+    - Once a request was given up, those under way are, too, and later ones are tried once only,
+      until one is answered: or each step after a server has gone would take as long again.
     - Never more than `concurrency` requests are under way.
     """
 
@@ -45,8 +51,10 @@ class Bucket:
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(self.options.concurrency)
         self._client: Any = None
+        self.question = threading.Lock()
+        """Held by who asks what all others want to know, too."""
         self._has_answered = False
-        self._gave_up = False
+        self._given_up_at = 0.0
         self._all.add(self)
 
     def __getstate__(self) -> S3Options:
@@ -110,11 +118,15 @@ class Bucket:
         while True:
             try:
                 with self._slots:
+                    if self._given_up_at > began:
+                        raise StorageUnavailable(
+                            f"{self.named(key)} was given up: others got no answer meanwhile"
+                        )
                     answer = request()
             except SDK_ERRORS as error:
                 ours = translated(error, self.named(key))
                 if isinstance(ours, ObjectExists) and not is_first:
-                    raise StorageUnavailable(
+                    raise UnclearError(
                         f"{self.named(key)}: whether it was we who created it is unknown"
                     ) from error
                 if progress() != far:
@@ -123,7 +135,7 @@ class Bucket:
                 if not self._goes_on(error, began):
                     raise ours from error
             else:
-                self._has_answered, self._gave_up = True, False
+                self._has_answered, self._given_up_at = True, 0.0
                 return answer
             is_first = False
             time.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - so that not all come at once
@@ -135,8 +147,10 @@ class Bucket:
             return False
         if isinstance(error, exceptions.EndpointConnectionError) and not self._has_answered:
             return False  # nobody was ever there
-        self._gave_up |= time.monotonic() > began + self.options.retry_for_s
-        return not self._gave_up
+        now = time.monotonic()
+        if self._given_up_at or now > began + self.options.retry_for_s:
+            self._given_up_at = now
+        return not self._given_up_at
 
 
 def _renew_all() -> None:
@@ -170,6 +184,7 @@ def new_client(options: S3Options) -> Any:
     if "@" in client.meta.endpoint_url:
         raise ConfigError("the endpoint URL that boto3 was told holds a user: take it out")
     client.meta.events.register("before-call.s3.HeadBucket", _redirect_no_further)
+    client.meta.events.register_last("before-call.s3.DeleteObjects", _sum_by_md5)
     _hide_tokens()
     return client
 
@@ -177,6 +192,13 @@ def new_client(options: S3Options) -> Any:
 def _redirect_no_further(context: Any, **_: object) -> None:
     """When redirected without a region, boto3 asks for it: if that is redirected, too, for ever."""
     context["s3_redirect"]["redirected"] = True
+
+
+def _sum_by_md5(params: Any, **_: object) -> None:
+    """This request needs a checksum; the newer one, which boto3 would send, many do not know."""
+    digest = hashlib.md5(params["body"], usedforsecurity=False).digest()
+    params["headers"]["Content-MD5"] = base64.b64encode(digest).decode()
+    params["context"].pop("checksum", None)
 
 
 def _addressing_at(endpoint_url: str) -> Literal["auto", "path"]:

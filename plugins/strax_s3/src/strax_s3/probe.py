@@ -1,11 +1,11 @@
 """Does a server create an object only if there is none? Some pass over that condition."""
 
 import secrets
-import threading
+import time
 from contextlib import suppress
 
-from strax_core import STAGING, ConfigError, ObjectExists, StorageError
-from strax_s3.client import Bucket
+from strax_core import STAGING, ConfigError, ObjectExists, StorageError, StorageUnavailable
+from strax_s3.client import Bucket, UnclearError
 from strax_s3.joined import Joined
 from strax_s3.uploading import upload
 
@@ -16,14 +16,7 @@ class Probe:
     def __init__(self, bucket: Bucket, root: str) -> None:
         self._bucket, self._root = bucket, root
         self._answer: bool | None = None
-        self._lock = threading.Lock()
-
-    def __getstate__(self) -> tuple[Bucket, str, bool | None]:
-        return self._bucket, self._root, self._answer
-
-    def __setstate__(self, state: tuple[Bucket, str, bool | None]) -> None:
-        self._bucket, self._root, self._answer = state
-        self._lock = threading.Lock()
+        self._failed_at = 0.0
 
     def check(self) -> None:
         """Refuse a server that passes over the condition, unless the user takes the risk.
@@ -42,20 +35,27 @@ class Probe:
 
     def is_honoured(self) -> bool:
         """Say whether of two who create one object the second is refused."""
-        with self._lock:
+        asked_at = time.monotonic()
+        with self._bucket.question:
             if self._answer is None:
-                self._answer = self._ask()
+                if self._failed_at > asked_at:  # or each would wait as long, one after the other
+                    raise StorageUnavailable(f"{self._bucket.named('')} got no answer")
+                try:
+                    self._answer = self._ask()
+                except StorageUnavailable:
+                    self._failed_at = time.monotonic()
+                    raise
             return self._answer
 
     def _ask(self) -> bool:
         key = f"{self._root}{STAGING}/probe-{secrets.token_hex(8)}"
+        # Without the condition: of a repeated one it would be unclear whether it met itself.
+        upload(self._bucket, key, Joined([b"first"]))
         try:
-            upload(self._bucket, key, Joined([b"first"]), create_only=True)
             upload(self._bucket, key, Joined([b"second"]), create_only=True)
-        except ObjectExists:
+        except (ObjectExists, UnclearError):  # whichever try was refused: there was the first
             return True
-        except ConfigError:  # it may know the condition, and say that it cannot do it
-            upload(self._bucket, key, Joined([b"third"]))  # if it cannot do this either, that is it
+        except ConfigError:  # it knows the condition, and says that it cannot do it
             return False
         finally:
             with suppress(StorageError):  # `strax clean` finds it

@@ -16,6 +16,8 @@ from strax_s3.sdk import exceptions
 
 _Meaning = tuple[type[StorageError], str]
 
+NO_S3 = "was answered by something that is no S3 server: mend `endpoint_url`"
+
 _MISSING: _Meaning = (ObjectMissing, "is not there")
 _EXISTS: _Meaning = (ObjectExists, "is there already")
 _FULL: _Meaning = (StorageFull, "did not fit: the quota or the storage is full")

@@ -3,12 +3,14 @@
 from strax_core.cleaning import clean
 from strax_core.cli.output import one_line, say, say_outcome
 from strax_core.cli.places import check_is_there, open_place, open_to_change
+from strax_core.errors import CleanedInPart
 
 
 def clean_place(place: str, config: str | None, *, grace_s: float | None, remove: bool) -> None:
     """Write what can be removed, and remove it if asked.
 
     Raises:
+        CleanedInPart: something could not be looked for; all else was done, and written.
         ReadOnlyError: to be removed from a place that the settings call read-only.
     """
     frontend = open_place(place, config, readonly=True)
@@ -17,8 +19,13 @@ def clean_place(place: str, config: str | None, *, grace_s: float | None, remove
         frontend = open_to_change(place, config, undone="removed")
     silent_s = frontend.grace_time_s if grace_s is None else grace_s
     number = 0
+    failure: CleanedInPart | None = None
     for backend in frontend.backends.values():
-        for leftover in clean(backend, grace_s=silent_s, dry_run=not remove):
+        try:
+            leftovers = clean(backend, grace_s=silent_s, dry_run=not remove)
+        except CleanedInPart as error:
+            leftovers, failure = error.leftovers, failure or error
+        for leftover in leftovers:
             number += 1
             say(f"{one_line(backend.place)}/{one_line(leftover.path)}: {leftover.reason}")
     say_outcome(
@@ -29,3 +36,5 @@ def clean_place(place: str, config: str | None, *, grace_s: float | None, remove
         done="removed",
         possible="could be removed",
     )
+    if failure is not None:
+        raise failure

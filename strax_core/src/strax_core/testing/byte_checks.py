@@ -308,6 +308,17 @@ class ByteChecks(BackendBase):
 
         assert everything(raw) == {"file"}
 
+    def test_deleting_several_files_takes_these_and_nothing_else(
+        self, backend: StorageBackend, raw: RawAccess
+    ) -> None:
+        doomed = [f"a/b/file{i}" for i in range(10)]
+        for path in (*doomed, "a/b/file10", "a/b/fil", "a/file1", "file1"):
+            raw.write(path, b"x")
+        backend.delete_files([*doomed[:5], "a/b/missing", "missing/file", *doomed[5:]])
+        backend.delete_files([])
+
+        assert everything(raw) == {"a/b/file10", "a/b/fil", "a/file1", "file1"}
+
     def test_it_has_a_name(self, backend: StorageBackend) -> None:
         assert backend.place
         assert backend.place in repr(backend)
