@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 from strax_core import (
@@ -27,6 +28,7 @@ from strax_ssh.folders import (
     listing,
     refuse_unless_exclusive,
     remove,
+    remove_files,
     rename_exclusively,
     replace,
     with_parents,
@@ -34,7 +36,7 @@ from strax_ssh.folders import (
 from strax_ssh.options import SshOptions
 from strax_ssh.packets import Kind, SftpError, Status, packed_path
 from strax_ssh.session import LostError, Session, SilentError
-from strax_ssh.together import Small, Together
+from strax_ssh.together import Small
 from strax_ssh.transfer import Transfer, Wanted
 from strax_ssh.translate_errors import translated, why_not_written
 
@@ -54,7 +56,6 @@ class SshBackend(StorageBackend):
         self._place = options.place
         self._root = options.path.rstrip("/") or "/"
         self._connection = connection_to(options)
-        self._together = Together(self._connection.run)
         self._is_exclusive = False
 
     def __reduce__(self) -> tuple[type["SshBackend"], tuple[SshOptions]]:
@@ -81,7 +82,7 @@ class SshBackend(StorageBackend):
         full, wanted = self._full(path), Wanted(self._where(path), ranges, file_bytes)
         if wanted.is_small:
             try:
-                content = self._together.read(Small(full, wanted))
+                content = self._connection.read_small(Small(full, wanted))
             except LostError as error:
                 raise self._unusable(path, error) from error
             if content is not None:
@@ -149,6 +150,16 @@ class SshBackend(StorageBackend):
 
         with suppress(ObjectMissing):
             self._run(path, delete)
+
+    def delete_files(self, paths: Sequence[str]) -> None:
+        by_folder: dict[str, list[str]] = {}
+        for path in paths:
+            by_folder.setdefault(path.rpartition("/")[0], []).append(path)
+        for first, *others in by_folder.values():
+            full = [self._full(path) for path in others]
+            with suppress(ObjectMissing):
+                self._run(first, partial(remove_files, paths=full))
+            self.delete(first)  # which also looks whether the place is there, and drops the folder
 
     def rename(self, source: str, target: str) -> None:
         full_source, full_target = self._full(source), self._full(target)

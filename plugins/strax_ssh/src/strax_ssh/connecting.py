@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
+from strax_core import AccessDenied
 from strax_ssh.options import SshOptions
 from strax_ssh.reaching import Client, Program
-from strax_ssh.session import LostError, Session, SilentError
+from strax_ssh.session import LostError, NobodyError, Session, SilentError
+from strax_ssh.together import Small, Together
 
 RECONNECT_S = 10.0
 """How long to try again when a connection that there was is lost: a server may be restarted."""
@@ -37,7 +39,8 @@ class Connection:
         self._busy: set[Session] = set()
         self._was_there = False
         self._failed_at = 0.0
-        self._failure: LostError | None = None
+        self._failure: LostError | AccessDenied | None = None
+        self._together = Together()
 
     def run(self, action: Callable[[Session], Result]) -> Result:
         """Do something over a channel; again, if the connection is lost.
@@ -52,12 +55,20 @@ class Connection:
             try:
                 with self._session() as session:
                     return action(session)
-            except SilentError:
+            except (SilentError, NobodyError):  # waited for already, as far as that is of use
                 raise
             except LostError:
                 if not tries_left:
                     raise
         raise AssertionError("the last try returns or raises")
+
+    def read_small(self, small: Small) -> list[bytes] | None:
+        """Return what is wanted of a small file; None: it has to be read alone.
+
+        Raises:
+            LostError, AccessDenied: as `run`.
+        """
+        return self._together.read(small, self.run)
 
     @property
     def how(self) -> str:
@@ -82,19 +93,30 @@ class Connection:
 
     @contextmanager
     def _session(self) -> Iterator[Session]:
-        asked_at = time.monotonic()
-        with self._changed:
-            while (session := self._taken(asked_at)) is None:
-                self._changed.wait()
-            self._busy.add(session)
+        session = self._waited_for()
         try:
             yield session
         finally:
-            with suppress(LostError):
-                session.flush()  # so that what was closed is closed there too
-            with self._changed:
-                self._give_back(session)
-                self._changed.notify()
+            try:
+                with suppress(LostError):
+                    session.flush()  # so that what was closed is closed there too
+            finally:
+                with self._changed:
+                    self._give_back(session)
+                    self._changed.notify_all()  # if it was lost, one channel is not all there is
+
+    def _waited_for(self) -> Session:
+        """Return a channel for the calling thread alone."""
+        asked_at = time.monotonic()
+        with self._changed:
+            try:
+                while (session := self._taken(asked_at)) is None:
+                    self._changed.wait()
+            except BaseException:
+                self._changed.notify_all()  # it was this one's turn: now it is that of another
+                raise
+            self._busy.add(session)
+            return session
 
     def _taken(self, asked_at: float) -> Session | None:
         """Return a free channel, or a new one; None if there are as many as there may be."""
@@ -105,7 +127,7 @@ class Connection:
                 raise type(self._failure)(*self._failure.args) from self._failure
             try:
                 return self._connected()
-            except LostError as error:
+            except (LostError, AccessDenied) as error:
                 self._failed_at, self._failure = time.monotonic(), error
                 raise
         if self._free:
@@ -146,7 +168,9 @@ class Connection:
                 if client is not None:
                     client.close()
                 number += 1
-                is_late = time.monotonic() > give_up and number >= TRIES
+                is_late = time.monotonic() > give_up and (
+                    number >= TRIES or isinstance(error, NobodyError)
+                )
                 if is_late or isinstance(error, SilentError) or not isinstance(error, LostError):
                     raise
             else:

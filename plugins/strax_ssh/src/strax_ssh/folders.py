@@ -101,15 +101,20 @@ def remove(session: Session, path: str) -> bool:
     return True
 
 
+def remove_files(session: Session, paths: Sequence[str]) -> None:
+    """Remove files; those that are not there are fine."""
+    for some in _batches(paths):
+        for request in [session.send(Kind.REMOVE, packed_path(path)) for path in some]:
+            _answered_unless_missing(session, request)
+
+
 def _remove_folder(session: Session, path: str) -> None:
     for tries_left in reversed(range(FOLDER_TRIES)):
         entries: list[tuple[str, Attributes]] = []
         try:
             entries = [entry for entry in _entries(session, path) if entry[0] not in {".", ".."}]
             files = [f"{path}/{name}" for name, what in entries if not what.is_folder]
-            for some in _batches(files):
-                for request in [session.send(Kind.REMOVE, packed_path(file)) for file in some]:
-                    _answered_unless_missing(session, request)
+            remove_files(session, files)
             for name, what in entries:
                 if what.is_folder:
                     _remove_folder(session, f"{path}/{name}")

@@ -18,7 +18,7 @@ from strax_core import AccessDenied
 from strax_ssh.fast_channel import fast
 from strax_ssh.host import PORT, Host
 from strax_ssh.options import SshOptions
-from strax_ssh.session import LostError, Session, SilentError
+from strax_ssh.session import LostError, NobodyError, Session, SilentError
 from strax_ssh.sockets import PatientSocket, ProgramSocket
 
 LOG_NAME = "strax_ssh.transport"
@@ -26,6 +26,7 @@ CHANNEL_WINDOW_BYTES = 32 << 20
 CHANNEL_PACKET_BYTES = 128 << 10
 KEEPALIVE_S = 30
 SAID_BYTES = 2000
+NOBODY = ("connection refused", "could not resolve", "no route to host", "network is unreachable")
 
 
 class Client:
@@ -167,7 +168,10 @@ class Program:
                 said.seek(0)
                 told = " ".join(said.read(SAID_BYTES).decode(errors="replace").split())
                 _raise_as_told(told, self._options)
-                raise type(error)(f"{error}; {self._options.command} says: {told}") from error
+                nobody = any(words in told.lower() for words in NOBODY)
+                raise (NobodyError if nobody else type(error))(
+                    f"{error}; {self._options.command} says: {told}"
+                ) from error
 
     def close(self) -> None:
         """End the program."""
@@ -199,7 +203,8 @@ def _connected(host: Host, options: SshOptions) -> PatientSocket:
     try:
         sock = PatientSocket.to((host.name, host.port), options.connect_timeout_s)
     except OSError as error:
-        raise _unreachable(host, error, is_silent=isinstance(error, TimeoutError)) from error
+        kind = SilentError if isinstance(error, TimeoutError) else NobodyError
+        raise kind(_unreachable_text(host, error)) from error
     sock.patience_s = options.io_timeout_s
     return sock
 
@@ -260,8 +265,11 @@ def _connect_errors(host: Host, timeout_s: float, client: paramiko.SSHClient) ->
 
 
 def _unreachable(host: Host, why: Exception | str, *, is_silent: bool) -> LostError:
-    text = f"{host.name}:{host.port} cannot be reached ({str(why) or type(why).__name__})"
-    return SilentError(text) if is_silent else LostError(text)
+    return (SilentError if is_silent else LostError)(_unreachable_text(host, why))
+
+
+def _unreachable_text(host: Host, why: Exception | str) -> str:
+    return f"{host.name}:{host.port} cannot be reached ({str(why) or type(why).__name__})"
 
 
 def _words(options: SshOptions) -> list[str]:

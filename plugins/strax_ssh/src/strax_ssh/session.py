@@ -50,6 +50,10 @@ class SilentError(LostError):
     """The server is silent; asking again would only take as long again."""
 
 
+class NobodyError(LostError):
+    """Nothing listens there: no such machine, or it refuses to be connected to."""
+
+
 class Request:
     """A question on its way; later, its answer."""
 

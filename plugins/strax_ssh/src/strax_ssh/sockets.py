@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, Self
 from strax_core import ConfigError
 
 AHEAD_BYTES = 256 << 10
+ENDS_WITHIN_S = 2.0
 
 
 class PatientSocket(socket.socket):
@@ -84,7 +85,11 @@ class ProgramSocket(PatientSocket):
         super().close()
         if self.process is not None:
             self.process.terminate()
-            self.process.wait()
+            try:
+                self.process.wait(ENDS_WITHIN_S)
+            except subprocess.TimeoutExpired:  # stopped, or it does not listen
+                self.process.kill()
+                self.process.wait()
 
     def abandon(self) -> None:
         """Close it in a forked process: the program belongs to the parent."""

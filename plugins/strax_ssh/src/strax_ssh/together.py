@@ -6,11 +6,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
 
+from strax_core import AccessDenied
 from strax_ssh.packets import Kind, Open, SftpError, packed_path, packed_text
 from strax_ssh.session import LostError, Request, Session
 from strax_ssh.transfer import Wanted, pieces
 
 AT_ONCE_MAX = 32  # far fewer than the files that a server keeps open for one session
+Run = Callable[[Callable[[Session], None]], None]
 READING = struct.pack(">II", Open.READ, 0)
 
 
@@ -23,48 +25,52 @@ class Small:
         self.is_done = False
         self.content: list[bytes] | None = None
         """The bytes of each range; None: it has to be read alone, which tells what is wrong."""
-        self.error: LostError | None = None
+        self.error: LostError | AccessDenied | None = None
 
 
 class Together:
     """Takes what threads ask for while others are read, and then reads all that at once.
 
     Each packet costs as much as a small file does, and so does waking a thread.
-
-    Args:
-        run: does something over a channel; again, if the connection is lost.
     """
 
-    def __init__(self, run: Callable[[Callable[[Session], None]], None]) -> None:
-        self._run = run
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: list[Small] = []
         self._turn = threading.Lock()
 
-    def read(self, small: Small) -> list[bytes] | None:
+    def read(self, small: Small, run: Run) -> list[bytes] | None:
         """Return the bytes of each range; None: it has to be read alone.
+
+        Args:
+            small: what is wanted.
+            run: does something over a channel; again, if the connection is lost.
 
         Raises:
             LostError: the server cannot be reached, is silent, or was lost too often.
+            AccessDenied: it lets nobody in.
         """
         with self._lock:
             self._waiting.append(small)
         with self._turn:
             if not small.is_done:
-                self._read_with_others(small)
+                self._read_with_others(small, run)
         if small.error is not None:
             raise type(small.error)(*small.error.args) from small.error
         return small.content
 
-    def _read_with_others(self, small: Small) -> None:
+    def _read_with_others(self, small: Small, run: Run) -> None:
         with self._lock:
             others = [other for other in self._waiting if other is not small]
             self._waiting = others[AT_ONCE_MAX - 1 :]
         several = [small, *others[: AT_ONCE_MAX - 1]]
         try:
-            self._run(lambda session: _read(session, several))
-        except LostError as error:
-            for each in several:  # or each would wait as long, one after the other
+            run(lambda session: _read(session, several))
+        except (LostError, AccessDenied) as error:
+            with self._lock:  # or all who wait would wait as long, one after the other
+                several += self._waiting
+                self._waiting = []
+            for each in several:
                 each.error = error
         for each in several:
             each.is_done = True
