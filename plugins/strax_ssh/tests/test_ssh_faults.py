@@ -260,6 +260,8 @@ def test_a_changed_host_key_is_refused(own_sshd: Sshd, place: Path) -> None:
 @pytest.fixture
 def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """A disk of so many bytes."""
+    if os.geteuid() != 0:
+        pytest.fail("a small disk is mounted for this test, which only root may do: run it as root")
     folder = tmp_path / "disk"
     folder.mkdir()
     size = f"size={request.param},mode=777"

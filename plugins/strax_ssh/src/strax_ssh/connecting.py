@@ -5,8 +5,8 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from strax_core import AccessDenied
@@ -17,6 +17,8 @@ from strax_ssh.together import Small, Together
 
 RECONNECT_S = 10.0
 """How long to try again when a connection that there was is lost: a server may be restarted."""
+BUSY_S = 5.0
+"""How long to try a server that hangs up, as OpenSSH does while many log in at once."""
 TRIES = 4
 PAUSE_S = 0.1
 Result = TypeVar("Result")
@@ -52,14 +54,16 @@ class Connection:
             AccessDenied: it lets nobody in.
         """
         for tries_left in reversed(range(TRIES)):
+            session = self._waited_for()  # if it fails, it has tried often enough
             try:
-                with self._session() as session:
-                    return action(session)
-            except (SilentError, NobodyError):  # waited for already, as far as that is of use
+                return action(session)
+            except SilentError:
                 raise
             except LostError:
                 if not tries_left:
                     raise
+            finally:
+                self._return(session)
         raise AssertionError("the last try returns or raises")
 
     def read_small(self, small: Small) -> list[bytes] | None:
@@ -91,20 +95,6 @@ class Connection:
         if hasattr(self, "_client"):
             self._drop()
 
-    @contextmanager
-    def _session(self) -> Iterator[Session]:
-        session = self._waited_for()
-        try:
-            yield session
-        finally:
-            try:
-                with suppress(LostError):
-                    session.flush()  # so that what was closed is closed there too
-            finally:
-                with self._changed:
-                    self._give_back(session)
-                    self._changed.notify_all()  # if it was lost, one channel is not all there is
-
     def _waited_for(self) -> Session:
         """Return a channel for the calling thread alone."""
         asked_at = time.monotonic()
@@ -117,6 +107,15 @@ class Connection:
                 raise
             self._busy.add(session)
             return session
+
+    def _return(self, session: Session) -> None:
+        try:
+            with suppress(LostError):
+                session.flush()  # so that what was closed is closed there too
+        finally:
+            with self._changed:
+                self._give_back(session)
+                self._changed.notify_all()  # if it was lost, one channel is not all there is
 
     def _taken(self, asked_at: float) -> Session | None:
         """Return a free channel, or a new one; None if there are as many as there may be."""
@@ -156,9 +155,9 @@ class Connection:
     def _connected(self) -> Session:
         """Connect: patiently if there was a connection; a little, as a busy server needs it."""
         make = Client if self._options.command is None else Program
-        give_up = time.monotonic() + (RECONNECT_S if self._was_there else 0.0)
-        self._was_there = False
-        number = 0
+        was_there, self._was_there = self._was_there, False
+        give_up = time.monotonic() + (RECONNECT_S if was_there else BUSY_S)
+        pause_s = PAUSE_S
         while True:
             client: Client | Program | None = None
             try:
@@ -167,17 +166,16 @@ class Connection:
             except BaseException as error:
                 if client is not None:
                     client.close()
-                number += 1
-                is_late = time.monotonic() > give_up and (
-                    number >= TRIES or isinstance(error, NobodyError)
-                )
-                if is_late or isinstance(error, SilentError) or not isinstance(error, LostError):
+                is_in_vain = isinstance(error, NobodyError) and not was_there
+                is_lost = isinstance(error, LostError) and not isinstance(error, SilentError)
+                if not is_lost or is_in_vain or time.monotonic() > give_up:
                     raise
             else:
                 self._client, self._was_there = client, True
                 return session
             # Of many that connect at once, OpenSSH drops some: each waits for another while.
-            time.sleep(min(PAUSE_S * 2**number, 1.0) * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+            pause_s = min(2 * pause_s, 1.0)
+            time.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
 
     def _drop(self) -> None:
         client, self._client = self._client, None

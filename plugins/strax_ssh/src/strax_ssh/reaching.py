@@ -258,8 +258,8 @@ def _connect_errors(host: Host, timeout_s: float, client: paramiko.SSHClient) ->
             'work? Give `user`, `key_file`, or, for a site with two factors, `command = "ssh"`'
         ) from error
     except (OSError, EOFError, paramiko.SSHException) as error:
-        # For some of the times that run out, paramiko has words that do not tell.
-        is_late = time.monotonic() - began >= timeout_s
+        # For some of the times that run out, paramiko has words that do not tell; and it rounds.
+        is_late = time.monotonic() - began >= 0.8 * timeout_s
         is_silent = is_late or isinstance(error, TimeoutError)
         raise _unreachable(host, error, is_silent=is_silent) from error
 

@@ -23,6 +23,11 @@ class Small:
         self.path = path
         self.wanted = wanted
         self.is_done = False
+        self.leads = False
+        """Whether its thread reads, also for others."""
+        self.woken = threading.Lock()
+        """Held until it is done, or its thread is to lead."""
+        self.woken.acquire()
         self.content: list[bytes] | None = None
         """The bytes of each range; None: it has to be read alone, which tells what is wrong."""
         self.error: LostError | AccessDenied | None = None
@@ -37,7 +42,7 @@ class Together:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: list[Small] = []
-        self._turn = threading.Lock()
+        self._is_led = False
 
     def read(self, small: Small, run: Run) -> list[bytes] | None:
         """Return the bytes of each range; None: it has to be read alone.
@@ -52,28 +57,55 @@ class Together:
         """
         with self._lock:
             self._waiting.append(small)
-        with self._turn:
+            if not self._is_led:
+                self._is_led = True
+                _make_leader(small)
+        try:
+            small.woken.acquire()
             if not small.is_done:
                 self._read_with_others(small, run)
+        finally:
+            self._pass_on(small)
         if small.error is not None:
             raise type(small.error)(*small.error.args) from small.error
         return small.content
 
+    def _pass_on(self, small: Small) -> None:
+        """Let another thread lead, if this one did; also when this one was interrupted."""
+        with self._lock:
+            if not small.is_done and small in self._waiting:
+                self._waiting.remove(small)
+            if small.leads:
+                self._is_led = bool(self._waiting)
+                if self._waiting:
+                    _make_leader(self._waiting[0])
+
     def _read_with_others(self, small: Small, run: Run) -> None:
         with self._lock:
             others = [other for other in self._waiting if other is not small]
-            self._waiting = others[AT_ONCE_MAX - 1 :]
-        several = [small, *others[: AT_ONCE_MAX - 1]]
+            others, self._waiting = others[: AT_ONCE_MAX - 1], others[AT_ONCE_MAX - 1 :]
+        several = [small, *others]
         try:
             run(lambda session: _read(session, several))
         except (LostError, AccessDenied) as error:
-            with self._lock:  # or all who wait would wait as long, one after the other
-                several += self._waiting
+            with self._lock:  # all who wait: or each would wait as long, one after the other
+                others += self._waiting
                 self._waiting = []
-            for each in several:
+            for each in (small, *others):
                 each.error = error
-        for each in several:
+        except BaseException:
+            with self._lock:
+                self._waiting = others + self._waiting
+            raise
+        small.is_done = True
+        for each in others:
             each.is_done = True
+            each.woken.release()
+
+
+def _make_leader(small: Small) -> None:
+    small.leads = True
+    small.woken.release()
 
 
 def _read(session: Session, several: list[Small]) -> None:
