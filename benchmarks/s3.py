@@ -6,13 +6,11 @@ median of the rounds counts. See README.md for figures.
 """
 
 import argparse
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -28,6 +26,7 @@ from raw_s3 import BUCKET, plain_client  # noqa: E402
 from s3_places import backend_on  # noqa: E402
 from s3_server import S3Server  # noqa: E402
 from server_fixtures import with_bucket  # noqa: E402
+from slow_line import line_to  # noqa: E402
 
 from strax_core import Chunk, Context, DirectoryFrontend, Plugin  # noqa: E402
 
@@ -39,16 +38,6 @@ LATENCY_S = 0.02
 N_CHUNKS, N_SMALL_CHUNKS, SMALL_BYTES = 60, 1000, 50_000
 PARTS = ("none", "columns", "zstd", "gigabit", "peers", "latency")
 GIGABIT_BYTES_S = 125e6
-LINE = """
-import sys
-from strax_core.testing import Proxy
-with Proxy(("127.0.0.1", int(sys.argv[1]))) as proxy:
-    proxy.rate_bytes_s = float(sys.argv[2]) or None
-    print(proxy.port, flush=True)
-    for latency_s in sys.stdin:
-        proxy.latency_s = float(latency_s)
-        print("set", flush=True)
-"""
 
 
 class Records(Plugin):
@@ -278,25 +267,6 @@ def compare_with_latency(bench: Bench) -> Iterator[tuple[str, float]]:
     )
     if without / within < LATENCY_LEAST:
         yield f"{LATENCY_LEAST} of the rate with latency", without / within
-
-
-@contextmanager
-def line_to(port: int, rate_bytes_s: float = 0) -> Iterator[tuple[int, Callable[[float], None]]]:
-    """Put a line in front of the server, in a process of its own; give its port and its latency."""
-    words = [sys.executable, "-c", LINE, str(port), str(rate_bytes_s)]
-    with subprocess.Popen(  # noqa: S603 - our own words
-        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-    ) as process:
-        if process.stdin is None or process.stdout is None:
-            raise RuntimeError("pipes were asked for")
-        stdin, stdout = process.stdin, process.stdout
-
-        def set_latency(one_way_s: float) -> None:
-            stdin.write(f"{one_way_s}\n")
-            stdout.readline()
-
-        yield int(stdout.readline()), set_latency
-        stdin.close()
 
 
 def measured(bench: Bench, part: str) -> Iterator[tuple[str, float]]:

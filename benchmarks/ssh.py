@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "servers"))
 
 from sftp_server import SftpServer  # noqa: E402
+from slow_line import line_to  # noqa: E402
 from ssh_places import backend_on  # noqa: E402
 from sshd import sshd  # noqa: E402
 
@@ -35,14 +36,6 @@ from strax_ssh.backend import SshBackend  # noqa: E402
 
 CIPHER = "aes128-gcm@openssh.com"
 LATENCY_S = 0.01  # one way
-LINE = """
-import sys
-from strax_core.testing import Proxy
-with Proxy(("127.0.0.1", int(sys.argv[1]))) as proxy:
-    proxy.latency_s = float(sys.argv[2])
-    print(proxy.port, flush=True)
-    sys.stdin.read()
-"""
 CPU_TIMES = Path("/proc/stat")
 N_CHUNKS = 4
 N_SMALL, SMALL_BYTES = 1000, 10_000
@@ -76,7 +69,8 @@ class Benchmark:
         large = os.urandom(self._mb * 1_000_000)
         (self._folder / "local").write_bytes(large)
         self._large(self._server, large, "loopback", self._mb, needed=0.9)
-        with far_away(self._server.port) as port:
+        with line_to(self._server.port) as (port, set_latency):
+            set_latency(LATENCY_S)
             known = self._folder / "known_far"
             line = Path(self._server.known_hosts).read_text()
             known.write_text(line.replace(f":{self._server.port} ", f":{port} "))
@@ -215,19 +209,6 @@ def busy_s() -> float:
     """Return for how many seconds the processors of this machine have worked."""
     user, nice, system, _, _, irq, soft_irq, *_ = map(int, CPU_TIMES.read_text().split()[1:9])
     return (user + nice + system + irq + soft_irq) / os.sysconf("SC_CLK_TCK")
-
-
-@contextmanager
-def far_away(port: int) -> Iterator[int]:
-    """Put a slow line in front of the server, in a process of its own; give its port."""
-    words = [sys.executable, "-c", LINE, str(port), str(LATENCY_S)]
-    with subprocess.Popen(  # noqa: S603 - our own words
-        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        if process.stdin is None or process.stdout is None:
-            raise RuntimeError("pipes were asked for")
-        yield int(process.stdout.readline())
-        process.stdin.close()
 
 
 @contextmanager

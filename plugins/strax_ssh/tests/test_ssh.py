@@ -61,14 +61,3 @@ class TestSshOnOpenSsh(BackendContract):
     @pytest.fixture
     def raw(self, tmp_path: Path) -> RawAccess:
         return RawFolder(tmp_path)
-
-
-@pytest.mark.servers
-class TestSshByTheProgram(BackendContract):
-    @pytest.fixture
-    def backend(self, openssh: SftpServer, tmp_path: Path) -> SshBackend:
-        return backend_on(openssh, tmp_path, command="ssh", fsync=False)
-
-    @pytest.fixture
-    def raw(self, tmp_path: Path) -> RawAccess:
-        return RawFolder(tmp_path)

@@ -3,6 +3,7 @@
 import os
 import pickle
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -39,6 +40,7 @@ from strax_ssh.backend import SshBackend
 
 pytestmark = pytest.mark.servers
 
+RECONNECTED_S = 10.0  # the whole save or load, its line cut once
 MOUNT, UNMOUNT = "/usr/bin/mount", "/usr/bin/umount"
 
 
@@ -46,18 +48,6 @@ MOUNT, UNMOUNT = "/usr/bin/mount", "/usr/bin/umount"
 def proxy(openssh: SftpServer) -> Iterator[Proxy]:
     with Proxy(openssh.address) as proxy:
         yield proxy
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    folder = tmp_path / "place"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def direct(openssh: SftpServer, place: Path) -> SshBackend:
-    return backend_on(openssh, place, fsync=False)
 
 
 @pytest.fixture
@@ -79,15 +69,18 @@ def test_a_save_over_a_line_that_is_cut_is_whole_or_absent(
     save_sample(behind, KEY, chunks())
     n_bytes = proxy.n_bytes[way] - before
     outcomes: list[str] = []
+    took_s: list[float] = []
     n_hit = 0
     for after_bytes in range(0, n_bytes, max(n_bytes // 24, 1)):
         behind.remove(KEY.name)
         proxy.fault = LinkFault(way=way, after_bytes=after_bytes, end=end)
+        began = time.monotonic()
         try:
             save_sample(behind, KEY, chunks())
             outcomes.append("saved")
         except StorageError as error:
             outcomes.append(type(error).__name__)
+        took_s.append(time.monotonic() - began)
         n_hit += proxy.n_hit
         proxy.fault = None
 
@@ -100,6 +93,7 @@ def test_a_save_over_a_line_that_is_cut_is_whole_or_absent(
 
     assert n_hit >= 0.8 * len(outcomes)  # a save may be a little shorter than the one measured
     assert outcomes.count("saved") >= 0.9 * len(outcomes)  # it connects again by itself
+    assert max(took_s) < RECONNECTED_S
     assert everything(RawFolder(place)) == set()
 
 
@@ -116,7 +110,9 @@ def test_a_load_over_a_line_that_is_cut_goes_on(
     n_hit = 0
     for after_bytes in range(0, n_bytes, max(n_bytes // 24, 1)):
         proxy.fault = LinkFault(way=way, after_bytes=after_bytes, end=end)
+        began = time.monotonic()
         assert rows_of(behind) == expected()
+        assert time.monotonic() - began < RECONNECTED_S
         n_hit += proxy.n_hit
         proxy.fault = None
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from sftp_server import SftpServer
-from ssh_places import backend_on, chunks, expected, rows_of, through
+from ssh_places import chunks, expected, rows_of, through
 
 from strax_core import DataKey, StorageError, StorageUnavailable
 from strax_core.testing import End, LinkFault, Proxy, Way, clean, sample_key, save_sample
@@ -32,18 +32,6 @@ class Line:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
-    folder = tmp_path / "place"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def direct(openssh: SftpServer, place: Path) -> SshBackend:
-    return backend_on(openssh, place, fsync=False)
-
-
-@pytest.fixture
 def lines(openssh: SftpServer, place: Path, tmp_path: Path) -> Iterator[list[Line]]:
     """Several, each with a key of its own, so that all can wait at the same time."""
     with ExitStack() as stack:
@@ -54,15 +42,6 @@ def lines(openssh: SftpServer, place: Path, tmp_path: Path) -> Iterator[list[Lin
             stack.callback(backend.close)
             found.append(Line(proxy=proxy, backend=backend, key=sample_key(f"run_{i}")))
         yield found
-
-
-def all_at_once(lines: list[Line], act: Callable[[Line], Any]) -> None:
-    """Do something on all lines, each in a thread."""
-    threads = [threading.Thread(target=act, args=(line,)) for line in lines]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 def moments(line: Line, act: Callable[[Line], Any]) -> list[int]:
