@@ -26,7 +26,7 @@ N_SMALL, N_LARGE = 1000, 3_000_000
 IO_S, CONNECT_S, BUSY_S = 1.0, 0.5, 0.25
 # By default 30 s of silence, and 10 s to connect again in vain, thrice: a minute.
 LIMIT_S = IO_S + 3 * CONNECT_S
-SLACK_S = 5.0  # of this machine
+SLACK_S = 10.0  # of this machine
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def test_nobody_there_is_told_at_once(
     with pytest.raises(StorageUnavailable, match="refused"):
         backend.read("file")
 
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 3.0  # where it is asked again, more than five
 
 
 def test_a_busy_server_that_hangs_up_is_asked_again(proxy: Proxy, behind: SshBackend) -> None:
@@ -243,7 +243,7 @@ def test_a_program_that_does_not_end_is_ended() -> None:
     sock.close()
 
     assert sock.has_ended
-    assert time.monotonic() - began < ENDS_WITHIN_S + 1
+    assert time.monotonic() - began < ENDS_WITHIN_S + SLACK_S
 
 
 def test_many_files_are_deleted_in_few_round_trips(

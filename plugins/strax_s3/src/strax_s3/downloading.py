@@ -6,8 +6,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from strax_core import DataCorrupted
+from strax_core import DataCorrupted, StorageUnavailable
 from strax_s3.client import Bucket
+from strax_s3.translate_errors import NO_S3
 
 GAP_BYTES = 256 << 10
 """Bytes between two ranges that are read and thrown away: cheaper than another request."""
@@ -74,8 +75,7 @@ class _Coming:
             if self._version not in (None, answer.get("ETag")):
                 return False
             self._version = answer.get("ETag")
-            self._check_size(answer)
-            left = int(answer["ContentLength"])
+            left = self._promised(answer)
             piece_bytes, self._piece_bytes = self._piece_bytes, PIECES_BYTES[1]
             # The last piece is asked for without its size: else boto3 copies it once more.
             while piece := body.read(piece_bytes if piece_bytes < left else None):
@@ -90,7 +90,10 @@ class _Coming:
             return {"Range": f"bytes={at}-{self._start + self._size - 1}"}
         return {"Range": f"bytes={at}-"} if at else {}
 
-    def _check_size(self, answer: Any) -> None:
+    def _promised(self, answer: Any) -> int:
+        """Return how many bytes are to come, if they are those that were asked for."""
+        if "ContentLength" not in answer:
+            raise StorageUnavailable(f"{self._bucket.named(self._key)} {NO_S3}")
         promised = int(answer["ContentLength"])
         told = str(answer.get("ContentRange", "")).rpartition("/")[2]
         if told.isdecimal():
@@ -102,6 +105,7 @@ class _Coming:
                 f"{self._bucket.named(self._key)} has {self._object_bytes} bytes; "
                 f"{self._size} at {self._start} were asked for"
             )
+        return promised
 
 
 def download_ranges(

@@ -7,6 +7,7 @@ from typing import Any
 from strax_core import StorageError, StorageUnavailable
 from strax_s3.client import Bucket
 from strax_s3.joined import Joined
+from strax_s3.translate_errors import NO_S3
 
 MULTIPART_BYTES = 256 << 20
 """Above this, an object goes up in parts: the largest single PUT is 5 GiB, and a part that is lost
@@ -45,14 +46,15 @@ def _extra(bucket: Bucket) -> dict[str, str]:
 
 def _upload_parts(bucket: Bucket, key: str, content: Joined) -> None:
     part_bytes = max(PART_BYTES, -(-content.size_bytes // PARTS_MAX))
-    upload_id = bucket.ask("create_multipart_upload", key, **_extra(bucket))["UploadId"]
+    begun = bucket.ask("create_multipart_upload", key, **_extra(bucket))
+    upload_id = _told(bucket, key, begun, "UploadId")
 
     def send(number: int) -> dict[str, Any]:
         part = content.part((number - 1) * part_bytes, part_bytes)
         answer = bucket.ask(
             "upload_part", key, UploadId=upload_id, PartNumber=number, **_body(bucket, part)
         )
-        return {"PartNumber": number, "ETag": answer["ETag"]}
+        return {"PartNumber": number, "ETag": _told(bucket, key, answer, "ETag")}
 
     numbers = range(1, -(-content.size_bytes // part_bytes) + 1)
     try:
@@ -63,6 +65,12 @@ def _upload_parts(bucket: Bucket, key: str, content: Joined) -> None:
         with suppress(StorageError):  # `strax clean` finds what cannot be dropped now
             bucket.ask("abort_multipart_upload", key, UploadId=upload_id)
         raise
+
+
+def _told(bucket: Bucket, key: str, answer: Any, name: str) -> str:
+    if name not in answer:
+        raise StorageUnavailable(f"{bucket.named(key)} {NO_S3}")
+    return str(answer[name])
 
 
 def _complete(
