@@ -164,8 +164,8 @@ REMOVALS = [
         "W12",
         "the old files stay for ever",
         CORE + "settling.py",
-        '            self.medium.delete_files([f"{self.backend_key}/{n}" for n in self._replaced_files])\n',
-        "            pass\n",
+        'delete_files([f"{self.backend_key}/{n}" for n in self._replaced_files])',
+        "delete_files([])",
     ),
     removal(
         "W13",
