@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Self
 
 from strax_core import ConfigError
 
-AHEAD_BYTES = 256 << 10
+AHEAD_BYTES = 128 << 10
 ENDS_WITHIN_S = 2.0
 
 
@@ -19,7 +19,8 @@ class PatientSocket(socket.socket):
     """
 
     patience_s = 30.0
-    _ahead = memoryview(b"")
+    _room = bytearray()
+    _ahead = memoryview(_room)
 
     @classmethod
     def to(cls, address: tuple[str, int], timeout_s: float) -> Self:
@@ -46,7 +47,9 @@ class PatientSocket(socket.socket):
         if not self._ahead:
             if n_bytes >= AHEAD_BYTES:
                 return super().recv(n_bytes, flags)
-            self._ahead = memoryview(super().recv(AHEAD_BYTES, flags))
+            self._room = self._room or bytearray(AHEAD_BYTES)  # kept: most of its time it waits
+            n_came = super().recv_into(self._room, 0, flags)
+            self._ahead = memoryview(self._room)[:n_came]
         part, self._ahead = self._ahead[:n_bytes], self._ahead[n_bytes:]
         return bytes(part)
 
