@@ -205,8 +205,11 @@ def test_a_process_forked_while_small_files_are_read_reads_them_too(
         pid = os.fork()
         if pid == 0:
             signal.alarm(20)  # ends it if it hangs
-            read_small(backend, 1)
-            os._exit(0)
+            try:
+                read_small(backend, 1)
+                os._exit(0)
+            finally:
+                os._exit(1)  # never on with the other tests
     reading._is_led = False
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     read_small(backend, 0)
