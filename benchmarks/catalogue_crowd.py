@@ -10,7 +10,6 @@ import multiprocessing
 import os
 import random
 import signal
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from own_postgres import PASSWORD, own_postgres
 from sqlalchemy import func, select
 
 from strax_core import Chunk, Context, Plugin, SecretReference
@@ -33,7 +33,6 @@ N_PROCESSES = 16
 KILLED_EVERY_S = 1.0
 RUNS_A_SECOND_MAX = 1000  # so that runs do not repeat too often
 STUCK_AFTER_S = 30.0
-PASSWORD = "CATALOG_PASSWORD"  # noqa: S105 - the name of a variable
 BACKENDS = ("disk", "hall")
 MAKES, WRITES = 0.4, 0.1
 """How much of the time data are made, and documents about runs written; else data are found."""
@@ -212,15 +211,6 @@ def _check_everything(scene: Scene, tally: Tally) -> None:
     frontend.database.close()
 
 
-def _start_server(stack: ExitStack) -> str:
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "servers"))
-    from postgres_server import postgres
-
-    server = stack.enter_context(postgres()).server
-    os.environ[PASSWORD] = server.password
-    return server.url
-
-
 def main() -> int:
     """Play, and print what happened; return 1 if anything was wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -233,7 +223,7 @@ def main() -> int:
         folder = Path(name)
         scene = Scene(f"sqlite:///{folder}/catalog.db", folder)
         if options.postgresql:
-            scene = Scene(_start_server(stack), folder, PASSWORD)
+            scene = Scene(stack.enter_context(own_postgres())(), folder, PASSWORD)
         tally = play(
             scene, seconds=options.seconds, n_processes=options.processes, seed=options.seed
         )

@@ -19,5 +19,6 @@ def own_postgres() -> Iterator[Callable[[], str]]:
     from postgres_server import postgres
 
     with postgres() as server:
+        # By reference only: no password stands in a URL or an option.
         os.environ[PASSWORD] = server.server.password
         yield lambda: server.new_database().url

@@ -80,6 +80,18 @@ def test_ranges_are_given_in_the_order_asked(backend: SshBackend) -> None:
     assert got == [whole[at : at + size] for at, size in ranges]
 
 
+def test_a_file_of_which_very_many_ranges_are_wanted_is_read_alone(
+    backend: SshBackend, readings: list[int]
+) -> None:
+    whole = content_of(99)
+    ranges = [(10 * i, 3) for i in range(1000)]
+
+    got = backend.read_ranges("files/99", ranges, file_bytes=len(whole))
+
+    assert got == [whole[at : at + size] for at, size in ranges]
+    assert readings == []
+
+
 def test_what_is_wrong_with_one_does_not_hurt_the_others(backend: SshBackend, place: Path) -> None:
     (place / "files" / "1").unlink()
     (place / "files" / "2").write_bytes(content_of(2) + b"x")

@@ -16,6 +16,7 @@ READS_MIN = 4  # more makes nothing faster where answers come at once
 WRITES_MIN = 8  # what OpenSSH's channel takes before it is read
 LINE_BYTES_S = 400e6  # requests on their way should fill a line as fast as this
 SMALL_BYTES = 256 << 10  # files that may be read together
+SMALL_RANGES = 16  # so that the requests for all of them fit on the line before an answer is taken
 NEAR_S = 2e-3
 """Round trip up to which files go one after another. OpenSSH takes 2 MiB of a channel before it has
 to answer: farther away, several are needed to fill a line."""
@@ -38,7 +39,8 @@ class Wanted:
         size = self.file_bytes
         if self.ranges is None or size is None or size > SMALL_BYTES:
             return False
-        return all(0 <= offset <= offset + n <= size for offset, n in self.ranges)
+        fit = all(0 <= offset <= offset + n <= size for offset, n in self.ranges)
+        return fit and len(self.ranges) <= SMALL_RANGES
 
     def checked(self, size_bytes: int) -> Sequence[tuple[int, int]]:
         """Return the ranges of a file of this size; `DataCorrupted` if it does not fit."""

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import partial
 from threading import Event
 
 from strax_core.catalogued import catalogue_of
 from strax_core.cli.output import complain, one_line, say
+from strax_core.cli.patterns import fits
 from strax_core.cli.places import open_place, open_to_change
 from strax_core.copying import Target, copy_data
 from strax_core.errors import DataExistsError, StorageError
@@ -36,7 +36,7 @@ class Replication:
 
     def wants(self, key: DataKey) -> bool:
         """Say whether this is to be copied."""
-        return _fits(key.run_id, self.runs) and _fits(key.data_type, self.data_types)
+        return fits(key.run_id, self.runs) and fits(key.data_type, self.data_types)
 
 
 def replicate(job: Replication) -> None:
@@ -96,7 +96,3 @@ def _copied(
 
         for failures in for_each_run(list(keys), of_run, at_once=at_once):
             yield from failures
-
-
-def _fits(name: str, patterns: Sequence[str]) -> bool:
-    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)

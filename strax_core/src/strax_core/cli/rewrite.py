@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from fnmatch import fnmatchcase
 from threading import Event
 
 from strax_core.asking import Found
 from strax_core.cli.output import complain, megabytes, one_line, say, say_json, say_table
+from strax_core.cli.patterns import fits
 from strax_core.cli.places import check_is_there, open_place, open_to_change
 from strax_core.codecs import codec_named
 from strax_core.copying import Target
@@ -45,7 +45,7 @@ class Job:
 
     def wants(self, run_id: str, data_type: str) -> bool:
         """Say whether this is to be rewritten."""
-        return _fits(run_id, self.runs) and _fits(data_type, self.data_types)
+        return fits(run_id, self.runs) and fits(data_type, self.data_types)
 
 
 @dataclass(kw_only=True)
@@ -142,10 +142,6 @@ def _rewrite_all(job: Job, pieces: dict[str, list[Found]], target: Target, repor
 
         for _ in for_each_run(list(pieces), of_run, at_once=at_once):
             pass
-
-
-def _fits(name: str, patterns: Sequence[str]) -> bool:
-    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _say_json(target: Target, report: _Report) -> None:
