@@ -81,6 +81,15 @@ class Refusing(MemoryBackend):
         raise AccessDenied(f"{self.place}/{path} may not be used: ask for permission")
 
 
+class Late(MemoryBackend):
+    """Shows only later what was written."""
+
+    def list(self, folder: str, *, starts_with: str = "") -> Iterator[Entry]:
+        for entry in super().list(folder, starts_with=starts_with):
+            if entry.is_folder:
+                yield entry
+
+
 class Gone(MemoryBackend):
     saver_class = None
 
@@ -101,6 +110,7 @@ class Gone(MemoryBackend):
         (Wrong, {"read", "read a part"}),
         (Keeping, {"delete"}),
         (Refusing, {"write"}),
+        (Late, {"write"}),
         (Gone, {"list"}),
     ],
 )
@@ -168,6 +178,11 @@ def test_a_place_that_is_not_there_is_not_made(
     assert "mkdir -p" in told.out
     assert "new is not well" in told.err
     assert not (tmp_path / "new").exists()
+
+
+def test_a_place_that_does_not_show_the_time_is_told() -> None:
+    with pytest.raises(StorageUnavailable, match="not listed"):
+        clean(Late(), grace_s=0)
 
 
 class Uploading(MemoryBackend):

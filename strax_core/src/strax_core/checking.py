@@ -72,9 +72,13 @@ class _Trial:
 
     def write(self) -> str:
         self._medium.write(self._file, [CONTENT[:100], CONTENT[100:]])
-        (entry,) = self._medium.list(f"{self._folder}/here")
-        if entry.size_bytes != len(CONTENT):
-            raise DataCorrupted(f"{len(CONTENT)} bytes were written, {entry.size_bytes} are listed")
+        listed = [entry.size_bytes for entry in self._medium.list(f"{self._folder}/here")]
+        if listed != [len(CONTENT)]:
+            told = "nothing is" if not listed else f"{sum(listed)} are"
+            raise DataCorrupted(
+                f"{len(CONTENT)} bytes were written, {told} listed; a commit compares these, so "
+                "nothing can be saved here"
+            )
         return f"{len(CONTENT)} bytes, listed at once"
 
     def read(self) -> str:

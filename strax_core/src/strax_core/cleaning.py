@@ -17,6 +17,7 @@ from strax_core.errors import (
     ObjectMissing,
     ReadOnlyError,
     StorageError,
+    StorageUnavailable,
 )
 from strax_core.layout import FAILURE_NOTE_START, STAGING, Staging, prefix_of
 from strax_core.medium import Entry, Medium
@@ -101,13 +102,19 @@ def _remove(backend: StorageBackend, path: str) -> None:
 
 
 def now_ns(medium: Medium) -> int:
-    """Ask for the time by the place's own clock: write a file and look when that was."""
+    """Ask for the time by the place's own clock: write a file and look when that was.
+
+    Raises:
+        StorageUnavailable: it is not there; another who cleans may have taken it for a leftover.
+    """
     name = f"clock-{secrets.token_hex(8)}"
     medium.write(f"{STAGING}/{name}", [b""])
     try:
-        return next(entry.modified_ns for entry in medium.list(STAGING, starts_with=name))
+        for entry in medium.list(STAGING, starts_with=name):
+            return entry.modified_ns
     finally:
         medium.delete(f"{STAGING}/{name}")
+    raise StorageUnavailable(f"{medium.place}: what was just written is not listed; try it again")
 
 
 def _drop_empty_folders(backend: StorageBackend) -> None:
