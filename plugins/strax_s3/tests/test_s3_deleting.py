@@ -121,6 +121,16 @@ def test_what_a_server_says_not_to_be_gone_is_deleted_alone(
     assert n_deletions(proxy) == 3
 
 
+def test_a_server_may_say_that_nothing_was_there_to_delete(
+    backend: S3Backend, proxy: HttpProxy
+) -> None:
+    missing = Fate(reaches_server=False, answer=s3_error(404, "NoSuchKey"))
+    proxy.decide = lambda request: missing if request.method == "DELETE" else None
+
+    backend.delete("file")
+    backend.delete_files(["file"])
+
+
 def test_an_error_about_one_of_many_is_raised(
     backend: S3Backend, raw: RawS3, proxy: HttpProxy
 ) -> None:

@@ -1,5 +1,6 @@
 """Each error of a server has a type of ours, and names bucket and endpoint."""
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,7 @@ ERRORS = [
     (403, "InvalidAccessKeyId", AccessDenied),
     (403, "SignatureDoesNotMatch", AccessDenied),
     (403, "RequestTimeTooSkewed", AccessDenied),
+    (403, "InvalidObjectState", AccessDenied),
     (400, "ExpiredToken", AccessDenied),
     (403, "QuotaExceeded", StorageFull),
     (507, "InsufficientStorage", StorageFull),
@@ -98,14 +100,54 @@ def test_a_missing_bucket_is_no_empty_place(server: S3Server, tmp_path: Path) ->
             verb()
 
 
-def test_a_certificate_that_nobody_trusts_is_refused(tmp_path: Path) -> None:
+def test_a_certificate_that_nobody_trusts_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve = socket.getaddrinfo
     for name in ("server", "keys"):
         (tmp_path / name).mkdir()
     with rclone(tmp_path / "server", tls=True) as server:
         plain_client(server).create_bucket(Bucket=BUCKET)
         backend = backend_on(server, "", tmp_path / "keys", ca_bundle=None)
-        with pytest.raises(ConfigError, match="certificate is not trusted; set `ca_bundle`"):
+        with pytest.raises(ConfigError, match=r"set `ca_bundle` if .* \(self-signed certificate"):
             backend.read("file")
         trusting = backend_on(server, "", tmp_path / "keys")
         with pytest.raises(ObjectMissing):
             trusting.read("file")
+        elsewhere = server.endpoint_url.replace("127.0.0.1", "localhost.localdomain")
+        monkeypatch.setattr(socket, "getaddrinfo", lambda _, *more: resolve("127.0.0.1", *more))
+        other_host = backend_on(server, "", tmp_path / "keys", endpoint_url=elsewhere)
+        with pytest.raises(ConfigError, match=r"doesn't match|Hostname mismatch"):
+            other_host.read("file")
+
+
+def test_tls_where_the_server_speaks_none_is_told_at_once(
+    moto_server: S3Server, tmp_path: Path
+) -> None:
+    url = moto_server.endpoint_url.replace("http:", "https:")
+    backend = backend_on(moto_server, "", tmp_path, endpoint_url=url, retry_for_s=1e6)
+    with pytest.raises(ConfigError, match="http://"):
+        backend.read("file")
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_ca_bundle_that_is_none_is_told_at_once(
+    moto_server: S3Server, tmp_path: Path, content: str | None
+) -> None:
+    path = tmp_path / "bundle.pem"
+    if content is not None:
+        path.write_text(content)
+    backend = backend_on(moto_server, "", tmp_path, ca_bundle=str(path), retry_for_s=1e6)
+    with pytest.raises(ConfigError, match=r"ca_bundle .*bundle\.pem is not a file of cert"):
+        backend.read("file")
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://127.0.0.1", "http://127.0.0.1:port", "http://127.0.0.1:99999", "http://x?y=1"]
+)
+def test_an_endpoint_that_cannot_be_is_told_at_once(
+    moto_server: S3Server, tmp_path: Path, url: str
+) -> None:
+    backend = backend_on(moto_server, "", tmp_path, endpoint_url=url, retry_for_s=1e6)
+    with pytest.raises(ConfigError, match="mend `endpoint_url`"):
+        backend.read("file")

@@ -20,6 +20,7 @@ from strax_core import (
     DataExistsError,
     DirectoryFrontend,
     ObjectExists,
+    ObjectMissing,
     Plugin,
     StorageUnavailable,
     metadata_path,
@@ -218,6 +219,32 @@ def test_a_server_that_was_there_is_waited_for(
     again.join()
 
 
+def test_who_heard_only_that_nothing_is_there_has_heard_the_server(
+    proxy: HttpProxy, through: Callable[..., S3Backend]
+) -> None:
+    backend = through(proxy)
+    with pytest.raises(ObjectMissing):
+        backend.read("file")
+    proxy.refuses = True
+    proxy.reset_all()
+    again = threading.Timer(0.3, setattr, (proxy, "refuses", False))
+    again.start()
+    with pytest.raises(ObjectMissing):
+        backend.read("file")
+    again.join()
+
+    backend = through(proxy, retry_for_s=0.5)
+    proxy.decide = lambda _: Fate(reaches_server=False, answer=s3_error(503, "SlowDown"))
+    with pytest.raises(StorageUnavailable):
+        backend.read("file")
+    proxy.decide = None
+    with pytest.raises(ObjectMissing):
+        backend.read("file")
+    proxy.decide = once(Fate(reaches_server=False, answer=s3_error(503, "SlowDown")), method="GET")
+    with pytest.raises(ObjectMissing):
+        backend.read("file")
+
+
 def test_a_lost_answer_to_the_commit_is_no_conflict(
     backend: S3Backend, raw: RawS3, proxy: HttpProxy
 ) -> None:
@@ -298,7 +325,8 @@ def test_a_server_that_sends_other_bytes_than_asked_for_is_found_out(
     backend: S3Backend, raw: RawS3, proxy: HttpProxy
 ) -> None:
     raw.write("file", b"0123456789")
-    whole = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\nConnection: close\r\n\r\n0123456789"
+    head = b'HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Length: 10\r\nConnection: close\r\n\r\n'
+    whole = head + b"0123456789"
     proxy.decide = once(Fate(reaches_server=False, answer=whole), method="GET")
     with pytest.raises(DataCorrupted):
         backend.read_ranges("file", [(3, 2)])

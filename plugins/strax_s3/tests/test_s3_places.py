@@ -1,5 +1,6 @@
 """Options, URLs, processes, large objects, and what the doctor says."""
 
+import itertools
 import multiprocessing
 import os
 import pickle
@@ -16,7 +17,15 @@ from raw_s3 import BUCKET, RawS3
 from s3_places import backend_on
 from s3_server import S3Server
 
-from strax_core import Chunk, ConfigError, Context, DirectoryFrontend, Plugin, StorageUnavailable
+from strax_core import (
+    Chunk,
+    ConfigError,
+    Context,
+    DirectoryFrontend,
+    ObjectExists,
+    Plugin,
+    StorageUnavailable,
+)
 from strax_core.testing import Fate, HttpProxy, HttpRequest, clean, everything, s3_error
 from strax_s3 import client, downloading, uploading
 from strax_s3.backend import S3Backend
@@ -83,6 +92,9 @@ def test_a_url_is_a_bucket_and_a_prefix() -> None:
         {"endpoint_url": "not a URL"},
         {"prefix": "a/../b"},
         {"bucket": "a bucket"},
+        {"bucket": "bucket/prefix"},
+        {"bucket": ""},
+        {"storage_class": "DEEP_ARCHIVE"},
     ],
 )
 def test_options_that_cannot_be_are_refused(bad: dict[str, object]) -> None:
@@ -162,6 +174,40 @@ def test_the_probe_is_asked_once_and_its_answer_goes_along(
             proxy.forget()
             writer.write("file", [b"x"])
             assert len(proxy.requests) == 1
+
+
+def test_a_probe_that_failed_here_is_asked_again_on_another_machine(
+    moto_server: S3Server, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = Fate(reaches_server=False, answer=s3_error(503, "SlowDown"))
+    with HttpProxy(moto_server.address) as proxy:
+        url = f"http://127.0.0.1:{proxy.port}"
+        backend = backend_on(moto_server, prefix, tmp_path, endpoint_url=url, retry_for_s=0.0)
+        proxy.decide = lambda _: refused
+        with pytest.raises(StorageUnavailable):
+            backend.write("file", [b"x"])
+        proxy.decide = None
+        pickled = pickle.dumps(backend)
+        monkeypatch.setattr(time, "monotonic", itertools.count().__next__)  # it was started later
+        pickle.loads(pickled).write("file", [b"x"])  # noqa: S301 - our own
+
+
+def test_who_takes_the_risk_writes_also_where_the_condition_is_refused(
+    moto_server: S3Server, prefix: str, raw: RawS3, tmp_path: Path
+) -> None:
+    refused = Fate(reaches_server=False, answer=s3_error(501, "NotImplemented"))
+    with HttpProxy(moto_server.address) as proxy:
+        proxy.decide = lambda request: refused if "if-none-match" in request.headers else None
+        url = f"http://127.0.0.1:{proxy.port}"
+        careful = backend_on(moto_server, prefix, tmp_path, endpoint_url=url)
+        with pytest.raises(ConfigError, match="unsafe_commit = true"):
+            careful.write("file", [b"x"])
+        risky = backend_on(moto_server, prefix, tmp_path, endpoint_url=url, unsafe_commit=True)
+        risky.write("file", [b"x"], create_only=True)
+        with pytest.raises(ObjectExists):
+            risky.write("file", [b"y"], create_only=True)
+
+    assert raw.read("file") == b"x"
 
 
 @pytest.fixture
@@ -283,6 +329,24 @@ def test_the_doctor_tells_a_wrong_clock_and_a_missing_bucket(
     assert clock.name == "clock"
     (off_s,) = re.findall(r"is ([+-]\d+) s off", clock.text)
     assert 990 < int(off_s) < 1060  # the server tells whole seconds, and may be slow to answer
+
+
+@pytest.mark.parametrize(
+    ("page", "told"),
+    [("200 OK", "no S3 server"), ("404 Not Found", "no S3 server"), ("302 Found", "redirect")],
+)
+def test_the_doctor_tells_what_is_no_s3_server(
+    moto_server: S3Server, tmp_path: Path, page: str, told: str
+) -> None:
+    head = f"HTTP/1.1 {page}\r\nContent-Length: 7\r\nConnection: close\r\n\r\n<html/>"
+    with HttpProxy(moto_server.address) as proxy:
+        proxy.decide = lambda _: Fate(reaches_server=False, answer=head.encode())
+        url = f"http://127.0.0.1:{proxy.port}"
+        backend = backend_on(moto_server, "", tmp_path, endpoint_url=url)
+        (bad,) = [check for check in backend.checks(writes=True) if not check.is_good]
+
+    assert bad.name == "bucket"
+    assert told in bad.text
 
 
 def test_settings_of_the_client(moto_server: S3Server, prefix: str, tmp_path: Path) -> None:

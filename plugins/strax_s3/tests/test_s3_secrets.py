@@ -21,6 +21,7 @@ from strax_core import (
     StorageError,
 )
 from strax_core.testing import everything, sample_key, save_sample
+from strax_s3 import client
 from strax_s3.backend import S3Backend
 from strax_s3.options import S3Options
 
@@ -90,6 +91,53 @@ def test_a_canary_is_nowhere(
     assert "security-token" in caplog.text.lower()  # it was sent, and is not shown
     assert [text[:200] for text in shown for hidden in HIDDEN if hidden in text] == []
     assert dict(os.environ) == before
+
+
+@pytest.mark.usefixtures("canaries")
+def test_what_is_handed_out_for_a_role_is_in_no_log(
+    moto_server: S3Server,
+    prefix: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config = tmp_path / "config"
+    config.write_text(
+        "[profile role]\nrole_arn = arn:aws:iam::123456789012:role/reader\n"
+        "credential_source = Environment\nregion = us-east-1\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", moto_server.endpoint_url)
+    place = S3Options(
+        bucket=BUCKET, prefix=prefix, profile="role", endpoint_url=moto_server.endpoint_url
+    )
+    backend = S3Backend(place)
+    with caplog.at_level(logging.DEBUG):
+        backend.write("file", [b"x"])
+    handed_out = backend._bucket.client._request_signer._credentials.get_frozen_credentials()
+
+    assert "AssumeRoleResponse" in caplog.text
+    for secret in (handed_out.secret_key, handed_out.token, *HIDDEN):
+        assert secret
+        assert secret not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("{'body': {'WebIdentityToken': 'canary', 'RoleArn': 'arn'}}", "'RoleArn': 'arn'"),
+        ("{'x-amz-sso_bearer_token': 'canary'}", "bearer_token"),
+        ('b\'{"roleCredentials":{"secretAccessKey":"canary","sessionToken":"canary"}}\'', "role"),
+        ('{"accessToken": "canary", "expiresIn": 3600, "refreshToken": "canary"}', "3600"),
+        ("b'<SessionToken>canary</SessionToken><Code>x</Code>'", "<Code>x</Code>"),
+    ],
+)
+def test_what_boto3_logs_of_credentials_is_hidden(said: str, shown: str) -> None:
+    record = logging.LogRecord("botocore", logging.DEBUG, "", 0, "%s", (said,), None)
+
+    assert client._FILTER.filter(record)
+    assert "canary" not in record.getMessage()
+    assert shown in record.getMessage()
 
 
 @pytest.mark.usefixtures("canaries")

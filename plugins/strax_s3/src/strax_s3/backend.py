@@ -1,11 +1,10 @@
 """The byte verbs on a bucket."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from strax_core import (
-    AccessDenied,
     Buffer,
     Check,
     ConditionalSaver,
@@ -14,17 +13,16 @@ from strax_core import (
     ObjectExists,
     ObjectMissing,
     StorageBackend,
-    StorageUnavailable,
     checked_path,
 )
 from strax_s3.checks import checksums, reach_checks
-from strax_s3.client import Bucket, server_time
+from strax_s3.client import Bucket, in_utc, server_time
 from strax_s3.deleting import Deleting
 from strax_s3.downloading import download, download_ranges
 from strax_s3.joined import Joined
+from strax_s3.listing import pages, unfinished
 from strax_s3.options import S3Options
 from strax_s3.probe import Probe
-from strax_s3.translate_errors import NO_S3
 from strax_s3.uploading import upload
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -58,10 +56,10 @@ class S3Backend(StorageBackend):
 
     def list(self, folder: str, *, starts_with: str = "") -> Iterator[Entry]:
         start = f"{self._key(folder)}/" if folder else self._root
-        for page in self._pages(f"{start}{starts_with}", Delimiter="/"):
+        for page in pages(self._bucket, f"{start}{starts_with}", Delimiter="/"):
             for found in page.get("Contents", ()):
                 name = found["Key"][len(start) :]
-                if name:  # else it is a mark that others put for an empty folder
+                if _can_be_named(name):
                     yield Entry(
                         name,
                         is_folder=False,
@@ -70,7 +68,7 @@ class S3Backend(StorageBackend):
                     )
             for below in page.get("CommonPrefixes", ()):
                 name = below["Prefix"][len(start) : -1]
-                if name:
+                if _can_be_named(name):
                     # There are no folders, so they have no time: now, by the place's clock.
                     yield Entry(
                         name, is_folder=True, size_bytes=0, modified_ns=_ns(server_time(page))
@@ -81,17 +79,21 @@ class S3Backend(StorageBackend):
         self._probe.check()
         if create_only and self._bucket.options.unsafe_commit:
             self._refuse_if_there(key)
+            with suppress(ConfigError):  # some refuse the condition instead of passing over it
+                upload(self._bucket, key, content, create_only=True)
+                return
+            create_only = False
         upload(self._bucket, key, content, create_only=create_only)
 
     def delete(self, path: str) -> None:
         key = self._key(path)
         is_folder = False
-        for page in self._pages(f"{key}/"):
+        for page in pages(self._bucket, f"{key}/"):
             below = [found["Key"] for found in page.get("Contents", ())]
             is_folder = is_folder or bool(below)
             self._deleting.delete(below)
         if not is_folder:  # some servers, on a disk, fail to delete what is a folder to them
-            self._bucket.ask("delete_object", key)
+            self._deleting.delete([key])
 
     def delete_files(self, paths: Sequence[str]) -> None:
         self._deleting.delete([self._key(path) for path in paths])
@@ -104,7 +106,7 @@ class S3Backend(StorageBackend):
                 yield Check.of("checksums", lambda: checksums(self._bucket, self._root))
 
     def drop_unfinished(self, *, before_ns: int, dry_run: bool) -> Iterator[str]:
-        for upload_ in self._unfinished():
+        for upload_ in unfinished(self._bucket, self._root):
             if _ns(upload_["Initiated"]) <= before_ns:
                 if not dry_run:
                     upload_id = upload_["UploadId"]
@@ -114,48 +116,6 @@ class S3Backend(StorageBackend):
     def _key(self, path: str) -> str:
         return f"{self._root}{checked_path(path)}"
 
-    def _pages(self, start: str, **options: str) -> Iterator[Any]:
-        while True:
-            page = self._page("list_objects_v2", Prefix=start, **options)
-            yield page
-            if not page.get("IsTruncated"):
-                return
-            options["ContinuationToken"] = self._told(page, "NextContinuationToken")
-
-    def _page(self, operation: str, **options: str) -> Any:
-        page = self._bucket.ask(operation, **options)
-        if "IsTruncated" not in page:  # such as the page by which a network asks to log in
-            raise StorageUnavailable(f"{self._bucket.named('')} {NO_S3}")
-        return page
-
-    def _unfinished(self) -> Iterator[Any]:
-        markers: dict[str, str] = {}
-        while True:
-            page = self._uploads_page(markers)
-            yield from page.get("Uploads", ())
-            if not page.get("IsTruncated"):
-                return
-            markers = {
-                "KeyMarker": self._told(page, "NextKeyMarker"),
-                "UploadIdMarker": self._told(page, "NextUploadIdMarker"),
-            }
-
-    def _uploads_page(self, markers: dict[str, str]) -> Any:
-        try:
-            return self._page("list_multipart_uploads", Prefix=self._root, **markers)
-        except (AccessDenied, ConfigError, ObjectMissing) as error:
-            raise type(error)(
-                "the server does not list unfinished uploads, or you lack the right "
-                f"s3:ListBucketMultipartUploads ({error})"
-            ) from error
-
-    def _told(self, page: Any, name: str) -> str:
-        if not page.get(name):
-            raise ConfigError(
-                f"{self._bucket.named('')} ends a list early and does not say how to go on"
-            )
-        return str(page[name])
-
     def _refuse_if_there(self, key: str) -> None:
         try:
             self._bucket.ask("head_object", key)
@@ -164,5 +124,14 @@ class S3Backend(StorageBackend):
         raise ObjectExists(f"{self._bucket.named(key)} is there already")
 
 
+def _can_be_named(name: str) -> bool:
+    """Pass over what others put there: marks for empty folders, keys that are no paths."""
+    try:
+        checked_path(name)
+    except ConfigError:
+        return False
+    return True
+
+
 def _ns(when: datetime) -> int:
-    return (when - EPOCH) // timedelta(microseconds=1) * 1000
+    return (in_utc(when) - EPOCH) // timedelta(microseconds=1) * 1000

@@ -6,11 +6,12 @@ import logging
 import os
 import random
 import re
+import ssl
 import threading
 import time
 import weakref
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -18,11 +19,16 @@ from urllib.parse import urlsplit
 from strax_core import ConfigError, ObjectExists, SecretReference, StorageUnavailable
 from strax_s3.options import S3Options
 from strax_s3.sdk import SDK_ERRORS, Config, exceptions, new_session
-from strax_s3.translate_errors import is_worth_a_retry, translated
+from strax_s3.translate_errors import NO_S3, is_worth_a_retry, translated
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
-_TOKEN = re.compile(r"(security-token[^:]{0,3}:\s*b?['\"]?)[^'\"\s,]+", re.IGNORECASE)
+_SECRET = re.compile(
+    r"((?:security.?token|secret.?access.?key|(?:session|identity|bearer|access|refresh|id).?token"
+    r"|client.?secret)[^\w:=>]{0,3}[:=>]\s*b?['\"]?)[^'\"\s,<&]+",
+    re.IGNORECASE,
+)
+"""What boto3 sends to those who hand out credentials, and what they answer: header, JSON, XML."""
 Result = TypeVar("Result")
 
 
@@ -134,8 +140,10 @@ class Bucket:
                     pause_s = FIRST_PAUSE_S
                 if not self._goes_on(error, began):
                     raise ours from error
+            except ValueError as error:  # boto3's word for what is no number, or no time
+                raise StorageUnavailable(f"{self.named(key)} {NO_S3}") from error
             else:
-                self._has_answered, self._given_up_at = True, 0.0
+                self._was_answered()
                 return answer
             is_first = False
             time.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - so that not all come at once
@@ -144,6 +152,8 @@ class Bucket:
     def _goes_on(self, error: Exception, began: float) -> bool:
         """Say whether to ask again after an error, if there has been no progress since `began`."""
         if not is_worth_a_retry(error):
+            if isinstance(error, exceptions.ClientError):  # "not there" is an answer, too
+                self._was_answered()
             return False
         if isinstance(error, exceptions.EndpointConnectionError) and not self._has_answered:
             return False  # nobody was ever there
@@ -151,6 +161,9 @@ class Bucket:
         if self._given_up_at or now > began + self.options.retry_for_s:
             self._given_up_at = now
         return not self._given_up_at
+
+    def _was_answered(self) -> None:
+        self._has_answered, self._given_up_at = True, 0.0
 
 
 def _renew_all() -> None:
@@ -166,13 +179,26 @@ def server_time(answer: Any) -> datetime:
     """Return the time of an answer by the server's clock."""
     date = answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
     try:
-        return parsedate_to_datetime(date)
+        return in_utc(parsedate_to_datetime(date))
     except ValueError as error:
         raise StorageUnavailable("the server does not tell the time") from error
 
 
+def in_utc(when: datetime) -> datetime:
+    """Return a time of a server; one without a zone is in UTC."""
+    return when if when.tzinfo is not None else when.replace(tzinfo=UTC)
+
+
 def new_client(options: S3Options) -> Any:
-    """Return a client of boto3; nothing of the process's environment is changed."""
+    """Return a client of boto3; nothing of the process's environment is changed.
+
+    Raises:
+        ConfigError: an option cannot be, or its secret cannot be looked up.
+        SDK_ERRORS, ValueError: what else boto3 cannot do.
+    """
+    if options.ca_bundle is not None:
+        _check_certificates(options.ca_bundle)
+    _hide_secrets()
     session = new_session(profile=options.profile, region=options.region)
     style = options.addressing_style
     if style == "auto" and options.endpoint_url is not None:
@@ -185,8 +211,17 @@ def new_client(options: S3Options) -> Any:
         raise ConfigError("the endpoint URL that boto3 was told holds a user: take it out")
     client.meta.events.register("before-call.s3.HeadBucket", _redirect_no_further)
     client.meta.events.register_last("before-call.s3.DeleteObjects", _sum_by_md5)
-    _hide_tokens()
     return client
+
+
+def _check_certificates(path: str) -> None:
+    """Of a file that is none boto3 would say, at each request, that there was no answer."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError as error:  # among them `ssl.SSLError`
+        raise ConfigError(
+            f"ca_bundle {path} is not a file of certificates (PEM) that can be read"
+        ) from error
 
 
 def _redirect_no_further(context: Any, **_: object) -> None:
@@ -235,19 +270,19 @@ def _revealed(reference: SecretReference | None) -> str | None:
     return None if reference is None else reference.reveal()
 
 
-class _WithoutTokens(logging.Filter):
-    """Takes session tokens out of what botocore logs at the level debug."""
+class _WithoutSecrets(logging.Filter):
+    """Takes secrets out of what botocore logs at the level debug."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
-        if "security-token" in text.lower():
-            record.msg, record.args = _TOKEN.sub(r"\1…", text), ()
+        if _SECRET.search(text):
+            record.msg, record.args = _SECRET.sub(r"\1…", text), ()
         return True
 
 
-_FILTER = _WithoutTokens()
+_FILTER = _WithoutSecrets()
 
 
-def _hide_tokens() -> None:
-    for name in ("auth", "endpoint", "hooks", "httpsession"):
+def _hide_secrets() -> None:
+    for name in ("auth", "endpoint", "hooks", "httpsession", "parsers"):
         logging.getLogger(f"botocore.{name}").addFilter(_FILTER)  # once: a filter is not doubled

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
-from strax_core import ConfigError, StorageError, StorageUnavailable
+from strax_core import ConfigError, ObjectMissing, StorageError, StorageUnavailable
 from strax_s3.client import Bucket
 
 AT_ONCE_MAX = 1000  # what S3 takes
@@ -51,5 +52,9 @@ class Deleting:
         if not keys:
             return
         with ThreadPoolExecutor(min(len(keys), self._bucket.options.concurrency)) as threads:
-            for _ in threads.map(lambda key: self._bucket.ask("delete_object", key), keys):
+            for _ in threads.map(self._delete_one, keys):
                 pass
+
+    def _delete_one(self, key: str) -> None:
+        with suppress(ObjectMissing):  # most servers do not even say so
+            self._bucket.ask("delete_object", key)

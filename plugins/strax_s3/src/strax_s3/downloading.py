@@ -1,5 +1,6 @@
 """Getting bytes: ranges merged and in parallel, a body that breaks off is continued."""
 
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -15,6 +16,8 @@ GAP_BYTES = 256 << 10
 PIECES_BYTES = (16 << 20, 1 << 20)
 """A body is taken in pieces: the larger, the less is copied; of one that breaks off, the last piece
 is asked for again. So they are smaller once it has broken off."""
+TRIES_IF_REPLACED = 5
+_BEGIN = re.compile(r"bytes (\d+)-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +37,13 @@ def download(bucket: Bucket, key: str, start: int = 0, size: int | None = None) 
 
     Raises:
         DataCorrupted: it has no such bytes.
+        StorageUnavailable: it was replaced each time; or other bytes came than were asked for.
     """
-    coming = _Coming(bucket, key, start, size)
-    while not bucket.patiently(coming.go_on, key, progress=coming.how_far):
+    for _ in range(TRIES_IF_REPLACED):
         coming = _Coming(bucket, key, start, size)
-    return coming.span
+        if bucket.patiently(coming.go_on, key, progress=coming.how_far):
+            return coming.span
+    raise StorageUnavailable(f"{bucket.named(key)} is another object whenever it is read on")
 
 
 class _Coming:
@@ -92,7 +97,7 @@ class _Coming:
 
     def _promised(self, answer: Any) -> int:
         """Return how many bytes are to come, if they are those that were asked for."""
-        if "ContentLength" not in answer:
+        if "ContentLength" not in answer or "ETag" not in answer:
             raise StorageUnavailable(f"{self._bucket.named(self._key)} {NO_S3}")
         promised = int(answer["ContentLength"])
         told = str(answer.get("ContentRange", "")).rpartition("/")[2]
@@ -104,6 +109,11 @@ class _Coming:
             raise DataCorrupted(
                 f"{self._bucket.named(self._key)} has {self._object_bytes} bytes; "
                 f"{self._size} at {self._start} were asked for"
+            )
+        begins = _BEGIN.match(answer.get("ContentRange", ""))
+        if (0 if begins is None else int(begins[1])) != self._start + self._n_bytes:
+            raise StorageUnavailable(
+                f"{self._bucket.named(self._key)} came from another byte on than was asked for"
             )
         return promised
 

@@ -11,6 +11,10 @@ def _said(text: str, **metadata: Any) -> dict[str, Any]:
     return {"help": text, **metadata}
 
 
+ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")
+"""Storage classes of AWS; metadata there could not be found again."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class S3Options:
     """A bucket, or what lies in it below a prefix.
@@ -39,7 +43,7 @@ class S3Options:
         metadata=_said("bucket in the path or in the host's name; auto: path, but for AWS"),
     )
     ca_bundle: str | None = field(
-        default=None, metadata=_said("certificates to trust, if not the system's", path=True)
+        default=None, metadata=_said("certificates to trust, if not boto3's own", path=True)
     )
     concurrency: int = field(default=32, metadata=_said("requests at once, at most"))
     timeout_s: float = field(default=15.0, metadata=_said("how long the server may be silent"))
@@ -66,6 +70,16 @@ class S3Options:
         Raises:
             ConfigError: names the option.
         """
+        if not self.bucket or "/" in self.bucket:
+            raise ConfigError(
+                f"bucket of an S3 place is a name without /, not {self.bucket!r}; "
+                "what follows the name goes into prefix"
+            )
+        if (self.storage_class or "").upper() in ARCHIVES:
+            raise ConfigError(
+                f"storage_class {self.storage_class} of an S3 place is an archive, where nothing "
+                "can be read before it is restored; take another, or leave it out"
+            )
         if "@" in (self.endpoint_url or ""):
             raise ConfigError(
                 "endpoint_url of an S3 place holds a user: give access_key_id and "

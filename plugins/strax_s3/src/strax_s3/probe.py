@@ -29,9 +29,13 @@ class Probe:
         raise ConfigError(
             f"{self._bucket.named('')} does not create a file only if there is none, so two "
             "writers of the same data could both believe to be the first, and the data of one "
-            "would be lost. Use another server; or, if only one process ever writes here, set "
-            "unsafe_commit = true"
+            "would be lost. Use another server, or on Ceph a bucket without versioning; or, if "
+            "only one process ever writes here, set unsafe_commit = true"
         )
+
+    def __getstate__(self) -> dict[str, object]:
+        # Another machine's clock began at another time.
+        return {**vars(self), "_failed_at": 0.0}
 
     def is_honoured(self) -> bool:
         """Say whether of two who create one object the second is refused."""

@@ -1,5 +1,6 @@
 """The one place that turns boto3's errors into ours."""
 
+import re
 from collections.abc import Mapping
 
 from strax_core import (
@@ -17,7 +18,13 @@ from strax_s3.sdk import exceptions
 _Meaning = tuple[type[StorageError], str]
 
 NO_S3 = "was answered by something that is no S3 server: mend `endpoint_url`"
+_UNTRUSTED = re.compile(
+    r"certificate verify failed: (?P<by_python>[^()]+)|(?P<by_urllib3>hostname .+ doesn't match .+)"
+)
+"""What is wrong with a certificate: too old, of another host, of an unknown authority."""
+_NO_TLS = re.compile("WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|HTTP_REQUEST")
 
+_FOREIGN: _Meaning = (StorageUnavailable, NO_S3)
 _MISSING: _Meaning = (ObjectMissing, "is not there")
 _EXISTS: _Meaning = (ObjectExists, "is there already")
 _FULL: _Meaning = (StorageFull, "did not fit: the quota or the storage is full")
@@ -56,6 +63,10 @@ _CODES: Mapping[str, _Meaning] = {
     "ExpiredToken": _EXPIRED,
     "TokenRefreshRequired": _EXPIRED,
     "InvalidToken": _EXPIRED,
+    "InvalidObjectState": (
+        AccessDenied,
+        "lies in an archive and must be restored first: keep such data in another storage class",
+    ),
     "RequestTimeTooSkewed": (AccessDenied, "was refused: set the clock of this machine"),
     "QuotaExceeded": _FULL,
     "XMinioStorageFull": _FULL,
@@ -101,6 +112,13 @@ _OTHERS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], _Meaning], .
         (exceptions.CredentialRetrievalError, exceptions.TokenRetrievalError),
         (AccessDenied, "needs credentials, and boto3 could not get them"),
     ),
+    (
+        (exceptions.EndpointProviderError, exceptions.UnknownEndpointError),
+        (
+            ConfigError,
+            "cannot be: mend `endpoint_url`, as in https://s3.example.org, or the bucket's name",
+        ),
+    ),
     (exceptions.ProfileNotFound, (ConfigError, "needs a profile that is not in AWS's files")),
     (exceptions.ParamValidationError, (ConfigError, "has a name or an option that cannot be")),
     (
@@ -113,12 +131,22 @@ _TLS: _Meaning = (
     ConfigError,
     "was not asked: the server's certificate is not trusted; set `ca_bundle` if it is your own",
 )
+_PLAIN: _Meaning = (
+    ConfigError,
+    "was not asked: the server does not speak TLS there; should `endpoint_url` say http://?",
+)
+
+
+_NO_CODE = ("", "404")
+"""What boto3 says if the body holds no code; every S3 server says there what is not there."""
+_WITHOUT_BODY = "HeadObject"
 
 
 def is_worth_a_retry(error: Exception) -> bool:
     """Say whether the same request may be answered otherwise soon."""
     meaning = _meaning(error)
-    return meaning[0] is StorageUnavailable and meaning not in (_BUCKET, _CODES["NoSuchUpload"])
+    is_certain = meaning in (_BUCKET, _FOREIGN, _CODES["NoSuchUpload"])
+    return meaning[0] is StorageUnavailable and not is_certain
 
 
 def translated(error: Exception, what: str) -> StorageError:
@@ -129,17 +157,32 @@ def translated(error: Exception, what: str) -> StorageError:
 
 def _meaning(error: Exception) -> _Meaning:
     if isinstance(error, exceptions.ClientError):
-        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        code = str(error.response.get("Error", {}).get("Code", ""))
-        if code in _CODES:
-            return _CODES[code]
-        if status in _STATUS:
-            return _STATUS[status]
-        return _BUSY if status >= 500 else _REQUEST  # noqa: PLR2004 - errors of the server
+        return _meaning_of_answer(error)
     for kinds, meaning in _OTHERS:
         if isinstance(error, kinds):
             return meaning
-    return _TLS if "CERTIFICATE_VERIFY_FAILED" in str(error) else _SILENT
+    if isinstance(error, exceptions.SSLError):
+        if _UNTRUSTED.search(str(error)):
+            return _TLS
+        if _NO_TLS.search(str(error)):
+            return _PLAIN
+    return _SILENT
+
+
+def _meaning_of_answer(error: exceptions.ClientError) -> _Meaning:
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    if code in _CODES:
+        return _CODES[code]
+    if (
+        _STATUS.get(status) is _MISSING
+        and code in _NO_CODE
+        and error.operation_name != _WITHOUT_BODY
+    ):
+        return _FOREIGN
+    if status in _STATUS:
+        return _STATUS[status]
+    return _BUSY if status >= 500 else _REQUEST  # noqa: PLR2004 - errors of the server
 
 
 def _told(error: Exception) -> str:
@@ -148,4 +191,5 @@ def _told(error: Exception) -> str:
         told = error.response.get("Error", {})
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "?")
         return f"{told.get('Code') or 'no code'}, status {status}"
-    return type(error).__name__
+    untrusted = _UNTRUSTED.search(str(error)) if isinstance(error, exceptions.SSLError) else None
+    return type(error).__name__ if untrusted is None else str(untrusted[untrusted.lastgroup or 0])

@@ -26,7 +26,8 @@ def upload(bucket: Bucket, key: str, content: Joined, *, create_only: bool = Fal
         _upload_parts(bucket, key, content)
         return
     condition = {"IfNoneMatch": "*"} if create_only else {}
-    bucket.ask("put_object", key, **_body(bucket, content), **_extra(bucket), **condition)
+    answer = bucket.ask("put_object", key, **_body(bucket, content), **_extra(bucket), **condition)
+    _told(bucket, key, answer, "ETag")  # else it was no S3 that answered, and nothing is stored
 
 
 def _body(bucket: Bucket, content: Joined) -> dict[str, Any]:
