@@ -229,6 +229,17 @@ def test_a_large_object_goes_up_in_parts(backend: S3Backend, raw: RawS3) -> None
 
 
 @pytest.mark.usefixtures("small_parts")
+def test_what_is_large_and_created_only_once_goes_up_in_one_request(
+    backend: S3Backend, raw: RawS3
+) -> None:
+    backend.write("file", [LARGE], create_only=True)
+    with pytest.raises(ObjectExists):
+        backend.write("file", [LARGE[: 7 << 20]], create_only=True)
+
+    assert raw.read("file") == LARGE
+
+
+@pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("fate", ["part", "complete"])
 def test_a_broken_upload_in_parts_is_dropped(
     moto_server: S3Server, prefix: str, tmp_path: Path, fate: str

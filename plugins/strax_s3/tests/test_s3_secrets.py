@@ -30,6 +30,13 @@ CANARIES = {
     "AWS_SECRET_ACCESS_KEY": "canary-secret",
     "AWS_SESSION_TOKEN": "canary-token",
 }
+SIGN_ON = """
+[default]
+sso_start_url = https://x
+sso_region = us-east-1
+sso_account_id = 123456789012
+sso_role_name = reader
+"""
 HIDDEN = ("canary-secret", "canary-token")
 """The id of a key is no secret: it stands in every signed request."""
 
@@ -161,14 +168,15 @@ def test_credentials_are_given_by_reference_or_found_and_never_stand_in_options(
         Context(["s3://key:canary-secret@bucket/prefix"])
 
     with_user = place["endpoint_url"].replace("//", "//key:canary-secret@")
-    with pytest.raises(ConfigError, match="holds a user") as caught:
-        S3Options(bucket=BUCKET, endpoint_url=with_user)
-    assert "canary" not in str(caught.value)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL_S3", with_user)
-        with pytest.raises(ConfigError, match="holds a user") as caught:
-            S3Backend(S3Options(bucket=BUCKET)).read("file")
-    assert "canary" not in "".join(traceback.format_exception(caught.value))
+    for url in (with_user, f"{place['endpoint_url']}?token=canary", "http://x/#canary"):
+        with pytest.raises(ConfigError, match="holds a user or a query") as caught:
+            S3Options(bucket=BUCKET, endpoint_url=url)
+        assert "canary" not in str(caught.value)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AWS_ENDPOINT_URL_S3", url)
+            with pytest.raises(ConfigError, match="holds a user or a query") as caught:
+                S3Backend(S3Options(bucket=BUCKET)).read("file")
+        assert "canary" not in "".join(traceback.format_exception(caught.value))
 
     (found,) = Context([place]).storage
     assert "found by boto3: env" in [
@@ -188,6 +196,28 @@ def test_without_credentials_the_message_says_what_to_do(
         backend.read("file")
     (bad,) = [check for check in backend.checks(writes=True) if not check.is_good]
     assert bad.name == "credentials"
+
+
+@pytest.mark.usefixtures("canaries")
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ("[default", ConfigError),
+        (SIGN_ON, AccessDenied),
+    ],
+)
+def test_what_is_wrong_with_the_files_of_aws_is_not_blamed_on_the_network(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: str, expected: type[StorageError]
+) -> None:
+    for name in CANARIES:
+        monkeypatch.delenv(name)
+    (tmp_path / "config").write_text(files)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    backend = S3Backend(S3Options(bucket=BUCKET, endpoint_url="http://127.0.0.1:9"))
+
+    with pytest.raises(expected, match=r"aws (configure|sso login)"):
+        backend.read("file")
 
 
 @pytest.mark.usefixtures("canaries")

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from strax_core import ConfigError, ObjectExists, SecretReference, StorageUnavailable
-from strax_s3.options import S3Options
+from strax_s3.options import S3Options, holds_more
 from strax_s3.sdk import SDK_ERRORS, Config, exceptions, new_session
 from strax_s3.translate_errors import NO_S3, is_worth_a_retry, translated
 
@@ -207,8 +207,8 @@ def new_client(options: S3Options) -> Any:
     if style == "auto" and _addressing_at(client.meta.endpoint_url) != style:  # boto3 was told it
         client.close()
         client = _client(session, options, "path")
-    if "@" in client.meta.endpoint_url:
-        raise ConfigError("the endpoint URL that boto3 was told holds a user: take it out")
+    if holds_more(client.meta.endpoint_url):
+        raise ConfigError("the URL of the server that boto3 was told holds a user or a query")
     client.meta.events.register("before-call.s3.HeadBucket", _redirect_no_further)
     client.meta.events.register_last("before-call.s3.DeleteObjects", _sum_by_md5)
     return client

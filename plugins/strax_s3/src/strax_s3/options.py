@@ -80,9 +80,9 @@ class S3Options:
                 f"storage_class {self.storage_class} of an S3 place is an archive, where nothing "
                 "can be read before it is restored; take another, or leave it out"
             )
-        if "@" in (self.endpoint_url or ""):
+        if holds_more(self.endpoint_url or ""):
             raise ConfigError(
-                "endpoint_url of an S3 place holds a user: give access_key_id and "
+                "endpoint_url of an S3 place holds a user or a query: give access_key_id and "
                 "secret_access_key by reference"
             )
         for name in ("concurrency", "timeout_s"):
@@ -105,3 +105,8 @@ class S3Options:
                 "table of strax.toml"
             )
         return {"bucket": parts.netloc, "prefix": unquote(parts.path).strip("/")}
+
+
+def holds_more(endpoint_url: str) -> bool:
+    """Say whether a URL holds more than a server and a path: all of it stands in messages."""
+    return bool(set("@?#") & set(endpoint_url))

@@ -113,6 +113,14 @@ _OTHERS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], _Meaning], .
         (AccessDenied, "needs credentials, and boto3 could not get them"),
     ),
     (
+        exceptions.SSOError,
+        (AccessDenied, "needs a sign-on, and there is none that is valid: see `aws sso login`"),
+    ),
+    (
+        (exceptions.ConfigParseError, exceptions.ConfigNotFound, exceptions.InvalidConfigError),
+        (ConfigError, "needs the files of `aws configure`, and one of them cannot be read"),
+    ),
+    (
         (exceptions.EndpointProviderError, exceptions.UnknownEndpointError),
         (
             ConfigError,
