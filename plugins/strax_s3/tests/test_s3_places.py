@@ -294,6 +294,17 @@ def test_clean_finds_and_drops_unfinished_uploads(backend: S3Backend, raw: RawS3
     assert clean(backend, grace_s=0) == []
 
 
+def test_uploads_of_places_beside_are_left_alone(backend: S3Backend, raw: RawS3) -> None:
+    beside = f"{backend._root.rstrip('/')}s/file"
+    upload = raw.client.create_multipart_upload(Bucket=BUCKET, Key=beside)
+    try:
+        assert list(backend.drop_unfinished(before_ns=2**63, dry_run=False)) == []
+        left = raw.client.list_multipart_uploads(Bucket=BUCKET, Prefix=beside)["Uploads"]
+        assert [each["Key"] for each in left] == [beside]
+    finally:
+        raw.client.abort_multipart_upload(Bucket=BUCKET, Key=beside, UploadId=upload["UploadId"])
+
+
 def test_far_ranges_are_asked_for_at_once_and_near_ones_together(
     moto_server: S3Server, prefix: str, raw: RawS3, tmp_path: Path
 ) -> None:
@@ -382,6 +393,20 @@ def test_storage_class_and_encryption_are_asked_for(
     told = raw.client.head_object(Bucket=BUCKET, Key=f"{prefix}/file")
 
     assert (told["StorageClass"], told["ServerSideEncryption"]) == ("STANDARD_IA", "AES256")
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_they_are_asked_for_also_where_an_object_goes_up_in_parts(
+    moto_server: S3Server, prefix: str, tmp_path: Path
+) -> None:
+    with HttpProxy(moto_server.address) as proxy:
+        url = f"http://127.0.0.1:{proxy.port}"
+        more = {"storage_class": "STANDARD_IA", "sse": "AES256", "endpoint_url": url}
+        backend_on(moto_server, prefix, tmp_path, **more).write("file", [LARGE])
+        (begun,) = [one for one in proxy.requests if "uploads" in one.target]
+
+    assert begun.headers["x-amz-storage-class"] == "STANDARD_IA"
+    assert begun.headers["x-amz-server-side-encryption"] == "AES256"
 
 
 def test_marks_that_others_put_for_folders_are_no_files(
