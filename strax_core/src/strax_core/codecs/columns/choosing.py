@@ -11,7 +11,10 @@ from strax_core.codecs.columns.blocks import Filter, FilteredBlock, does_not_shr
 from strax_core.codecs.columns.leaves import Leaf
 from strax_core.row_bytes import as_plain
 
-SAMPLE_ROWS, SAMPLE_BYTES, STRETCHES = 4096, 1 << 19, 4
+SAMPLE_ROWS, SAMPLE_BYTES, STRETCHES = 4096, 1 << 18, 4
+SAMPLE_SHARE, LEAST_SAMPLE_BYTES = 64, 1 << 16
+"""Of a small chunk one part in this many is tried, but so many bytes at least: the trials compress
+the sample about ten times, and would cost more than the chunk."""
 LEAST_GAIN, LEAST_GAIN_OF_REFERENCE = 50, 10
 """A filter must save one part in this many; one that needs another field, more."""
 LEAST_SHARE_OF_ROWS = 100
@@ -82,7 +85,8 @@ def _subtract_others(
 def _sample(rows: Rows) -> Rows:
     """Return some stretches of rows, as one array."""
     row_bytes = rows.dtype.itemsize
-    n = max(64, min(SAMPLE_ROWS, SAMPLE_BYTES // row_bytes, len(rows) // 8))
+    share = max(len(rows) // SAMPLE_SHARE, LEAST_SAMPLE_BYTES // row_bytes)
+    n = max(64, min(SAMPLE_ROWS, SAMPLE_BYTES // row_bytes, share))
     if n >= len(rows):
         return rows
     each = -(-n // STRETCHES)
