@@ -239,4 +239,4 @@ def storage(
         sftp=openssh,
         s3=ceph_server,
     )
-    postgres_server.drop_database(database)
+    postgres_server.give_back(database)

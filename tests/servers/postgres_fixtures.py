@@ -18,7 +18,7 @@ def postgres_database(postgres_server: Postgres) -> Iterator[PostgresServer]:
     """An empty database of this test's own."""
     database = postgres_server.new_database()
     yield database
-    postgres_server.drop_database(database)
+    postgres_server.give_back(database)
 
 
 @pytest.fixture

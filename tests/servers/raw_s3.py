@@ -1,5 +1,6 @@
 """A way to the bytes in a bucket that uses boto3 plainly, and none of our code."""
 
+from functools import cache
 from typing import Any
 
 import boto3
@@ -40,7 +41,7 @@ class RawS3:
 
 def plain_client(server: S3Server, **settings: Any) -> Any:
     """Return a client of boto3 with as few settings as these servers need."""
-    return boto3.session.Session().client(
+    return _session().client(
         "s3",
         endpoint_url=server.endpoint_url,
         aws_access_key_id=server.access_key,
@@ -56,3 +57,9 @@ def plain_client(server: S3Server, **settings: Any) -> Any:
             }
         ),
     )
+
+
+@cache
+def _session() -> boto3.session.Session:
+    """One for all clients: to read boto3's description of S3 takes longer than many a test."""
+    return boto3.session.Session()

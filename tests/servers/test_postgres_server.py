@@ -2,6 +2,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
 from postgres_server import Postgres, PostgresServer, postgres
 
@@ -46,3 +47,30 @@ def test_without_its_package_the_message_says_what_to_install(
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(pytest.fail.Exception, match="install-debian"), postgres():
         pass
+
+
+def test_a_database_that_was_given_back_is_empty_and_nobody_is_in_it(
+    postgres_server: Postgres,
+) -> None:
+    database = postgres_server.new_database()
+    inside = ("CREATE SCHEMA mine", "CREATE TABLE mine.one (x int)", "CREATE TABLE two (x int)")
+    for statement in inside:
+        postgres_server.sql(statement, database=database.database)
+    host, port = database.address
+    login = {"user": database.user, "password": database.password, "dbname": database.database}
+    with psycopg.connect(host=host, port=port, **login) as connection:
+        connection.execute("LOCK TABLE two")
+        postgres_server.give_back(database)
+        with pytest.raises(psycopg.OperationalError):
+            connection.execute("SELECT 1")
+    again = postgres_server.new_database()
+    left = "SELECT count(*) FROM pg_class WHERE relnamespace::regnamespace::text !~ '^(pg_|info)'"
+
+    assert again == database
+    assert postgres_server.sql(left, database=again.database) == "0"
+    assert postgres_server.sql("SHOW search_path", database=again.database) == '"$user", public'
+    postgres_server.sql("CREATE TABLE two (x int)", database=again.database)
+    assert postgres_server.sql("SELECT current_schemas(false)", database=again.database) == (
+        "{public}"
+    )
+    postgres_server.give_back(again)

@@ -117,7 +117,7 @@ def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
     database = server.new_database()
     (tmp_path / "password").write_text(database.password)
     yield Scene(database.url, folder, SecretReference(file=str(tmp_path / "password")))
-    server.drop_database(database)
+    server.give_back(database)
 
 
 @pytest.fixture
