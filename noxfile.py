@@ -6,6 +6,7 @@ made again when this file or a `pyproject.toml` changes. `bench` has two of its 
 """
 
 import hashlib
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -15,9 +16,9 @@ import nox
 ROOT = Path(__file__).resolve().parent
 SHARED = ROOT / ".nox" / "shared"
 PYTHONS = ((3, 11), (3, 12))
-# As many processes as processors. Tests of a class or file stay together, in order: they share what
-# takes long to make.
-SIDE_BY_SIDE_TESTS = ("--numprocesses", "logical", "--dist", "loadscope")
+# One process more than processors, since tests often wait. Tests of a class or file stay together,
+# in order: they share what takes long to make.
+SIDE_BY_SIDE_TESTS = ("--numprocesses", str((os.cpu_count() or 1) + 1), "--dist", "loadscope")
 STORAGE_PLUGINS = [*ROOT.glob("plugins/*/pyproject.toml"), *ROOT.glob("examples/*/pyproject.toml")]
 PACKAGES = [ROOT / "strax_core", *sorted(project.parent for project in STORAGE_PLUGINS)]
 EXTRAS = {  # of each package, what the tests need
@@ -32,9 +33,9 @@ CONTRACTS = [
     "plugins/strax_local/tests/test_local_contract.py",
     "examples/strax_zip/tests/test_zip.py",
 ]
+BUILDERS = ["hatchling>=1.26", "editables"]  # of all packages, as their pyproject.toml say
 TOOLS = [
     "build",
-    "hatchling>=1.26",  # builds all packages, as their pyproject.toml say
     "import-linter",
     "mypy",
     "nox",  # mypy reads this file too
@@ -133,6 +134,8 @@ def bench(session: nox.Session) -> None:
 def run(session: nox.Session, command: str, *arguments: str, **variables: str) -> None:
     """Run a command of the shared environment, with variables added to its environment."""
     make_shared_environment(session)
+    # Whatever the user's habit: hundreds of processes import the same, compiled once.
+    variables["PYTHONDONTWRITEBYTECODE"] = ""
     session.run(str(SHARED / "bin" / command), *arguments, external=True, env=variables)
 
 
@@ -144,11 +147,18 @@ def make_shared_environment(session: nox.Session) -> None:
             "need 3.11 or 3.12. Remove .venv and make it with python3.11 or python3.12"
         )
     editable = [word for package in PACKAGES for word in ("--editable", with_extras(package))]
-    make_environment(session, SHARED, [*editable, *TOOLS])
+    # Half of the time: nothing is compiled that is not imported, and no package gets an environment
+    # of its own to be built in.
+    make_environment(
+        session,
+        SHARED,
+        ["--no-compile", *BUILDERS],
+        ["--no-compile", "--no-build-isolation", *editable, *TOOLS],
+    )
 
 
-def make_environment(session: nox.Session, folder: Path, packages: list[str]) -> None:
-    """Install packages in an environment, unless that was done already."""
+def make_environment(session: nox.Session, folder: Path, *installs: list[str]) -> None:
+    """Install packages in an environment, list by list, unless that was done already."""
     stamp = folder / "stamp"
     if stamp.exists() and stamp.read_text() == wanted_stamp():
         return
@@ -156,7 +166,8 @@ def make_environment(session: nox.Session, folder: Path, packages: list[str]) ->
     shutil.rmtree(folder, ignore_errors=True)
     session.run(sys.executable, "-m", "venv", str(folder), external=True)
     python = str(folder / "bin" / "python")
-    session.run(python, "-m", "pip", "install", "--quiet", *packages, external=True)
+    for packages in installs:
+        session.run(python, "-m", "pip", "install", "--quiet", *packages, external=True)
     stamp.write_text(wanted_stamp())  # last, so that an interrupted install is done again
 
 
