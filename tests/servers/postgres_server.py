@@ -32,7 +32,7 @@ SETTINGS = (
 COLLATION = ("--encoding=UTF8", "--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en")
 
 TAKE_OUT_ALL = """
-SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid();
 DO $$ DECLARE name text; BEGIN
     FOR name IN SELECT nspname FROM pg_namespace
