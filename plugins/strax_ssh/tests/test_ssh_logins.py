@@ -29,7 +29,6 @@ from strax_core import (
 )
 from strax_core.testing import (
     ByteChecks,
-    DatasetChecks,
     RawAccess,
     RawFolder,
     SecretChecks,
@@ -238,7 +237,9 @@ def test_a_machine_behind_another_one_is_reached(
 
 
 @pytest.mark.usefixtures("own_ssh")
-class TestByTheProgramSsh(ByteChecks, DatasetChecks):
+class TestByTheProgramSsh(ByteChecks):
+    """The bytes; `nox -s servers` checks much more by the same program, on OpenSSH."""
+
     @pytest.fixture
     def backend(self, sftp_server: SftpServer, tmp_path: Path) -> SshBackend:
         (tmp_path / "place").mkdir()
