@@ -1,6 +1,7 @@
-"""A skipped test is a failure: what is not run is not known to work."""
+"""A skipped test is a failure: what is not run is not known to work. Long ones go first."""
 
 import gc
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,24 @@ def _whole_session() -> Iterator[None]:
     """Let what the last tests left open fail one of them: later, xdist tells nobody."""
     yield
     gc.collect()
+
+
+@pytest.hookimpl(trylast=True)  # once it is known which tests run
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the longest, if tests run side by side: else one process ends long after others.
+
+    What xdist keeps together, a class or file, is long if it is marked so, or has many tests.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    n_tests = Counter(together(item) for item in items)
+    long = {together(item) for item in items if item.get_closest_marker("long")}
+    items.sort(key=lambda item: (together(item) not in long, -n_tests[together(item)]))
+
+
+def together(item: pytest.Item) -> str:
+    """Return the name of what xdist keeps together with a test."""
+    return item.nodeid.rpartition("::")[0]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -17,8 +17,11 @@ ROOT = Path(__file__).resolve().parent
 SHARED = ROOT / ".nox" / "shared"
 PYTHONS = ((3, 11), (3, 12))
 # One process more than processors, since tests often wait. Tests of a class or file stay together,
-# in order: they share what takes long to make.
-SIDE_BY_SIDE_TESTS = ("--numprocesses", str((os.cpu_count() or 1) + 1), "--dist", "loadscope")
+# in order: they share what takes long to make. `conftest.py` says which come first.
+SIDE_BY_SIDE_TESTS = (
+    *("--numprocesses", str((os.cpu_count() or 1) + 1)),
+    *("--dist", "loadscope", "--no-loadscope-reorder"),
+)
 STORAGE_PLUGINS = [*ROOT.glob("plugins/*/pyproject.toml"), *ROOT.glob("examples/*/pyproject.toml")]
 PACKAGES = [ROOT / "strax_core", *sorted(project.parent for project in STORAGE_PLUGINS)]
 EXTRAS = {  # of each package, what the tests need

@@ -1,6 +1,7 @@
 """In one process and in several: who skips a test, or leaves something open, fails the session."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ GOOD = "def test_good(): pass\n"
 SKIPPED = 'import pytest\n@pytest.mark.skip(reason="no server")\ndef test_it(): pass\n'
 ALL_SKIPPED = 'import pytest\npytest.skip("no server", allow_module_level=True)\n'
 LEAVES_OPEN = "def test_it():\n    left = [open(__file__)]\n    left.append(left)\n"
+MANY = "def test_1(): pass\ndef test_2(): pass\n"
+LONG = "import pytest\n@pytest.mark.long\ndef test_it(): pass\n"
 in_any_way = pytest.mark.parametrize("n_processes", [0, 2])
 
 
@@ -59,3 +62,12 @@ def test_what_is_left_open_to_the_end_fails_the_session(tmp_path: Path, n_proces
     assert code == pytest.ExitCode.TESTS_FAILED
     assert "test_last.py" in said
     assert "unclosed file" in said or "Exception ignored in: <_io" in said
+
+
+def test_side_by_side_the_long_ones_come_first_then_those_with_many_tests(tmp_path: Path) -> None:
+    options = ("-v", "--dist", "loadscope", "--no-loadscope-reorder", "-o", "markers=long")
+    code, said = run_tests(tmp_path, 1, *options, test_last=LONG, test_many=MANY)
+
+    assert code == pytest.ExitCode.OK
+    done = re.findall(r"PASSED (test_\w+)\.py", said)
+    assert list(dict.fromkeys(done)) == ["test_last", "test_many", "test_good"]

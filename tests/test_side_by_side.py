@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.long
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks" / "side_by_side"
 MODULES = (
     *("benches", "cases", "jobs", "many_runs", "peer_ours"),

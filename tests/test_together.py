@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.long
 SCRIPT = Path(__file__).with_name("together.py")
 SEQUENCES = 50  # all 200, as a script: python tests/together.py --sequences 200 --seed 1
 SEEDS = (1, 2)  # one process each, of its own because it forks

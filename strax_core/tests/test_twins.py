@@ -12,6 +12,7 @@ import pytest
 
 from strax_core.testing.levels import LEVEL
 
+pytestmark = pytest.mark.long
 HERE = Path(__file__).parent
 HONEST = {
     "TestHonest": "kit_twins.py",

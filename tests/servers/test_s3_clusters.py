@@ -21,7 +21,7 @@ from strax_core.testing import (
     save_sample,
 )
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.long]
 WAVES = np.dtype([("time", "<i8"), ("endtime", "<i8"), ("wave", "<i2", (10_000,))])
 
 

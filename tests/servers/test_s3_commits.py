@@ -35,7 +35,7 @@ from strax_core.testing import (
 from strax_core.testing.levels import at_level
 from strax_s3.backend import S3Backend
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.long]
 ROUNDS = at_level(quick=10, full=50)
 KEY = sample_key()
 METADATA = metadata_path(KEY.name)

@@ -103,6 +103,7 @@ def test_on_ceph_a_thousand_files_are_removed_in_few_requests(
 
 
 @pytest.mark.servers
+@pytest.mark.long
 def test_on_ceph_it_takes_as_many_listings_as_the_gateway_makes_of_them(
     ceph: Ceph, tmp_path: Path
 ) -> None:

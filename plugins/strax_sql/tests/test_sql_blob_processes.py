@@ -11,7 +11,8 @@ from raw_blobs import raw_postgresql, raw_sqlite
 from strax_sql.blob_backend import SqlBlobBackend
 
 ROUNDS = 10
-pytestmark = pytest.mark.servers  # sixteen interpreters take a while, also without one
+# Sixteen interpreters take a while, also without a server.
+pytestmark = [pytest.mark.servers, pytest.mark.long]
 
 
 def test_of_sixteen_processes_one_wins_in_a_file_of_sqlite(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ from strax_core.testing import (
 from strax_ssh import backend as ssh_backend
 from strax_ssh.backend import SshBackend
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.long]
 
 RECONNECTED_S = 10.0  # the whole save or load, its line cut once
 MOUNT, UNMOUNT = "/usr/bin/mount", "/usr/bin/umount"

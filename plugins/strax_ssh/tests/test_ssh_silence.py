@@ -16,7 +16,7 @@ from strax_core import DataKey, StorageError, StorageUnavailable
 from strax_core.testing import End, LinkFault, Proxy, Way, clean, sample_key, save_sample
 from strax_ssh.backend import SshBackend
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.long]
 
 N_MOMENTS = 12
 LIMIT_S = 60.0  # by default; nearly all of it is spent waiting, on all lines at once
