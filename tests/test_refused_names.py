@@ -192,6 +192,7 @@ def test_a_backend_reads_and_writes_nothing_outside(folder: Path, path: str) -> 
     for ask in (
         lambda: backend.read(path),
         lambda: backend.read_ranges(path, [(0, 1)]),
+        lambda: backend.read_into(path, memoryview(bytearray(1))),
         lambda: backend.write(path, [b"2"]),
         lambda: backend.delete(path),
         lambda: backend.rename("inside", path),

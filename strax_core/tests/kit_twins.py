@@ -149,6 +149,14 @@ class TakesAnySize(Honest):
         return super().read_ranges(path, ranges)
 
 
+class FillsAnySize(Honest):
+    """Memory is filled from a file of any size, as far as it reaches."""
+
+    def read_into(self, path: str, memory: memoryview) -> None:
+        part = self.read(path)[: len(memory)]
+        memory[: len(part)] = part
+
+
 class DeletesSiblings(Honest):
     """To delete a folder takes those along whose names begin like its own."""
 
@@ -256,6 +264,10 @@ class TestReadsRangesShort(TestHonest):
 
 class TestTakesAnySize(TestHonest):
     backend_class = TakesAnySize
+
+
+class TestFillsAnySize(TestHonest):
+    backend_class = FillsAnySize
 
 
 class TestDeletesSiblings(TestHonest):

@@ -16,6 +16,7 @@ from strax_core.loader import Loader
 from strax_core.medium import Buffer, Entry
 from strax_core.metadata import Metadata, read_metadata
 from strax_core.renaming_saver import RenamingSaver
+from strax_core.row_bytes import put_bytes
 from strax_core.saver import Saver
 from strax_core.tracing import TracedBackend
 
@@ -118,6 +119,23 @@ class StorageBackend(TracedBackend):
                     f"{self.place}/{path} has {len(whole)} bytes; {size} at {offset} were asked for"
                 )
         return [whole[offset : offset + size] for offset, size in ranges]
+
+    def read_into(self, path: str, memory: memoryview) -> None:
+        """Fill memory with all bytes of a file. Only for a place that need not copy them there.
+
+        Args:
+            path: of the file.
+            memory: bytes; as many as the file has to have. What an error leaves there is undefined.
+
+        Raises:
+            ObjectMissing: there is no such file.
+            DataCorrupted: it has another size.
+        """
+        size = len(memory)
+        (content,) = self.read_ranges(path, [(0, size)], file_bytes=size)
+        if len(content) != size:
+            raise DataCorrupted(f"{self.place}/{path}: {len(content)} bytes came, not {size}")
+        put_bytes(memory, content)
 
     def delete_files(self, paths: Sequence[str]) -> None:
         """Remove files that are known to be no folders; those that are not there are fine.

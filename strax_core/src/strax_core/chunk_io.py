@@ -12,6 +12,7 @@ from strax_core.chunk_info import ChunkInfo
 from strax_core.chunks import Chunk, Rows, endtime_of, extrema
 from strax_core.codecs import (
     Codec,
+    Into,
     Out,
     Request,
     Run,
@@ -180,11 +181,15 @@ def _read_once(
         )
 
 
-def _fetched(file: ChunkFile, request: Request) -> list[bytes]:
+def _fetched(file: ChunkFile, request: Request) -> Sequence[Buffer]:
     if isinstance(request, Whole):
         stored = _fetched_whole(file)
         _check_stored(stored, file.info)
         return [stored]
+    if isinstance(request, Into):
+        file.medium.read_into(file.path, request.memory)
+        _check_stored(request.memory, file.info)
+        return [request.memory]
     return file.medium.read_ranges(file.path, request, file_bytes=file.info.filesize)
 
 
@@ -196,7 +201,7 @@ def _fetched_whole(file: ChunkFile) -> bytes:
     return stored
 
 
-def _check_stored(stored: bytes, info: ChunkInfo) -> None:
+def _check_stored(stored: Buffer, info: ChunkInfo) -> None:
     if info.filesize is not None and len(stored) != info.filesize:
         raise DataCorrupted(f"the file has {len(stored)} bytes, the metadata says {info.filesize}")
     if info.checksum is not None and not checksums.matches(info.checksum, [stored]):

@@ -45,6 +45,9 @@ class Medium(Protocol):
     ) -> list[bytes]:
         """Return the bytes of each ``(offset, size)`` of a file, which has this size if given."""
 
+    def read_into(self, path: str, memory: memoryview) -> None:
+        """Fill memory with all bytes of a file, which has just as many."""
+
     def list(self, folder: str, *, starts_with: str = "") -> Iterator[Entry]:
         """Iterate over one level of a folder."""
 

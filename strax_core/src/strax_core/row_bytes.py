@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from strax_core.medium import Buffer
+
 Rows = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 
@@ -17,6 +19,12 @@ def as_plain(rows: Rows) -> Rows:
 def put_rows(out: Rows, rows: Rows) -> None:
     """Copy rows to others of the same dtype and number."""
     as_plain(out)[...] = as_plain(rows)
+
+
+def put_bytes(out: memoryview, stored: Buffer) -> None:
+    """Copy bytes to memory of just as many."""
+    # Not by the buffers themselves: that would keep all other threads waiting.
+    np.frombuffer(out, np.uint8)[:] = np.frombuffer(stored, np.uint8)
 
 
 def masked_rows(rows: Rows, mask: Mask) -> Rows:

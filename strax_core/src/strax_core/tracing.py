@@ -59,7 +59,10 @@ class TracedFrontend(Traced):
 class TracedBackend(Traced):
     """Tells what a backend is asked: the byte verbs."""
 
-    _traced = ("read", "read_ranges", "list", "write", "delete", "delete_files", "rename")
+    _traced = (
+        *("read", "read_ranges", "read_into", "list"),
+        *("write", "delete", "delete_files", "rename"),
+    )
 
 
 class Stopwatch:

@@ -7,6 +7,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from typing import BinaryIO, TypeVar
 
 from strax_core import (
@@ -66,6 +67,12 @@ class LocalBackend(StorageBackend):
                 )
         return answers
 
+    def read_into(self, path: str, memory: memoryview) -> None:
+        with self._opened(path) as file:
+            end = os.fstat(file.fileno()).st_size
+            if end != len(memory) or file.readinto(memory) != end:
+                raise DataCorrupted(f"{file.name} has {end} bytes, not {len(memory)}")
+
     def list(self, folder: str, *, starts_with: str = "") -> Iterator[Entry]:
         errors = self._errors(folder or None)
         with suppress(ObjectMissing), errors as full, os.scandir(full) as found:
@@ -120,7 +127,7 @@ class LocalBackend(StorageBackend):
             self._sync_folder(os.path.dirname(full_source))
 
     @contextmanager
-    def _opened(self, path: str) -> Iterator[BinaryIO]:
+    def _opened(self, path: str) -> Iterator[BufferedReader]:
         with self._errors(path) as full:
             if not stat.S_ISREG(os.stat(full).st_mode):
                 raise IsADirectoryError(errno.EISDIR, "not a file")  # a pipe would block for ever

@@ -18,7 +18,7 @@ from strax_core import (
 from strax_s3.checks import checksums, reach_checks
 from strax_s3.client import Bucket, in_utc, server_time
 from strax_s3.deleting import Deleting
-from strax_s3.downloading import download, download_ranges
+from strax_s3.downloading import download, download_into, download_ranges
 from strax_s3.joined import Joined
 from strax_s3.listing import pages, unfinished
 from strax_s3.options import S3Options
@@ -53,6 +53,12 @@ class S3Backend(StorageBackend):
         self, path: str, ranges: Sequence[tuple[int, int]], *, file_bytes: int | None = None
     ) -> "ListOfBytes":
         return download_ranges(self._bucket, self._key(path), ranges, file_bytes)
+
+    def read_into(self, path: str, memory: memoryview) -> None:
+        if memory:
+            download_into(self._bucket, self._key(path), memory)
+        else:  # no range of an object is empty
+            super().read_into(path, memory)
 
     def list(self, folder: str, *, starts_with: str = "") -> Iterator[Entry]:
         start = f"{self._key(folder)}/" if folder else self._root

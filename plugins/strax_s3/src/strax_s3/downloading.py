@@ -1,11 +1,13 @@
 """Getting bytes: ranges merged and in parallel, a body that breaks off is continued."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
 
 from strax_core import DataCorrupted, StorageUnavailable
 from strax_s3.client import Bucket
@@ -15,8 +17,10 @@ GAP_BYTES = 256 << 10
 """Bytes between two ranges that are read and thrown away: cheaper than another request."""
 PIECES_BYTES = (16 << 20, 1 << 20)
 """A body is taken in pieces: the larger, the less is copied; of one that breaks off, the last piece
-is asked for again. So they are smaller once it has broken off."""
+is asked for again. So they are smaller once it has broken off; and where each is copied at once,
+before it has left the processor's cache."""
 TRIES_IF_REPLACED = 5
+_SomeComing = TypeVar("_SomeComing", bound="_Coming")
 _BEGIN = re.compile(r"bytes (\d+)-")
 
 
@@ -39,18 +43,29 @@ def download(bucket: Bucket, key: str, start: int = 0, size: int | None = None) 
         DataCorrupted: it has no such bytes.
         StorageUnavailable: it was replaced each time; or other bytes came than were asked for.
     """
+    return _all_of(lambda: _Coming(bucket, key, start, size)).span
+
+
+def download_into(bucket: Bucket, key: str, memory: memoryview) -> None:
+    """Fill memory with an object of just as many bytes, at least one; else as `download`."""
+    coming = _all_of(lambda: _ComingInto(bucket, key, memory))
+    _check_size(bucket, key, [coming.span], len(memory))
+
+
+def _all_of(begin: Callable[[], _SomeComing]) -> _SomeComing:
     for _ in range(TRIES_IF_REPLACED):
-        coming = _Coming(bucket, key, start, size)
-        if bucket.patiently(coming.go_on, key, progress=coming.how_far):
-            return coming.span
-    raise StorageUnavailable(f"{bucket.named(key)} is another object whenever it is read on")
+        coming = begin()
+        if coming.bucket.patiently(coming.go_on, coming.key, progress=coming.how_far):
+            return coming
+    named = coming.bucket.named(coming.key)
+    raise StorageUnavailable(f"{named} is another object whenever it is read on")
 
 
 class _Coming:
     """Bytes of an object, as far as they have come."""
 
     def __init__(self, bucket: Bucket, key: str, start: int, size: int | None) -> None:
-        self._bucket, self._key = bucket, key
+        self.bucket, self.key = bucket, key
         self._start, self._size = start, size
         self._pieces: list[bytes] = []
         self._piece_bytes = PIECES_BYTES[0]
@@ -71,8 +86,8 @@ class _Coming:
 
     def go_on(self) -> bool:
         """Ask for what is missing; False: it is another object now."""
-        answer = self._bucket.client.get_object(
-            Bucket=self._bucket.options.bucket, Key=self._key, **self._range()
+        answer = self.bucket.client.get_object(
+            Bucket=self.bucket.options.bucket, Key=self.key, **self._range()
         )
         # Not `with` the body itself: that gives what lies below, which takes an early end for the
         # end.
@@ -84,10 +99,14 @@ class _Coming:
             piece_bytes, self._piece_bytes = self._piece_bytes, PIECES_BYTES[1]
             # The last piece is asked for without its size: else boto3 copies it once more.
             while piece := body.read(piece_bytes if piece_bytes < left else None):
-                self._pieces.append(piece)
+                self._take(piece)
                 self._n_bytes += len(piece)
                 left -= len(piece)
         return True
+
+    def _take(self, piece: bytes) -> None:
+        """Keep what comes next."""
+        self._pieces.append(piece)
 
     def _range(self) -> dict[str, str]:
         at = self._start + self._n_bytes
@@ -98,7 +117,7 @@ class _Coming:
     def _promised(self, answer: Any) -> int:
         """Return how many bytes are to come, if they are those that were asked for."""
         if "ContentLength" not in answer or "ETag" not in answer:
-            raise StorageUnavailable(f"{self._bucket.named(self._key)} {NO_S3}")
+            raise StorageUnavailable(f"{self.bucket.named(self.key)} {NO_S3}")
         promised = int(answer["ContentLength"])
         told = str(answer.get("ContentRange", "")).rpartition("/")[2]
         if told.isdecimal():
@@ -107,15 +126,29 @@ class _Coming:
             self._object_bytes = promised
         if self._size not in (None, self._n_bytes + promised):
             raise DataCorrupted(
-                f"{self._bucket.named(self._key)} has {self._object_bytes} bytes; "
+                f"{self.bucket.named(self.key)} has {self._object_bytes} bytes; "
                 f"{self._size} at {self._start} were asked for"
             )
         begins = _BEGIN.match(answer.get("ContentRange", ""))
         if (0 if begins is None else int(begins[1])) != self._start + self._n_bytes:
             raise StorageUnavailable(
-                f"{self._bucket.named(self._key)} came from another byte on than was asked for"
+                f"{self.bucket.named(self.key)} came from another byte on than was asked for"
             )
         return promised
+
+
+class _ComingInto(_Coming):
+    """All bytes of an object, which are put into memory as they come."""
+
+    def __init__(self, bucket: Bucket, key: str, memory: memoryview) -> None:
+        super().__init__(bucket, key, 0, len(memory))
+        self._piece_bytes = PIECES_BYTES[1]
+        self._memory = np.frombuffer(memory, np.uint8)
+
+    def _take(self, piece: bytes) -> None:
+        # By numpy, which lets other threads go on meanwhile.
+        to = self._memory[self._n_bytes : self._n_bytes + len(piece)]
+        to[:] = np.frombuffer(piece, np.uint8)
 
 
 def download_ranges(
@@ -141,8 +174,8 @@ def download_ranges(
     else:
         got = [download(bucket, key, *span) for span in spans]
     _check_empty_ones(bucket, key, ranges, got)
-    if object_bytes is not None and (has := _size(bucket, key, got)) != object_bytes:
-        raise DataCorrupted(f"{bucket.named(key)} has {has} bytes, not {object_bytes}")
+    if object_bytes is not None:
+        _check_size(bucket, key, got, object_bytes)
     return [_cut(got, offset, size) for offset, size in ranges]
 
 
@@ -168,6 +201,11 @@ def _check_empty_ones(
     end = _size(bucket, key, got)
     if last > end:
         raise DataCorrupted(f"{bucket.named(key)} has {end} bytes; 0 at {last} were asked for")
+
+
+def _check_size(bucket: Bucket, key: str, got: Sequence[Span], object_bytes: int) -> None:
+    if (has := _size(bucket, key, got)) != object_bytes:
+        raise DataCorrupted(f"{bucket.named(key)} has {has} bytes, not {object_bytes}")
 
 
 def _size(bucket: Bucket, key: str, got: Sequence[Span]) -> int:

@@ -36,10 +36,20 @@ class Whole(Enum):
 
 
 WHOLE = Whole.WHOLE
+
+
+@dataclass(frozen=True, slots=True)
+class Into:
+    """The request for all bytes of a file, put where the decoder wants them; else as `WHOLE`."""
+
+    memory: memoryview
+    """Writable; as many bytes as the file has to have."""
+
+
 Ranges = Sequence[tuple[int, int]]
-Request = Whole | Ranges
-"""What a decoder asks for: `WHOLE`, answered by one buffer, or ranges ``(offset, size)``. Of a file
-of another size than the metadata say, nothing is given."""
+Request = Whole | Into | Ranges
+"""What a decoder asks for: `WHOLE` or `Into`, answered by one buffer, or ranges ``(offset, size)``.
+Of a file of another size than the metadata say, nothing is given."""
 Decoder = Generator[Request, Sequence[Buffer], int]
 
 
@@ -173,20 +183,24 @@ class WholeFileCodec:
         dtype: np.dtype[Any],
     ) -> Decoder:
         """Decompress straight into `out` if it takes all columns of rows, else beside it."""
-        (stored,) = yield WHOLE
         if (
             isinstance(out, np.ndarray)
             and selection.columns is None
             and out.flags.c_contiguous
             and out.dtype == dtype
         ):
-            self.decompress_into(stored, bytes_of(out))
+            yield from self.filling(bytes_of(out))
         else:
             rows: Rows = np.empty(segment.n, dtype)
-            self.decompress_into(stored, bytes_of(rows))
+            yield from self.filling(bytes_of(rows))
             for name in dtype.names or () if selection.columns is None else selection.columns:
                 out[name][...] = rows[name]
         return segment.n
+
+    def filling(self, out: memoryview) -> Generator[Request, Sequence[Buffer], None]:
+        """Ask for the bytes, and fill `out` with those of the rows."""
+        (stored,) = yield WHOLE
+        self.decompress_into(stored, out)
 
 
 def bytes_of(rows: Rows) -> memoryview:

@@ -115,6 +115,8 @@ class ByteChecks(BackendBase):
                 backend.read(path)
             with pytest.raises(ObjectMissing):
                 backend.read_ranges(path, [(0, 1)])
+            with pytest.raises(ObjectMissing):
+                backend.read_into(path, memoryview(bytearray(1)))
 
     def test_ranges_come_in_the_order_asked(self, backend: StorageBackend, raw: RawAccess) -> None:
         data = contents(70_000)
@@ -155,6 +157,21 @@ class ByteChecks(BackendBase):
         for other in (0, 9, 11, 10**15):
             with pytest.raises(DataCorrupted):
                 backend.read_ranges("folder/file", ranges, file_bytes=other)
+
+    @pytest.mark.parametrize("size", [0, 1, 10, 3_000_000])
+    def test_memory_is_filled_with_a_file_of_its_size(
+        self, backend: StorageBackend, raw: RawAccess, size: int
+    ) -> None:
+        data = contents(size)
+        raw.write("folder/file", data)
+        memory = bytearray(b"?" * (size + 20))
+
+        backend.read_into("folder/file", memoryview(memory)[10 : size + 10])
+
+        assert memory == b"?" * 10 + data + b"?" * 10
+        for other in {0, max(0, size - 1), size + 1, size + 10} - {size}:
+            with pytest.raises(DataCorrupted):
+                backend.read_into("folder/file", memoryview(bytearray(other)))
 
     def test_a_listing_is_one_level(self, backend: StorageBackend, raw: RawAccess) -> None:
         for path in ("top", "a/file", "a/other", "a/deep/file", "b/file"):

@@ -13,8 +13,9 @@ import pytest
 from strax_core.chunk_info import ChunkInfo
 from strax_core.chunk_io import ChunkFile, encode_chunk, read_segment
 from strax_core.chunks import Chunk
-from strax_core.codecs import ALL, Codec, Decoder, Selection, Whole, codec_named
+from strax_core.codecs import ALL, Codec, Decoder, Into, Selection, Whole, codec_named
 from strax_core.errors import DataCorrupted
+from strax_core.medium import Buffer
 from strax_core.memory import MemoryBackend
 from strax_core.metadata import packed
 from strax_core.read_report import ReadReport
@@ -69,16 +70,21 @@ def _answered(decoder: Decoder, data: bytes, asked: list[tuple[int, int]] | None
 
     The ranges that it asks for are added to `asked`.
     """
-    answer: Sequence[bytes] | None = None
+    answer: Sequence[Buffer] | None = None
     while True:
         try:
             request = next(decoder) if answer is None else decoder.send(answer)
         except StopIteration as end:
             return int(end.value)
         if asked is not None:
-            asked += [(0, len(data))] if isinstance(request, Whole) else request
+            asked += [(0, len(data))] if isinstance(request, Whole | Into) else request
         if isinstance(request, Whole):
             answer = [data]
+        elif isinstance(request, Into):
+            if len(request.memory) != len(data):
+                raise DataCorrupted("a backend has no such file")
+            request.memory[:] = data
+            answer = [request.memory]
         else:
             if not all(0 <= at <= at + n <= len(data) for at, n in request):
                 raise DataCorrupted("a backend has no such range")

@@ -65,6 +65,7 @@ class NameChecks(BackendBase):
         verbs: list[Callable[[], object]] = [
             lambda: backend.read(path),
             lambda: backend.read_ranges(path, [(0, 1)]),
+            lambda: backend.read_into(path, memoryview(bytearray(1))),
             lambda: backend.write(path, [b"bad"]),
             lambda: backend.write(path, [b"bad"], create_only=True),
             lambda: backend.delete(path),

@@ -104,6 +104,8 @@ class ReadingContract(ContractBase):
                 backend.read(path)
             with pytest.raises(ObjectMissing):
                 backend.read_ranges(path, [(0, 1)])
+            with pytest.raises(ObjectMissing):
+                backend.read_into(path, memoryview(bytearray(1)))
 
     @pytest.mark.parametrize("past", [(-1, 2), (0, 1), (100, 5)])
     def test_a_range_beyond_the_end_is_never_short(
@@ -121,6 +123,17 @@ class ReadingContract(ContractBase):
         for other in (len(data) - 1, len(data) + 1):
             with pytest.raises(DataCorrupted):
                 backend.read_ranges(path, [(3, 2)], file_bytes=other)
+
+    def test_memory_is_filled_with_a_file_of_its_size(self, backend: StorageBackend) -> None:
+        path, data = next(iter(plain_files().items()))
+        memory = bytearray(len(data))
+
+        backend.read_into(path, memoryview(memory))
+
+        assert memory == data
+        for other in (len(data) - 1, len(data) + 1):
+            with pytest.raises(DataCorrupted):
+                backend.read_into(path, memoryview(bytearray(other)))
 
     def test_a_listing_is_one_level_and_of_one_folder(self, backend: StorageBackend) -> None:
         assert {(e.name, e.is_folder) for e in backend.list("")} >= {(f, True) for f in FOLDERS}
@@ -144,6 +157,7 @@ class ReadingContract(ContractBase):
         for verb in (
             lambda: backend.read(path),
             lambda: backend.read_ranges(path, [(0, 1)]),
+            lambda: backend.read_into(path, memoryview(bytearray(1))),
             lambda: list(backend.list(path)) if path else backend.read(path),
         ):
             with pytest.raises(ConfigError):

@@ -83,6 +83,7 @@ def _failing(backend: StorageBackend) -> list[Callable[[], object]]:
         lambda: backend.read("missing"),
         lambda: backend.read("../outside"),
         lambda: backend.read_ranges("missing", [(0, 1)]),
+        lambda: backend.read_into("missing", memoryview(bytearray(1))),
         lambda: backend.loader("run_1-missing-abc"),
         lambda: save_sample(backend, KEY, overwrite="never"),
         lambda: backend.write("../outside", [b"x"]),
