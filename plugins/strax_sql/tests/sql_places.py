@@ -9,6 +9,7 @@ from postgres_server import PostgresServer
 from sqlalchemy import select
 
 from strax_core import (
+    STRICT,
     DataKey,
     Lineage,
     MemoryBackend,
@@ -113,6 +114,11 @@ def break_down(
     """Let a backend answer nothing but an error, whatever it is asked."""
     fault = Fault(call=0, error=error, times=None)
     frontend.backends[name] = FaultyBackend(frontend.backends[name], fault)
+
+
+def offered(frontend: SqlFrontend, key: DataKey = KEY) -> list[str]:
+    """Return the backends that the catalogue names for a key, in its order."""
+    return [location.backend for location in frontend._find(key, STRICT)]
 
 
 def made_with(gain: float, run_id: str = "run_1") -> DataKey:

@@ -14,6 +14,7 @@ from sql_places import (
     begin,
     break_down,
     made_with,
+    offered,
     rows,
     save,
     save_everywhere,
@@ -22,7 +23,6 @@ from sql_places import (
 )
 
 from strax_core import (
-    STRICT,
     ConfigError,
     DataCorrupted,
     DataExistsError,
@@ -48,10 +48,6 @@ from strax_sql.registering import Entry
 @pytest.fixture
 def reach(reach_of_each: dict[str, Any]) -> dict[str, Any]:
     return reach_of_each
-
-
-def offered(frontend: SqlFrontend, key: DataKey = KEY) -> list[str]:
-    return [location.backend for location in frontend._find(key, STRICT)]
 
 
 def known(frontend: SqlFrontend, key: DataKey = KEY) -> str | None:

@@ -10,10 +10,10 @@ from strax_core import Check, StorageUnavailable
 from strax_sql.database_checks import reach_checks
 from strax_sql.engine import Database
 from strax_sql.options import SQLITE, DatabaseOptions
-from strax_sql.questions import ABSENT, COMPLETE, DAMAGED, WRITING
+from strax_sql.questions import ABSENT, COMPLETE, DAMAGED, REMOVING, WRITING
 from strax_sql.schema import COPIES, LINEAGES, PIECES, RUNS, SCHEMA
 
-_STATES = (COMPLETE, WRITING, DAMAGED, ABSENT)
+_STATES = (COMPLETE, WRITING, REMOVING, DAMAGED, ABSENT)
 
 
 def catalogue_checks(

@@ -21,11 +21,12 @@ from strax_core import (
 )
 from strax_sql.engine import Database
 from strax_sql.metadata_reading import READERS, Answer, MetadataReader
-from strax_sql.questions import ABSENT, COMPLETE, DAMAGED, WRITING, Asked
+from strax_sql.questions import ABSENT, COMPLETE, DAMAGED, REMOVING, WRITING, Asked
 from strax_sql.registering import Entry, facts_of
 from strax_sql.schema import COPIES, LINEAGES, PIECES
 
 PIECES_AT_ONCE = 500
+_SETTLED = (COMPLETE, DAMAGED)
 _COMPARED = ("write_id", "data_id", "size_bytes", "n_bytes", "n_rows", "start_ns", "end_ns")
 
 
@@ -39,6 +40,7 @@ class Row:
     backend_key: str
     state: str
     written_s: float | None
+    failed_s: float | None
     facts: dict[str, Any]
 
 
@@ -99,7 +101,7 @@ class Comparison:
         asked = [
             name
             for name in names
-            if self.thorough or all(r.state in (WRITING, ABSENT) for r in known.get(name, ()))
+            if self.thorough or not any(r.state in _SETTLED for r in known.get(name, ()))
         ]
         for name, found in zip(asked, reader.read(asked), strict=True):
             yield from self._of_folder(name, found, known.get(name, ()))
@@ -148,7 +150,7 @@ class Comparison:
 
     def _of_readable(self, name: str, entry: Entry, rows: Sequence[Row]) -> Iterator[Difference]:
         what = f"{self.name}/{name}"
-        entered = [row for row in rows if row.state in (COMPLETE, DAMAGED)]
+        entered = [row for row in rows if row.state in (*_SETTLED, REMOVING)]
         same = [row for row in entered if row.lineage == entry.identity[3]]
         for row in entered:
             if row not in same:
@@ -157,12 +159,22 @@ class Comparison:
         if not same:
             yield Difference(name=what, text="lies there, and is not entered", entry=entry)
         for row in same:
+            if row.state == REMOVING:
+                yield from self._of_removing(what, entry, row)
+                continue
             # What is damaged stays so until it is written again.
             compared = ("write_id",) if row.state == DAMAGED else _COMPARED
             differing = [each for each in compared if row.facts[each] != entry.facts[each]]
             if differing:
                 text = f"entered with other values of {', '.join(differing)}"
                 yield Difference(name=what, text=text, entry=entry, row=row)
+
+    def _of_removing(self, what: str, entry: Entry, row: Row) -> Iterator[Difference]:
+        """Yield what was to be removed and is there still, unless someone may be at it."""
+        silent_s = time.time() - (row.failed_s or 0)
+        if silent_s > self.grace_time_s:
+            text = f"its removal began {silent_s:.0f} s ago and never ended"
+            yield Difference(name=what, text=text, entry=entry, row=row)
 
     def _entry(self, name: str, metadata: Metadata) -> Entry | None:
         """Return what should be entered; None if a folder holds something else than its name."""
@@ -235,15 +247,15 @@ _ROWS = select(
     COPIES.c.backend_key,
     COPIES.c.state,
     COPIES.c.written_s,
+    COPIES.c.failed_s,
     *(COPIES.c[name] for name in _COMPARED),
 )
 
 
 def _row(values: Sequence[Any]) -> Row:
-    piece_id, lineage, backend_key, state, written_s, *facts = values
-    return Row(
-        piece_id, lineage, backend_key, state, written_s, dict(zip(_COMPARED, facts, strict=True))
-    )
+    piece_id, lineage, backend_key, state, written_s, failed_s, *facts = values
+    compared = dict(zip(_COMPARED, facts, strict=True))
+    return Row(piece_id, lineage, backend_key, state, written_s, failed_s, compared)
 
 
 def _batches(names: Sequence[str], size: int) -> Iterator[list[str]]:

@@ -31,6 +31,7 @@ from strax_sql.outages import Outages
 from strax_sql.questions import (
     COMPLETE,
     DAMAGED,
+    REMOVING,
     WRITING,
     CopyRow,
     copies_of,
@@ -41,6 +42,7 @@ from strax_sql.questions import (
 )
 from strax_sql.recording import Recorder, Reserved
 from strax_sql.remarks import remarks
+from strax_sql.removing import Removal
 from strax_sql.run_store import RunStore
 from strax_sql.schema import prepare_catalogue
 from strax_sql.targets import targets_of
@@ -122,7 +124,7 @@ class SqlFrontend(StorageFrontend):
         return sorted(
             (row for row in rows if row.backend in self._order),
             key=lambda row: (
-                row.state == DAMAGED,
+                row.state in (DAMAGED, REMOVING),
                 self._outages.is_out(row.backend),
                 self._order[row.backend],
             ),
@@ -169,17 +171,21 @@ class SqlFrontend(StorageFrontend):
         return super().saver(key, metadata, **options)
 
     def remove(self, key: DataKey, *, backend: str | None = None, force: bool = False) -> None:
-        """Remove all copies, or the one in a backend if it is not the last that is good.
+        """Remove all copies, or the one in a backend if it is not the last good one that stays.
 
         Raises:
-            ReadOnlyError: it is the last good one and there is no `force`, or nothing may be
-                removed here.
+            ReadOnlyError: it is the last, or others remove all others at this moment, and there
+                is no `force`; or nothing may be removed here.
             ConfigError, DataNotAvailable: as `StorageFrontend.remove`.
         """
-        if backend is not None and not self.readonly and not force:
-            self._place(backend)
-            self._refuse_last(key, backend)
-        super().remove(key, backend=backend, force=force)
+        if backend is None or self.readonly:
+            super().remove(key, backend=backend, force=force)
+            return
+        place = self._place(backend)
+        readable = None if force else {at.backend for at in self.search(key).exact()}
+        removal = Removal(key=key, backend=backend, place=place, readable=readable)
+        with removal.announced(self.database):
+            super().remove(key, backend=backend, force=force)
 
     def _reserve(self, key: DataKey) -> Sequence[Location]:
         return [
@@ -219,15 +225,6 @@ class SqlFrontend(StorageFrontend):
                 continue
             if _is_complete(metadata, key):
                 self._recorder.enter(key, name, key.name, metadata)
-
-    def _refuse_last(self, key: DataKey, backend: str) -> None:
-        rows = self.database.read(lambda connection: copies_of(connection, key))
-        healthy = {row.backend for row in rows if row.state != DAMAGED}
-        if {at.backend for at in self.search(key).exact()} & healthy == {backend}:
-            raise ReadOnlyError(
-                f"{self.name}/{backend} has the last good copy of {key}; copy it first, or say "
-                "force=True"
-            )
 
     # Upkeep
 

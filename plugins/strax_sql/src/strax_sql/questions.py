@@ -26,6 +26,7 @@ from strax_sql.lineages import digest_of
 from strax_sql.schema import COPIES, LINEAGES, PIECES
 
 WRITING, COMPLETE, DAMAGED, ABSENT = "writing", "complete", "damaged", "absent"
+REMOVING = "removing"
 
 _OF_COPY = (
     COPIES.c.backend,
@@ -55,7 +56,7 @@ def _of_key(*columns: ColumnElement[Any]) -> Select[Any]:
 _COPIES_OF_KEY = _of_key(*_OF_COPY).where(COPIES.c.state != ABSENT)
 _FAILURES_OF_KEY = _of_key(
     COPIES.c.backend, COPIES.c.state, COPIES.c.failed_s, COPIES.c.failure
-).where(COPIES.c.state.in_([DAMAGED, ABSENT]))
+).where(COPIES.c.state.in_([DAMAGED, ABSENT, REMOVING]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class CopyRow:
 
 @dataclass(frozen=True, slots=True)
 class FailedCopy:
-    """Why a copy is marked as damaged or absent."""
+    """Why a copy is marked as damaged or absent; of one that is being removed, by whom."""
 
     backend: str
     state: str
@@ -87,7 +88,7 @@ def copies_of(connection: Connection, key: DataKey) -> list[CopyRow]:
 
 
 def failures_of(connection: Connection, key: DataKey) -> list[FailedCopy]:
-    """Return what is known of its copies that are damaged or absent."""
+    """Return what is known of its copies that are damaged, absent or being removed."""
     return [FailedCopy(*row) for row in connection.execute(_FAILURES_OF_KEY, _parameters(key))]
 
 
@@ -126,7 +127,7 @@ def copies_of_any_lineage(
         .select_from(asked.source)
         .join(PIECES, asked.equal(PIECES.c.run_id, PIECES.c.data_type))
         .join(COPIES, COPIES.c.piece_id == PIECES.c.id)
-        .where(COPIES.c.state.in_([COMPLETE, DAMAGED]))
+        .where(COPIES.c.state.in_([COMPLETE, DAMAGED, REMOVING]))
     )
     return _by_number(connection, query, asked)
 

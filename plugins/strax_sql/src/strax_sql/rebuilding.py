@@ -17,6 +17,7 @@ _AS_COMPARED = (
     COPIES.c.backend == bindparam("row_backend"),
     COPIES.c.state == bindparam("row_state"),
     COPIES.c.write_id.is_not_distinct_from(bindparam("row_write_id")),
+    COPIES.c.failed_s.is_not_distinct_from(bindparam("row_failed_s")),
 )
 _TAKE_OUT = delete(COPIES).where(*_AS_COMPARED)
 _DROP_IF_EMPTY = delete(PIECES).where(
@@ -73,6 +74,7 @@ def _parameters(row: Row, backend: str) -> dict[str, Any]:
         "row_backend": backend,
         "row_state": row.state,
         "row_write_id": row.facts["write_id"],
+        "row_failed_s": row.failed_s,
     }
 
 

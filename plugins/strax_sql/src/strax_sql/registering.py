@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from strax_core import DataKey, Lineage, Metadata
 from strax_sql.lineages import digest_of, text_of
-from strax_sql.questions import ABSENT, COMPLETE, DAMAGED, WRITING, Asked
+from strax_sql.questions import ABSENT, COMPLETE, DAMAGED, REMOVING, WRITING, Asked
 from strax_sql.schema import COPIES, LINEAGES, PIECES
 
 FAILURE_LETTERS_MAX = 1000
@@ -121,7 +121,7 @@ def end_writing(
     """Take note that writings failed."""
     connection.execute(
         delete(COPIES).where(
-            _is(key, backend), COPIES.c.state == WRITING, COPIES.c.write_id.in_(write_ids)
+            is_copy(key, backend), COPIES.c.state == WRITING, COPIES.c.write_id.in_(write_ids)
         )
     )
     _drop_empty(connection, key)
@@ -131,7 +131,7 @@ def forget(connection: Connection, key: DataKey, backend: str, write_id: str | N
     """Take a copy out that was removed, unless another was written since."""
     connection.execute(
         delete(COPIES).where(
-            _is(key, backend),
+            is_copy(key, backend),
             or_(
                 COPIES.c.write_id.is_not_distinct_from(write_id),
                 COPIES.c.state == ABSENT,
@@ -149,12 +149,16 @@ def mark(
     *,
     write_id: str | None,
 ) -> None:
-    """Take note of what became of a complete or damaged copy, if it is of this writing."""
+    """Take note of what became of a copy that was complete, if it is of this writing.
+
+    Of one that is being removed, only what is wrong with it: it stays announced that it goes.
+    """
+    states = [COMPLETE, DAMAGED, *([] if facts["state"] == COMPLETE else [REMOVING])]
     connection.execute(
         update(COPIES)
         .where(
-            _is(key, backend),
-            COPIES.c.state.in_([COMPLETE, DAMAGED]),
+            is_copy(key, backend),
+            COPIES.c.state.in_(states),
             COPIES.c.write_id.is_not_distinct_from(write_id),
         )
         .values(**facts)
@@ -174,7 +178,8 @@ def insert_into(connection: Connection, table: Table) -> Any:
     return sqlite.insert(table)
 
 
-def _is(key: DataKey, backend: str) -> Any:
+def is_copy(key: DataKey, backend: str) -> Any:
+    """Return the condition that a row is of this copy."""
     return and_(COPIES.c.piece_id.in_(_ids(key)), COPIES.c.backend == backend)
 
 

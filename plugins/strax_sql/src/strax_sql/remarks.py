@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from strax_sql.outages import Outages
-from strax_sql.questions import DAMAGED, FailedCopy
+from strax_sql.questions import DAMAGED, REMOVING, FailedCopy
 
 
 def remarks(
@@ -28,6 +28,8 @@ def remarks(
         marked = by_backend.get(name)
         if marked is not None and marked.state == DAMAGED:
             yield f"{name} has a damaged copy, asked last{_since(marked)}"
+        elif marked is not None and marked.state == REMOVING:
+            yield f"{name} has a copy that is being removed, asked last{_since(marked)}"
         elif marked is not None:
             yield f"{name} has lost its copy{_since(marked)}"
 

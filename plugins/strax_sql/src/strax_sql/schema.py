@@ -62,7 +62,7 @@ COPIES = Table(
     Column("piece_id", ForeignKey(PIECES.c.id), primary_key=True),
     Column("backend", Text, primary_key=True),
     Column("backend_key", Text, nullable=False),
-    Column("state", String(10), nullable=False),  # writing, complete, damaged, absent
+    Column("state", String(10), nullable=False),  # writing, complete, damaged, absent, removing
     Column("write_id", Text),  # which writing made the files; strax keeps none
     Column("data_id", Text),  # which making the rows are; every copy of it keeps it
     Column("size_bytes", BigInteger),  # of the files
