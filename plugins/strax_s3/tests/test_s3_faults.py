@@ -409,6 +409,80 @@ def test_an_answer_that_is_none_of_s3_is_no_empty_place(
             verb()
 
 
+def is_last_step(request: HttpRequest) -> bool:
+    return request.method == "POST" and "uploadId" in request.target
+
+
+def test_an_upload_in_parts_whose_last_answer_is_lost_is_known_again(
+    raw: RawS3, proxy: HttpProxy, backend: S3Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploading, "MULTIPART_BYTES", 3)
+    lost: list[HttpRequest] = []
+
+    def decide(request: HttpRequest) -> Fate | None:
+        if is_last_step(request) and not lost:
+            lost.append(request)
+            return Fate()
+        return None
+
+    proxy.decide = decide
+    raw.write("file", b"old!")
+    backend.write("file", [b"mine"])
+
+    assert len(lost) == 1
+    assert raw.read("file") == b"mine"
+
+
+@pytest.mark.parametrize("before", [None, b"old!"])
+def test_an_upload_in_parts_that_never_ended_is_not_taken_for_what_stands_there(
+    before: bytes | None,
+    raw: RawS3,
+    proxy: HttpProxy,
+    through: Callable[..., S3Backend],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(uploading, "MULTIPART_BYTES", 3)
+    backend = through(proxy, retry_for_s=0.2)
+    proxy.decide = lambda each: Fate(reaches_server=False) if is_last_step(each) else None
+    if before is not None:
+        raw.write("file", before)
+    with pytest.raises(StorageUnavailable):
+        backend.write("file", [b"mine"])
+
+    assert everything(raw) == (set() if before is None else {"file"})
+
+
+def test_what_another_wrote_after_a_lost_answer_is_not_taken_for_ours(
+    raw: RawS3, proxy: HttpProxy, backend: S3Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploading, "MULTIPART_BYTES", 3)
+    proxy.decide = lambda each: (
+        Fate(do=lambda: raw.write("file", b"hers")) if is_last_step(each) else None
+    )
+    with pytest.raises(StorageUnavailable):
+        backend.write("file", [b"mine"])
+
+    assert raw.read("file") == b"hers"
+
+
+def test_a_last_answer_that_is_none_of_s3_ends_no_upload(
+    raw: RawS3,
+    proxy: HttpProxy,
+    through: Callable[..., S3Backend],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(uploading, "MULTIPART_BYTES", 3)
+    backend = through(proxy, retry_for_s=0.2)
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    proxy.decide = lambda each: (
+        Fate(reaches_server=False, answer=answer) if is_last_step(each) else None
+    )
+    with pytest.raises(StorageUnavailable):
+        backend.write("file", [b"mine"])
+
+    assert everything(raw) == set()
+
+
 def test_an_answer_that_is_none_of_s3_is_no_object(
     raw: RawS3,
     proxy: HttpProxy,

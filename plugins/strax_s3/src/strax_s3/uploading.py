@@ -1,10 +1,11 @@
 """Sending bytes: one PUT, or for very large objects several parts."""
 
+import secrets
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from strax_core import StorageError, StorageUnavailable
+from strax_core import ObjectMissing, StorageError, StorageUnavailable
 from strax_s3.client import Bucket
 from strax_s3.joined import Joined
 from strax_s3.translate_errors import NO_S3
@@ -15,6 +16,8 @@ costs less to send again. Below, one PUT is faster, and is there whole or not at
 PART_BYTES = 64 << 20
 PARTS_MAX = 1000  # of S3 10,000, but of some others only so many
 PARTS_AT_ONCE = 4
+MADE_BY = "strax-upload"
+"""Name in an object's metadata: which upload in parts made it. The size is no proof of that."""
 
 
 def upload(bucket: Bucket, key: str, content: Joined, *, create_only: bool = False) -> None:
@@ -47,7 +50,8 @@ def _extra(bucket: Bucket) -> dict[str, str]:
 
 def _upload_parts(bucket: Bucket, key: str, content: Joined) -> None:
     part_bytes = max(PART_BYTES, -(-content.size_bytes // PARTS_MAX))
-    begun = bucket.ask("create_multipart_upload", key, **_extra(bucket))
+    token = secrets.token_hex(16)
+    begun = bucket.ask("create_multipart_upload", key, Metadata={MADE_BY: token}, **_extra(bucket))
     upload_id = _told(bucket, key, begun, "UploadId")
 
     def send(number: int) -> dict[str, Any]:
@@ -61,7 +65,7 @@ def _upload_parts(bucket: Bucket, key: str, content: Joined) -> None:
     try:
         with ThreadPoolExecutor(min(PARTS_AT_ONCE, bucket.options.concurrency)) as threads:
             parts = list(threads.map(send, numbers))
-        _complete(bucket, key, upload_id, parts, content.size_bytes)
+        _complete(bucket, key, upload_id, parts, token)
     except BaseException:
         with suppress(StorageError):  # `strax clean` finds what cannot be dropped now
             bucket.ask("abort_multipart_upload", key, UploadId=upload_id)
@@ -75,16 +79,25 @@ def _told(bucket: Bucket, key: str, answer: Any, name: str) -> str:
 
 
 def _complete(
-    bucket: Bucket, key: str, upload_id: str, parts: list[dict[str, Any]], size_bytes: int
+    bucket: Bucket, key: str, upload_id: str, parts: list[dict[str, Any]], token: str
 ) -> None:
     try:
-        bucket.ask(
+        answer = bucket.ask(
             "complete_multipart_upload",
             key,
             UploadId=upload_id,
             MultipartUpload={"Parts": parts},
         )
+        _told(bucket, key, answer, "ETag")
     except StorageUnavailable:
         # It may be done: a second try, after a lost answer, finds no upload any more.
-        if bucket.ask("head_object", key)["ContentLength"] != size_bytes:
+        if not _is_ours(bucket, key, token):
             raise
+
+
+def _is_ours(bucket: Bucket, key: str, token: str) -> bool:
+    try:
+        metadata = bucket.ask("head_object", key).get("Metadata", {})
+    except ObjectMissing:
+        return False
+    return bool(metadata.get(MADE_BY) == token)
