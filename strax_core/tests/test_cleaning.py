@@ -105,6 +105,23 @@ def test_a_replacement_that_died_before_its_commit_takes_nothing_of_the_old(
     assert stored_bytes(backend) == sample_bytes()
 
 
+@pytest.mark.parametrize(
+    "files", [7, None, "peaks", ["../other/file"], ["/", ""], [7, {}], ["a/b/c"], [".."]]
+)
+def test_a_list_of_replaced_files_that_makes_no_sense_names_nothing(
+    backend: MemoryBackend, files: object
+) -> None:
+    raw = RawMemory(backend)
+    raw.write("other/file", b"stays")
+    metadata = save_sample(backend, KEY)
+    folder = f".staging/{KEY.name}/{metadata.write_id}"
+    raw.write(f"{folder}/replaced.json", json.dumps({"files": files}).encode())
+
+    assert [each.path for each in clean(backend, grace_s=0, dry_run=False)] == [folder]
+    assert everything(raw) == named_paths(raw) | {"other/file"}
+    assert stored_bytes(backend) == sample_bytes()
+
+
 @pytest.mark.parametrize("bad", [b"", b"{", b"[]", b'{"backend_key": 7}'])
 def test_a_ticket_that_makes_no_sense_is_removed_too(backend: MemoryBackend, bad: bytes) -> None:
     save_sample(backend, KEY)

@@ -1,5 +1,6 @@
 """Many objects are deleted in few requests, and what a server answers is looked at."""
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -86,6 +87,34 @@ def test_data_of_many_chunks_are_removed_in_few_requests(
 
     assert len(proxy.requests) <= 12
     assert everything(raw) == set()
+
+
+def test_what_a_replacement_left_that_died_is_cleaned_in_few_requests(
+    backend: S3Backend, raw: RawS3, proxy: HttpProxy
+) -> None:
+    asked: list[int] = []
+    for i, n_chunks in enumerate((5, 40)):
+        key = sample_key(f"run_{i}")
+        save_sample(backend, key, sample_chunks(key, sizes=(5,) * n_chunks))
+        old = {path: raw.read(path) for path in everything(raw) if not path.endswith(".json")}
+        writing = save_sample(backend, key, sample_chunks(key, mark=2), overwrite="always")
+        new = everything(raw)
+        old = {path: stored for path, stored in old.items() if path not in new}
+        assert len(old) == n_chunks
+        for path, stored in old.items():
+            raw.write(path, stored)
+        folder = f".staging/{key.name}/{writing.write_id}"
+        raw.write(f"{folder}/ticket.json", b"{}")
+        names = [path.removeprefix(f"{key.name}/") for path in old]
+        raw.write(f"{folder}/replaced.json", json.dumps({"files": names}).encode())
+        proxy.forget()
+        told = clean(backend, grace_s=0, dry_run=False)
+
+        assert {each.path for each in told} == {*old, folder}
+        assert everything(raw) == new
+        asked.append(len(proxy.requests))
+
+    assert asked[0] == asked[1] <= 25
 
 
 @pytest.mark.parametrize(("status", "code"), REFUSED)

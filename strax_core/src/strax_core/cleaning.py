@@ -23,7 +23,7 @@ from strax_core.layout import FAILURE_NOTE_START, STAGING, Staging, prefix_of
 from strax_core.medium import Entry, Medium
 from strax_core.metadata import Metadata
 from strax_core.renaming_saver import RenamingSaver
-from strax_core.settling import is_there, named_files
+from strax_core.settling import named_files
 from strax_core.tickets import read_json
 
 _LOG = logging.getLogger("strax_core")
@@ -206,8 +206,31 @@ def _replaced(
     backend: StorageBackend, backend_key: str, staging: Staging, in_use: set[str]
 ) -> Iterator[Leftover]:
     """What the data named that this writer replaced, or was about to."""
-    for name in read_json(backend, staging.replaced).get("files", ()):
-        path = f"{backend_key}/{name}"
-        is_chunk = isinstance(name, str) and not name.endswith("metadata.json")
-        if is_chunk and name not in in_use and is_there(backend, path):
-            yield Leftover(path, "a file of data that were replaced")
+    named = read_json(backend, staging.replaced).get("files")
+    names = [
+        name
+        for name in (named if isinstance(named, list) else ())
+        if isinstance(name, str) and not name.endswith("metadata.json") and name not in in_use
+    ]
+    there = _files_below(backend, backend_key, {name.partition("/")[0] for name in names})
+    for name in names:
+        if name in there:
+            path = f"{backend_key}/{name}"
+            yield Leftover(path, "a file of data that were replaced", is_file=True)
+
+
+def _files_below(backend: StorageBackend, folder: str, wanted: set[str]) -> set[str]:
+    """Return which of the wanted files are there, and all files of the wanted sub-folders.
+
+    By one listing of each folder, however many files there are.
+    """
+    if not wanted:
+        return set()
+    files: set[str] = set()
+    for entry in list(backend.list(folder)):
+        if entry.name in wanted and entry.is_folder:
+            below = backend.list(f"{folder}/{entry.name}")
+            files |= {f"{entry.name}/{each.name}" for each in below if not each.is_folder}
+        elif entry.name in wanted:
+            files.add(entry.name)
+    return files
