@@ -37,6 +37,14 @@ def garbage(frontend: DirectoryFrontend) -> None:
     backend_of(frontend).write(metadata_path(frontend, "records"), [b"{"])
 
 
+def no_lineage(frontend: DirectoryFrontend) -> None:
+    edit_metadata(frontend, "records", lineage=None)
+
+
+def senseless_lineage(frontend: DirectoryFrontend) -> None:
+    edit_metadata(frontend, "records", lineage={"records": 7})
+
+
 def failed_as_in_strax(frontend: DirectoryFrontend) -> None:
     edit_metadata(frontend, "records", exception="ValueError: on fire")
 
@@ -49,7 +57,12 @@ def flipped(frontend: DirectoryFrontend) -> None:
     flip(frontend, "records", 2)
 
 
-STATES = {"good": nothing, "garbage": garbage, "failed": failed_as_in_strax, "flipped": flipped}
+UNREADABLE = {
+    "garbage": garbage,
+    "no lineage": no_lineage,
+    "senseless lineage": senseless_lineage,
+}
+STATES = {"good": nothing, "failed": failed_as_in_strax, "flipped": flipped, **UNREADABLE}
 
 
 @pytest.mark.parametrize("overwrite", POLICIES)
@@ -75,8 +88,12 @@ def test_what_make_replaces(overwrite: str, state: str, *, again: bool) -> None:
     if is_replaced:
         assert ctx.verify("7", "records") == ["here"]
         assert staged(here) == set()
-        # Whose chunks lie under garbage nobody can tell, so they stay.
-        assert state == "garbage" or len(files(here)) == 1 + 4
+        # Whose chunks lie under garbage nobody can tell, so they stay, and what was said of them.
+        kept = {path for path in files(here) if "/unreadable-" in path}
+        assert {backend_of(here).read(path) for path in kept} == (
+            {before} if state in UNREADABLE else set()
+        )
+        assert len(files(here)) == (1 + 4 + 1 + 4 if state in UNREADABLE else 1 + 4)
 
 
 def test_again_replaces_the_targets_in_all_places_that_let_it_and_nothing_else() -> None:

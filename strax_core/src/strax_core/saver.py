@@ -243,9 +243,12 @@ class Saver:
         """Say whether good data stand under the final name, so that nothing is missing."""
         try:
             published = self._published()
+            if published is None or not published.is_complete or published.is_too_old:
+                return False
+            _ = published.lineage  # of what has none, nobody can say whether it is good
         except StorageError:
             return False
-        return published is not None and published.is_complete and not published.is_too_old
+        return True
 
     def abort(self, error: BaseException | None = None) -> None:
         """Discard all; an error leaves a note of why, which is never found as data."""

@@ -113,6 +113,8 @@ class SettlingSaver(Saver):
         raw = self._published_bytes()
         try:
             old = None if raw is None else Metadata.parse(raw, place=self.metadata.place)
+            if old is not None and old.is_complete:
+                _ = old.lineage  # what nobody can say what it is, nobody can load
         except DataCorrupted as error:
             _LOG.warning("%s: what stands there cannot be read: %s", self.metadata.place, error)
             self._refuse_unless(self.overwrite != "never", "something")
