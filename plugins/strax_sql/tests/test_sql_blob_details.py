@@ -185,6 +185,35 @@ def n_steps(backend: SqlBlobBackend, action: Callable[[], object]) -> int:
     return len(count)
 
 
+def test_many_files_are_deleted_in_one_transaction_and_few_statements(
+    backend: SqlBlobBackend, raw: RawBlobs
+) -> None:
+    for path in ("folder/stays", "folder/7/stays", "other/7"):
+        backend.write(path, [b"x"])
+    n_statements: list[int] = []
+    commits: list[None] = []
+    event.listen(backend._database._ready(), "commit", lambda _: commits.append(None))
+    seen: list[str] = []
+    watch(backend, lambda statement, _: seen.append(statement))
+    for n in (20, 400):
+        for i in range(20):
+            backend.write(f"folder/{i}", [b"x"])
+        seen.clear()
+        commits.clear()
+        backend.delete_files([f"folder/{i}" for i in range(n)])
+        n_statements.append(len(seen))
+        assert len(commits) == 1
+        assert everything(raw) == {"folder/stays", "folder/7/stays", "other/7"}
+
+    assert n_statements[0] == n_statements[1]
+    assert n_statements[0] <= 3
+    seen.clear()
+    backend.delete_files([f"{i % 2}/{i}" for i in range(1400)])
+    assert len([each for each in seen if each.startswith("DELETE")]) == 4
+    backend.delete_files([])
+    assert len(commits) == 2
+
+
 @pytest.mark.servers
 @pytest.mark.parametrize("ttl_s", [None, 3600.0])
 @pytest.mark.parametrize(
@@ -219,6 +248,7 @@ def test_a_server_finds_all_by_the_index(
             backend.read("run_1/missing")
         backend.write("run_3/new", [b"x"])
         backend.delete("run_2")
+        backend.delete_files([f"run_3/file-{i}" for i in range(3, 1000, 5)])
         plans = []
         for statement, values in seen:
             if "strax_blobs" in statement:

@@ -17,7 +17,7 @@ from strax_sql.blob_options import SqlBlobOptions
 from strax_sql.blob_paths import At
 from strax_sql.blob_reading import read_ranges
 from strax_sql.blob_schema import prepare_blobs
-from strax_sql.blob_writing import delete_all, write_file
+from strax_sql.blob_writing import delete_all, delete_files, write_file
 from strax_sql.database_checks import reach_checks
 from strax_sql.engine import Database
 
@@ -83,6 +83,11 @@ class SqlBlobBackend(StorageBackend):
     def delete(self, path: str) -> None:
         at = self._at(path)
         self._database.write(lambda connection: delete_all(connection, at))
+
+    def delete_files(self, paths: Sequence[str]) -> None:
+        files = [self._at(path) for path in paths]
+        if files:
+            self._database.write(lambda connection: delete_files(connection, files))
 
     def checks(self, *, writes: bool) -> Iterator[Check]:
         yield from (reached := [*reach_checks(self._database)])

@@ -1,6 +1,7 @@
 """Writes and deletes files, each in the transaction of the connection that is given."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
 from sqlalchemy import Connection, delete, insert, text
 from sqlalchemy.dialects import postgresql, sqlite
@@ -9,6 +10,8 @@ from strax_core import Buffer, ObjectExists
 from strax_sql.blob_paths import At, begins_with
 from strax_sql.blob_schema import FILES, PART_BYTES, PARTS
 from strax_sql.blob_times import is_over, now_ns
+
+NAMES_AT_ONCE = 500  # a statement of SQLite may be bound to take no more than 999 values
 
 
 def write_file(
@@ -44,6 +47,18 @@ def delete_all(connection: Connection, at: At) -> None:
     see_what_others_have_done(connection)
     connection.execute(delete(FILES).where(at.row))
     connection.execute(delete(FILES).where(begins_with(FILES.c.folder, at.inside)))
+
+
+def delete_files(connection: Connection, files: Iterable[At]) -> None:
+    """Remove files that are no folders; those that are not there are fine."""
+    see_what_others_have_done(connection)
+    # In the order of their names, so that two who remove the same do not wait for each other.
+    in_order = sorted(files, key=lambda at: (at.folder, at.name))
+    for folder, some in groupby(in_order, key=lambda at: at.folder):
+        names = [at.name for at in some]
+        for start in range(0, len(names), NAMES_AT_ONCE):
+            these = FILES.c.name.in_(names[start : start + NAMES_AT_ONCE])
+            connection.execute(delete(FILES).where(FILES.c.folder == folder, these))
 
 
 def see_what_others_have_done(connection: Connection) -> None:
