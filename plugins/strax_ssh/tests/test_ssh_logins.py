@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import traceback
+import weakref
 from collections.abc import Iterator
 from multiprocessing import get_context
 from pathlib import Path
@@ -314,6 +315,69 @@ def test_objects_with_the_same_options_share_a_connection_which_ends_with_the_la
     gc.collect()
 
     assert client.is_lost
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """What is in a cycle stays, as for a long time where many arrays and few objects are made."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_a_connection_ends_with_its_last_object_also_if_a_key_was_of_no_use(
+    password_server: SftpServer, no_keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSH_TEST_PASSWORD", PASSWORD)
+    (no_keys / "useless").write_text("no key")
+    password = SecretReference(env="SSH_TEST_PASSWORD")
+    options = {"key_file": str(no_keys / "useless"), "password": password}
+    backend = backend_on(password_server, no_keys, **options)
+    assert list(backend.list("none")) == []
+    client: Any = backend._connection._client
+    connection = weakref.ref(backend._connection)
+    assert not client.is_lost
+    del backend
+
+    assert connection() is None
+    assert client.is_lost
+
+
+@pytest.mark.usefixtures("no_collector", "no_keys")
+def test_who_was_not_let_in_leaves_nothing_behind(sftp_server: SftpServer, tmp_path: Path) -> None:
+    made_key(tmp_path / "refused")
+    for _ in range(2):
+        backend = backend_on(sftp_server, tmp_path, key_file=str(tmp_path / "refused"))
+        denied: list[str] = []
+        try:
+            backend.read("file")
+        except AccessDenied as error:
+            denied.append(str(error))
+        connection = weakref.ref(backend._connection)
+        del backend
+
+        assert len(denied) == 1
+        assert connection() is None
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_a_channel_that_was_lost_leaves_nothing_behind(
+    sftp_server: SftpServer, tmp_path: Path
+) -> None:
+    backend = backend_on(sftp_server, tmp_path)
+    assert list(backend.list("none")) == []
+    (session,) = backend._connection._free
+    session._stream.close()
+    assert list(backend.list("none")) == []
+    assert session.error is not None
+    connection = weakref.ref(backend._connection)
+    lost = weakref.ref(session)
+    del backend, session
+
+    assert connection() is None
+    assert lost() is None
 
 
 def test_opening_a_place_connects_to_nothing(tmp_path: Path) -> None:

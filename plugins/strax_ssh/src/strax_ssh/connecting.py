@@ -123,11 +123,12 @@ class Connection:
             self._drop()
         if self._client is None:
             if self._failure is not None and self._failed_at > asked_at:
-                raise type(self._failure)(*self._failure.args) from self._failure
+                raise type(self._failure)(*self._failure.args)
             try:
                 return self._connected()
             except (LostError, AccessDenied) as error:
-                self._failed_at, self._failure = time.monotonic(), error
+                # Anew: the frames in the traceback of this one would keep the connection alive.
+                self._failed_at, self._failure = time.monotonic(), type(error)(*error.args)
                 raise
         if self._free:
             return self._free.pop()

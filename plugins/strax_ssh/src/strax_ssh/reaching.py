@@ -6,8 +6,10 @@ import shlex
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from math import ceil
 from typing import Any
 
@@ -49,10 +51,12 @@ class Client:
         client.set_log_channel(LOG_NAME)
         try:
             with _connect_errors(host, options.connect_timeout_s, client):
-                self._log_in(client, sock)
-        except BaseException:
+                _apart(partial(self._log_in, client, sock))
+        except BaseException as error:
             client.close()
             sock.close()
+            if error.__cause__ is not None:  # paramiko's, which a frame of its traceback holds
+                traceback.clear_frames(error.__cause__.__traceback__)
             raise
         self._client = client
 
@@ -195,6 +199,28 @@ class UnknownHostKeyError(Exception):
 
     def __init__(self, key: paramiko.PKey) -> None:
         super().__init__(f"{key.get_name()} {key.fingerprint}")
+
+
+def _apart(action: Callable[[], None]) -> None:
+    """Do something in a thread of its own, and wait for it.
+
+    If a key was of no use and something else let us in, paramiko leaves that error in a frame that
+    its traceback holds: both stay until the garbage collector comes, and with them all frames that
+    called, and what these use. In a thread of its own none of ours called.
+    """
+    failures: list[BaseException] = []
+
+    def act() -> None:
+        try:
+            action()
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            failures.append(error)
+
+    thread = threading.Thread(target=act, name="strax_ssh login", daemon=True)
+    thread.start()
+    thread.join()
+    if failures:
+        raise failures.pop()
 
 
 def _connected(host: Host, options: SshOptions) -> PatientSocket:

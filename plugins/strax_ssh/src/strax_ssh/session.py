@@ -154,7 +154,10 @@ class Session:
         if request.kind == Kind.STATUS:
             error = reader.error()
             if error.code != Status.OK:
-                raise error
+                try:
+                    raise error
+                finally:
+                    del error  # else it would hold this frame, and this frame it
         if request.kind != kind:
             raise SftpError(Status.BAD_MESSAGE, f"an answer of kind {request.kind}, not {kind}")
         return reader
@@ -227,23 +230,24 @@ class Session:
             self._end(error)
             raise
         except TimeoutError as error:
-            silent = SilentError(f"the server was silent for {self._timeout_s:g} s")
-            self._end(silent)
-            raise silent from error
+            text = f"the server was silent for {self._timeout_s:g} s"
+            raise self._end(SilentError(text)) from error
         except (OSError, EOFError) as error:
-            lost = LostError(f"the connection broke ({str(error) or 'end of file'})")
-            self._end(lost)
-            raise lost from error
+            text = f"the connection broke ({str(error) or 'end of file'})"
+            raise self._end(LostError(text)) from error
         except BaseException:
             self._end(LostError("it was interrupted"))
             raise
 
-    def _end(self, error: LostError) -> None:
+    def _end(self, error: LostError) -> LostError:
+        """End the session because of this error, and return it: a name for it would keep it."""
         if self.error is None:
-            self.error = error
+            # Anew: the frames in the traceback of this one would keep all that is in use here.
+            self.error = type(error)(*error.args)
         if not isinstance(error, SilentError):  # to say goodbye would take as long again
             with suppress(OSError, EOFError):  # over a broken line it fails
                 self._stream.close()
+        return error
 
 
 def _limit(offered: int) -> int:
