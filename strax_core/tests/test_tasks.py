@@ -43,6 +43,29 @@ def test_no_more_is_under_way_than_fits(share: float, at_least: int, n_ahead: in
         answers.close()
 
 
+def test_what_is_done_makes_room_if_it_is_not_held() -> None:
+    """The first job takes long; those behind it go on, each as soon as one is done."""
+    lock, gate, under_way, most, done = threading.Lock(), threading.Event(), [0], [0], [0]
+
+    def work(i: int) -> int:
+        with lock:
+            under_way[0] += 1
+            most[0] = max(most[0], under_way[0])
+        if i == 0:
+            assert gate.wait(PATIENCE_S)
+        with lock:
+            under_way[0] -= 1
+            done[0] += 1
+            if done[0] == JOBS_AHEAD_MAX - 1:  # all that may wait to be taken
+                gate.set()
+        return i
+
+    jobs = [Job(partial(work, i), 0.5) for i in range(200)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(in_order(jobs, pool, are_held=False)) == list(range(200))
+    assert most == [2]
+
+
 def test_a_single_job_wakes_no_thread() -> None:
     with ThreadPoolExecutor(2) as pool, no_thread_left():
         (where,) = in_order([Job(threading.get_ident, 0)], pool)

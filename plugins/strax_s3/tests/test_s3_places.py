@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from botocore import UNSIGNED
 from raw_s3 import BUCKET, RawS3
 from s3_places import backend_on
 from s3_server import S3Server
@@ -429,3 +431,20 @@ def test_a_part_that_vanishes_is_told(backend: S3Backend, monkeypatch: pytest.Mo
     with pytest.raises(StorageUnavailable, match="gone"):
         backend.write("file", [b"two bytes"])
     assert list(backend.drop_unfinished(before_ns=2**63, dry_run=True)) == []
+
+
+def test_a_server_is_told_who_asks() -> None:
+    asked: list[str] = []
+
+    def stop(request: Any, **_: object) -> None:
+        asked.append(request.headers["User-Agent"].decode())
+        raise InterruptedError
+
+    aws = client.new_client(S3Options(bucket=BUCKET, region="eu-central-1"))
+    aws.meta.events.register("before-send.s3", stop)
+    aws.meta.events.register("choose-signer.s3", lambda **_: UNSIGNED)  # there may be no key
+    with pytest.raises(InterruptedError):
+        aws.get_object(Bucket=BUCKET, Key="file")
+
+    (name,) = asked
+    assert re.fullmatch(r"strax-s3 Boto3/[\d.]+ Botocore/[\d.]+", name)

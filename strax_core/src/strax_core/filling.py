@@ -50,7 +50,8 @@ class Filling:
             for piece in assembly.pieces
         )
         self.out = _empty(n, self._reader.given_dtype, as_columns=self._as_columns)
-        with closing(in_order(self._jobs(edges), threads, at_least=AT_LEAST)) as done:
+        jobs = self._jobs(edges)
+        with closing(in_order(jobs, threads, at_least=AT_LEAST, are_held=False)) as done:
             for assembly in self._assemblies:
                 assembly.check([next(done) for _ in assembly.pieces])
                 yield assembly.info

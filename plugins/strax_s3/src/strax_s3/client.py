@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from strax_core import ConfigError, ObjectExists, SecretReference, StorageUnavailable
 from strax_s3.options import S3Options, holds_more
-from strax_s3.sdk import SDK_ERRORS, Config, exceptions, new_session
+from strax_s3.sdk import SDK_ERRORS, USER_AGENT, Config, exceptions, new_session
 from strax_s3.translate_errors import NO_S3, is_worth_a_retry, translated
 
 FIRST_PAUSE_S = 0.1
@@ -256,6 +256,7 @@ def _client(session: Any, options: S3Options, addressing_style: str) -> Any:
             connect_timeout=min(10.0, options.timeout_s),
             read_timeout=options.timeout_s,
             tcp_keepalive=True,
+            user_agent=USER_AGENT,
             parameter_validation=False,  # ours are right, and to look costs time at each request
             # boto3 would try again by itself, and then call its own object a conflict.
             retries={"mode": "standard", "total_max_attempts": 1},
