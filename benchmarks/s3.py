@@ -71,6 +71,15 @@ def made_rows(size_bytes: float) -> Any:
 
 
 @dataclass(frozen=True)
+class Taken:
+    """What something took."""
+
+    seconds: float
+    cpu_s: float
+    """Of the client alone, on all processors."""
+
+
+@dataclass(frozen=True)
 class Bench:
     """One server, one set of rows."""
 
@@ -98,15 +107,18 @@ class Bench:
         if len(rows) != sum(map(len, Records.parts)):
             raise SystemExit("rows are missing")
 
-    def medians(self, *ways: Callable[[int], object]) -> list[float]:
-        """Return how many seconds each way takes; it is told which round it is."""
-        seconds: list[list[float]] = [[] for _ in ways]
+    def medians(self, *ways: Callable[[int], object]) -> list[Taken]:
+        """Return what each way takes; it is told which round it is."""
+        rounds: list[list[Taken]] = [[] for _ in ways]
         for number in range(self.repeats):
-            for way, taken in zip(ways, seconds, strict=True):
-                began = time.perf_counter()
+            for way, taken in zip(ways, rounds, strict=True):
+                began, cpu_began = time.perf_counter(), time.process_time()
                 way(number)
-                taken.append(time.perf_counter() - began)
-        return [median(taken) for taken in seconds]
+                taken.append(Taken(time.perf_counter() - began, time.process_time() - cpu_began))
+        return [
+            Taken(median(one.seconds for one in taken), median(one.cpu_s for one in taken))
+            for taken in rounds
+        ]
 
     def stored(self, prefix: str) -> dict[str, int]:
         """Return keys and sizes of all chunks below a prefix."""
@@ -160,10 +172,11 @@ def compare_with_boto3(
         ("save", puts, saves, SAVE_LEAST),
         ("load", gets, loads, LOAD_LEAST),
     ):
-        ratio = theirs / ours
+        ratio = theirs.seconds / ours.seconds
         print(
-            f"{where}{what}, {codec}: {stored_mb:.0f} MB stored at {stored_mb / ours:.0f} MB/s, "
-            f"boto3 at {stored_mb / theirs:.0f} MB/s, ratio {ratio:.2f}",
+            f"{where}{what}, {codec}: {stored_mb:.0f} MB stored at "
+            f"{stored_mb / ours.seconds:.0f} MB/s ({ours.cpu_s:.2f} s of CPU), boto3 at "
+            f"{stored_mb / theirs.seconds:.0f} MB/s ({theirs.cpu_s:.2f} s), ratio {ratio:.2f}",
             flush=True,
         )
         if ratio < least:
@@ -180,11 +193,11 @@ def compare_with_peers(bench: Bench) -> Iterator[tuple[str, float]]:
         "zarr 3 + obstore": _zarr(bench),
         "s3fs + Parquet": _parquet(bench),
     }
-    seconds = bench.medians(*(lambda _, way=way: way() for way in ways.values()))
-    for who, each in zip(ways, seconds, strict=True):
-        print(f"{who:18} {len(bench.rows) / 1e6 / each:6.2f} million rows/s", flush=True)
-        if each < seconds[0]:
-            yield f"more rows a second than {who}", each / seconds[0]
+    taken = bench.medians(*(lambda _, way=way: way() for way in ways.values()))
+    for who, each in zip(ways, taken, strict=True):
+        print(f"{who:18} {len(bench.rows) / 1e6 / each.seconds:6.2f} million rows/s", flush=True)
+        if each.seconds < taken[0].seconds:
+            yield f"more rows a second than {who}", each.seconds / taken[0].seconds
 
 
 def _zarr(bench: Bench) -> Callable[[], object]:
