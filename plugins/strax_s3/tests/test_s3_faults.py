@@ -433,21 +433,24 @@ def test_an_upload_in_parts_whose_last_answer_is_lost_is_known_again(
     assert raw.read("file") == b"mine"
 
 
+@pytest.fixture
+def in_parts(
+    proxy: HttpProxy, through: Callable[..., S3Backend], monkeypatch: pytest.MonkeyPatch
+) -> S3Backend:
+    """A backend that sends all but the smallest in parts, and soon gives up."""
+    monkeypatch.setattr(uploading, "MULTIPART_BYTES", 3)
+    return through(proxy, retry_for_s=0.2)
+
+
 @pytest.mark.parametrize("before", [None, b"old!"])
 def test_an_upload_in_parts_that_never_ended_is_not_taken_for_what_stands_there(
-    before: bytes | None,
-    raw: RawS3,
-    proxy: HttpProxy,
-    through: Callable[..., S3Backend],
-    monkeypatch: pytest.MonkeyPatch,
+    before: bytes | None, raw: RawS3, proxy: HttpProxy, in_parts: S3Backend
 ) -> None:
-    monkeypatch.setattr(uploading, "MULTIPART_BYTES", 3)
-    backend = through(proxy, retry_for_s=0.2)
     proxy.decide = lambda each: Fate(reaches_server=False) if is_last_step(each) else None
     if before is not None:
         raw.write("file", before)
     with pytest.raises(StorageUnavailable):
-        backend.write("file", [b"mine"])
+        in_parts.write("file", [b"mine"])
 
     assert everything(raw) == (set() if before is None else {"file"})
 
@@ -466,19 +469,14 @@ def test_what_another_wrote_after_a_lost_answer_is_not_taken_for_ours(
 
 
 def test_a_last_answer_that_is_none_of_s3_ends_no_upload(
-    raw: RawS3,
-    proxy: HttpProxy,
-    through: Callable[..., S3Backend],
-    monkeypatch: pytest.MonkeyPatch,
+    raw: RawS3, proxy: HttpProxy, in_parts: S3Backend
 ) -> None:
-    monkeypatch.setattr(uploading, "MULTIPART_BYTES", 3)
-    backend = through(proxy, retry_for_s=0.2)
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     proxy.decide = lambda each: (
         Fate(reaches_server=False, answer=answer) if is_last_step(each) else None
     )
     with pytest.raises(StorageUnavailable):
-        backend.write("file", [b"mine"])
+        in_parts.write("file", [b"mine"])
 
     assert everything(raw) == set()
 

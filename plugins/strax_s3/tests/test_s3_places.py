@@ -191,7 +191,7 @@ def test_a_probe_that_failed_here_is_asked_again_on_another_machine(
         proxy.decide = None
         pickled = pickle.dumps(backend)
         monkeypatch.setattr(time, "monotonic", itertools.count().__next__)  # it was started later
-        pickle.loads(pickled).write("file", [b"x"])  # noqa: S301 - our own
+        pickle.loads(pickled).write("file", [b"x"])  # noqa: S301 - pickled three lines above
 
 
 def test_who_takes_the_risk_writes_also_where_the_condition_is_refused(

@@ -8,7 +8,7 @@ from functools import partial
 from strax_core import STAGING, AccessDenied, Check, ConfigError
 from strax_s3.client import Bucket, server_time
 from strax_s3.joined import Joined
-from strax_s3.listing import first_page
+from strax_s3.listing import one_page
 from strax_s3.sdk import SDK_ERRORS
 from strax_s3.translate_errors import translated
 
@@ -35,12 +35,12 @@ def _credentials(bucket: Bucket, _: str) -> str:
 
 
 def _bucket(bucket: Bucket, root: str) -> str:
-    first_page(bucket, root, MaxKeys=1)
+    one_page(bucket, root, MaxKeys=1)
     return f"{bucket.named('')} answers"
 
 
 def _clock(bucket: Bucket, root: str) -> str:
-    off_s = time.time() - server_time(first_page(bucket, root, MaxKeys=1)).timestamp()
+    off_s = time.time() - server_time(one_page(bucket, root, MaxKeys=1)).timestamp()
     if abs(off_s) > CLOCK_TOLERANCE_S:
         raise ConfigError(f"this machine is {off_s:+.0f} s off the server's clock: set it")
     return f"within {CLOCK_TOLERANCE_S:g} s of the server's"

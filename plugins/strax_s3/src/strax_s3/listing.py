@@ -22,7 +22,7 @@ def pages(bucket: Bucket, start: str, **options: str) -> Iterator[Any]:
         StorageError: the server could not be asked, or its answer is no such list.
     """
     while True:
-        page = first_page(bucket, start, **options)
+        page = one_page(bucket, start, **options)
         if not all(found["Key"].startswith(start) for found in page.get("Contents", ())):
             raise StorageUnavailable(f"{bucket.named('')} lists what it was not asked for")
         yield page
@@ -31,7 +31,7 @@ def pages(bucket: Bucket, start: str, **options: str) -> Iterator[Any]:
         options |= _where_next(bucket, page, options, "ContinuationToken")
 
 
-def first_page(bucket: Bucket, start: str, **options: Any) -> Any:
+def one_page(bucket: Bucket, start: str, **options: Any) -> Any:
     """Return one page: the first, unless the options tell where to go on."""
     try:
         return _page(bucket, "list_objects_v2", Prefix=start, **options)
