@@ -12,8 +12,8 @@ import pytest
 from strax_core import (
     AccessDenied,
     ConfigError,
+    DataCorrupted,
     ObjectExists,
-    ObjectMissing,
     ReadOnlyError,
     StorageError,
     StorageFull,
@@ -23,6 +23,7 @@ from strax_core.testing import RawFolder, clean, everything
 from strax_local.backend import LocalBackend
 from strax_local.frontend import LocalFrontend
 from strax_local.options import LocalOptions
+from strax_local.rename_exclusive import Name, rename
 
 
 @pytest.fixture
@@ -150,25 +151,34 @@ def test_renaming_does_not_replace_an_empty_folder(backend: LocalBackend, tmp_pa
     assert everything(RawFolder(tmp_path)) == {"source/file", "target"}
 
 
-def test_a_link_to_a_file_is_read_and_listed_as_the_file(
+def test_a_link_out_of_a_folder_is_listed_as_a_link_and_refused(
     backend: LocalBackend, tmp_path: Path
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "file").write_bytes(b"12345")
     (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "to_file").symlink_to(tmp_path / "elsewhere" / "file")
-    (tmp_path / "folder" / "to_folder").symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "folder" / "to_nothing").symlink_to(tmp_path / "missing")
-    entries = {entry.name: entry for entry in backend.list("folder")}
+    targets = {"to_file": "elsewhere/file", "to_folder": "elsewhere", "to_nothing": "missing"}
+    for name, target in targets.items():
+        (tmp_path / "folder" / name).symlink_to(tmp_path / target)
+    entries = list(backend.list("folder"))
 
-    assert backend.read("folder/to_file") == b"12345"
-    assert backend.read("folder/to_folder/file") == b"12345"
-    assert {name: (e.is_folder, e.size_bytes) for name, e in entries.items()} == {
-        "to_file": (False, 5),
-        "to_folder": (True, 0),
-    }
-    with pytest.raises(ObjectMissing):
-        backend.read("folder/to_nothing")
+    assert {entry.name for entry in entries} == set(targets)
+    assert all(entry.is_link and not entry.is_folder for entry in entries)
+    assert list(backend.folder_names("folder")) == []
+    for path in ("to_file", "to_nothing", "to_folder/file"):
+        with pytest.raises(DataCorrupted, match=r"is a link to .*(file|missing|elsewhere); "):
+            backend.read(f"folder/{path}")
+
+
+def test_a_link_to_a_file_of_the_same_folder_is_read(backend: LocalBackend, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").write_bytes(b"12345")
+    (tmp_path / "folder" / "link").symlink_to("file")
+    (tmp_path / "folder" / "loop").symlink_to("loop")
+
+    assert backend.read("folder/link") == b"12345"
+    with pytest.raises(DataCorrupted, match="without end"):
+        backend.read("folder/loop")
 
 
 def test_deleting_a_link_leaves_what_it_points_to(backend: LocalBackend, tmp_path: Path) -> None:
@@ -215,24 +225,26 @@ def test_folders_inherit_the_group_of_a_directory_with_setgid(
 def steps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, str]]:
     """What is made durable and what is renamed, in order."""
     seen: list[tuple[str, str]] = []
-    fsync, replace = os.fsync, os.replace
+    fsync = os.fsync
 
     def short(path: str) -> str:
         name = os.path.relpath(path, tmp_path)
         return ".staging/tmp" if name.startswith(".staging/tmp-") else name
 
-    def watched_fsync(descriptor: int) -> None:
+    def path_of(descriptor: int) -> Path:
         inode = os.fstat(descriptor).st_ino
-        at = [path for path in (tmp_path, *tmp_path.rglob("*")) if path.stat().st_ino == inode]
-        seen.append(("sync", short(str(at[0]))))
+        return next(p for p in (tmp_path, *tmp_path.rglob("*")) if p.stat().st_ino == inode)
+
+    def watched_fsync(descriptor: int) -> None:
+        seen.append(("sync", short(str(path_of(descriptor)))))
         fsync(descriptor)
 
-    def watched_rename(source: str, target: str) -> None:
-        seen.append(("rename", short(target)))
-        replace(source, target)
+    def watched_rename(source: Name, target: Name) -> None:
+        seen.append(("rename", short(str(path_of(target.folder) / target.name))))
+        rename(source, target)
 
     monkeypatch.setattr(os, "fsync", watched_fsync)
-    monkeypatch.setattr(os, "replace", watched_rename)
+    monkeypatch.setattr("strax_local.backend.rename", watched_rename)
     monkeypatch.setattr("strax_local.backend.rename_exclusive", watched_rename)
     return seen
 
@@ -291,7 +303,7 @@ def test_a_temporary_file_of_a_killed_process_is_cleaned_up(
     backend: LocalBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:  # as if killed: nothing of the tidying up happens
-        patch.setattr("strax_local.backend._unlink_if_there", lambda _: None)
+        patch.setattr("strax_local.backend._unlink_if_there", lambda *_: None)
         patch.setattr(os, "replace", failing(errno.EIO))
         with pytest.raises(StorageUnavailable):
             backend.write("run_1-peaks-abc/file", [b"x"])
@@ -318,7 +330,7 @@ def test_a_tilde_in_the_path_is_the_home_folder(
 def test_a_pipe_is_no_file_and_does_not_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     backend = LocalBackend(LocalOptions(path=str(tmp_path)))
-    with pytest.raises(ObjectMissing, match="pipe"):
+    with pytest.raises(DataCorrupted, match="pipe"):
         backend.read("pipe")
-    with pytest.raises(ObjectMissing, match="pipe"):
+    with pytest.raises(DataCorrupted, match="pipe"):
         backend.read_ranges("pipe", [(0, 1)])

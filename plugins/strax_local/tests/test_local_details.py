@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,7 +30,7 @@ from strax_local import rename_exclusive as renaming
 from strax_local.backend import LocalBackend
 from strax_local.frontend import LocalFrontend
 from strax_local.options import LocalOptions
-from strax_local.rename_exclusive import rename_exclusive
+from strax_local.rename_exclusive import Name, rename_exclusive
 from strax_local.translate_errors import storage_error
 
 
@@ -166,14 +167,23 @@ def answering(number: int, calls: list[tuple[Any, ...]]) -> Callable[..., int]:
     return call
 
 
-def test_a_rename_begins_at_the_current_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "source").write_bytes(b"x")
-    rename_exclusive("source", "target")
+@contextmanager
+def opened(folder: Path) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
-    assert everything(RawFolder(tmp_path)) == {"target"}
+
+def test_a_rename_is_from_folder_to_folder(tmp_path: Path) -> None:
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "here" / "source").write_bytes(b"x")
+    with opened(tmp_path / "here") as here, opened(tmp_path / "there") as there:
+        rename_exclusive(Name(here, "source"), Name(there, "target"))
+
+    assert everything(RawFolder(tmp_path)) == {"here", "there/target"}
 
 
 def test_only_a_folder_that_is_there_is_renamed(backend: LocalBackend, tmp_path: Path) -> None:
@@ -188,8 +198,8 @@ def test_only_a_folder_that_is_there_is_renamed(backend: LocalBackend, tmp_path:
 @pytest.mark.parametrize(
     ("platform", "name", "arguments"),
     [
-        ("darwin", "renamex_np", (b"a", b"b", 4)),  # RENAME_EXCL
-        ("linux", "renameat2", (-100, b"a", -100, b"b", 1)),  # AT_FDCWD, RENAME_NOREPLACE
+        ("darwin", "renameatx_np", (5, b"a", 6, b"b", 4)),  # RENAME_EXCL
+        ("linux", "renameat2", (5, b"a", 6, b"b", 1)),  # RENAME_NOREPLACE
     ],
 )
 def test_the_system_is_asked_to_replace_nothing(
@@ -202,11 +212,11 @@ def test_the_system_is_asked_to_replace_nothing(
     calls: list[tuple[Any, ...]] = []
     monkeypatch.setattr(sys, "platform", platform)
     setattr(library, name, answering(0, calls))
-    rename_exclusive("a", "b")
+    rename_exclusive(Name(5, "a"), Name(6, "b"))
     setattr(library, name, answering(errno.EEXIST, calls))
     renaming._system_call.cache_clear()
     with pytest.raises(FileExistsError) as caught:
-        rename_exclusive("a", "b")
+        rename_exclusive(Name(5, "a"), Name(6, "b"))
 
     assert calls == [arguments, arguments]
     assert (caught.value.filename, caught.value.filename2) == ("a", "b")
@@ -226,19 +236,21 @@ def test_without_the_call_nothing_is_replaced_either(
 ) -> None:
     monkeypatch.setattr(sys, "platform", platform)
     if number is not None:
-        library.renamex_np = library.renameat2 = answering(number, [])
+        library.renameatx_np = library.renameat2 = answering(number, [])
     raw = RawFolder(tmp_path)
     for path in ("file", "other", "folder/file", "full/file"):
         raw.write(path, path.encode())
-    with pytest.raises(FileExistsError):
-        rename_exclusive(str(tmp_path / "file"), str(tmp_path / "other"))
-    with pytest.raises(OSError, match="full"):
-        rename_exclusive(str(tmp_path / "folder"), str(tmp_path / "full"))
+    with opened(tmp_path) as root:
+        with pytest.raises(FileExistsError):
+            rename_exclusive(Name(root, "file"), Name(root, "other"))
+        with pytest.raises(OSError, match="full"):
+            rename_exclusive(Name(root, "folder"), Name(root, "full"))
     assert {path: raw.read(path) for path in everything(raw)} == {
         path: path.encode() for path in ("file", "other", "folder/file", "full/file")
     }
-    rename_exclusive(str(tmp_path / "file"), str(tmp_path / "file_2"))
-    rename_exclusive(str(tmp_path / "folder"), str(tmp_path / "folder_2"))
+    with opened(tmp_path) as root:
+        rename_exclusive(Name(root, "file"), Name(root, "file_2"))
+        rename_exclusive(Name(root, "folder"), Name(root, "folder_2"))
 
     assert everything(raw) == {"file_2", "other", "folder_2/file", "full/file"}
     assert raw.read("file_2") == b"file"
@@ -281,7 +293,7 @@ def test_what_no_other_process_can_have_caused_is_not_tried_again(
 ) -> None:
     calls: list[str] = []
 
-    def fail(_: str, target: str) -> None:
+    def fail(_: str, target: str, **_folders: int) -> None:
         calls.append(target)
         raise OSError(number, os.strerror(number))
 
@@ -299,23 +311,30 @@ def test_a_source_that_is_gone_is_not_looked_for_again(
     (tmp_path / "folder").mkdir()
     calls: list[str] = []
 
-    def gone(source: str, target: str) -> None:
-        calls.append(target)
-        os.rmdir(source)
+    def gone(source: Name, target: Name) -> None:
+        calls.append(target.name)
+        os.rmdir(source.name, dir_fd=source.folder)
         raise FileNotFoundError(errno.ENOENT, "gone")
 
     monkeypatch.setattr("strax_local.backend.rename_exclusive", gone)
     with pytest.raises(ObjectMissing):
         backend.rename("folder", "other")
 
-    assert calls == [str(tmp_path / "other")]
+    assert calls == ["other"]
 
 
 def test_a_parent_that_others_tidy_up_need_not_be_made_durable(
     backend: LocalBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    really_open = os.open
+
+    def open_unless_to_sync(path: Any, *arguments: Any, **options: Any) -> int:
+        if path == ".":
+            raise FileNotFoundError(errno.ENOENT, "tidied up")
+        return really_open(path, *arguments, **options)
+
     with monkeypatch.context() as patch:
-        patch.setattr(os, "open", failing(errno.ENOENT))
+        patch.setattr(os, "open", open_unless_to_sync)
         backend.write("folder/file", [b"x"])
 
     assert (tmp_path / "folder" / "file").read_bytes() == b"x"
@@ -350,7 +369,7 @@ def test_all_bytes_are_with_the_system_when_the_disk_is_waited_for(
 def test_an_interrupted_write_leaves_nothing(
     backend: LocalBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -1,5 +1,6 @@
 """Role 2: loads pieces of data and creates savers, on a handful of byte verbs."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -11,10 +12,10 @@ from strax_core.errors import (
     ObjectMissing,
     ReadOnlyError,
 )
-from strax_core.layout import Staging, metadata_paths
 from strax_core.loader import Loader
 from strax_core.medium import Buffer, Entry
 from strax_core.metadata import Metadata, read_metadata
+from strax_core.removal import remove_data
 from strax_core.renaming_saver import RenamingSaver
 from strax_core.row_bytes import put_bytes
 from strax_core.saver import Saver
@@ -152,6 +153,24 @@ class StorageBackend(TracedBackend):
         """
         return (e.name for e in self.list(folder, starts_with=starts_with) if e.is_folder)
 
+    def link_target(self, path: str) -> str | None:
+        """Return where a link leads, as it says itself; None if it is none, or nothing is there.
+
+        Only for a place that has links.
+        """
+        return None
+
+    def behind_link(self, folder: str) -> "StorageBackend | None":
+        """Return this place with a folder at its top that is a link, resolved once and for all.
+
+        What it returns changes what lies behind the link, which this backend itself never does.
+        Only for a place that has links; None: it is no link.
+
+        Raises:
+            StorageUnavailable: what it leads to is not there.
+        """
+        return None
+
     def checks(self, *, writes: bool) -> Iterator[Check]:
         """Find out whether the place can do what is needed of it; nothing that is tried stays.
 
@@ -249,29 +268,31 @@ class StorageBackend(TracedBackend):
             of_held.check_chunk(info)
 
     def remove(self, backend_key: str) -> None:
-        """Remove a piece of data: first its metadata, so that nobody finds the rest."""
+        """Remove a piece of data: first its metadata, so that nobody finds the rest.
+
+        Only what writers made goes. What else lies in its folder stays, and a warning names it; if
+        the folder is a link, just that goes, and what it leads to stays.
+        """
         if self.saver_class is None:
             raise ReadOnlyError(f"{self.place}: {type(self).__name__} cannot remove")
         if backend_key.startswith("."):
             raise ConfigError(f"{backend_key!r} is not a piece of data")
-        # Listed first, so that what a writer brings meanwhile is not taken with it.
-        writers = [
-            each.name for each in self.list(Staging(backend_key, "").of_key) if each.is_folder
-        ]
-        doomed = {
-            f"{backend_key}/{entry.name}": entry.is_folder
-            for entry in self.list(backend_key)
-            if not any(write_id in entry.name for write_id in writers)
-        }
-        for path in metadata_paths(backend_key):
-            self.delete(path)
-            doomed.pop(path, None)
-        self.delete_files([path for path, is_folder in doomed.items() if not is_folder])
-        for path, is_folder in doomed.items():
-            if is_folder:
-                self.delete(path)
-        if not any(True for _ in self.list(backend_key)):
-            self.delete(f"{backend_key}/nothing")  # lets a medium with folders drop the empty one
+        target = self.link_target(backend_key)
+        if target is not None:
+            self.delete_files([backend_key])
+            warnings.warn(
+                f"{self.place}/{backend_key} was a link, and is removed; what it leads to stays: "
+                f"{target}",
+                stacklevel=2,
+            )
+            return
+        kept = remove_data(self, backend_key)
+        if kept:
+            warnings.warn(
+                f"{self.place}/{backend_key} is removed, but for what no writer made: "
+                f"{', '.join(kept)}",
+                stacklevel=2,
+            )
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.place}>"

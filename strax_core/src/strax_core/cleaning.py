@@ -1,16 +1,20 @@
-"""Removes what writers that died left behind. It judges tickets, never a chunk by its age."""
+"""Removes what writers that died left behind. It judges tickets, never a chunk by its age.
+
+What goes is what a ticket proves that a writer made, or has a name that only we make; and nothing
+behind a link. All else stays, and is told.
+"""
 
 import logging
-import re
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from strax_core.backend import StorageBackend
 from strax_core.errors import (
     CleanedInPart,
+    ConfigError,
     DataCorrupted,
     DataNotAvailable,
     NewerFormat,
@@ -19,9 +23,17 @@ from strax_core.errors import (
     StorageError,
     StorageUnavailable,
 )
-from strax_core.layout import FAILURE_NOTE_START, STAGING, Staging, prefix_of
-from strax_core.medium import Entry, Medium
+from strax_core.layout import STAGING, Staging
+from strax_core.medium import Entry, Medium, checked_path
 from strax_core.metadata import Metadata
+from strax_core.own_names import (
+    is_chunk,
+    is_failure_note,
+    is_of_data,
+    is_of_ticket,
+    is_scratch,
+    is_write_id,
+)
 from strax_core.renaming_saver import RenamingSaver
 from strax_core.settling import named_files
 from strax_core.tickets import read_json
@@ -37,6 +49,8 @@ class Leftover:
     reason: str
     is_file: bool = field(default=False, compare=False)
     """Whether it is certainly no folder."""
+    stays: bool = False
+    """Whether it is left alone, since nothing proves that a writer made it."""
 
 
 def clean(backend: StorageBackend, *, grace_s: float, dry_run: bool = True) -> list[Leftover]:
@@ -52,20 +66,17 @@ def clean(backend: StorageBackend, *, grace_s: float, dry_run: bool = True) -> l
     """
     if backend.saver_class is None:
         raise ReadOnlyError(f"{backend.place}: {type(backend).__name__} cannot clean up")
+    target = backend.link_target(STAGING)
+    if target is not None:
+        return [Leftover(STAGING, _link_to(target), stays=True)]
     old_ns = now_ns(backend) - int(grace_s * 1e9)
-    leftovers: list[Leftover] = []
-    for entry in list(backend.list(STAGING)):
-        path = f"{STAGING}/{entry.name}"
-        if entry.is_folder:
-            leftovers += _of_key(backend, entry.name, old_ns)
-        elif entry.modified_ns <= old_ns:
-            leftovers.append(Leftover(path, "a file that was never finished", is_file=True))
+    leftovers = list(_in_staging(backend, old_ns))
     if not dry_run:
-        _remove_all(backend, leftovers)
+        _remove_all(backend, [each for each in leftovers if not each.stays])
         _drop_empty_folders(backend)
     try:
         for path in backend.drop_unfinished(before_ns=old_ns, dry_run=dry_run):
-            leftovers.append(Leftover(path, backend.leftover_reason))
+            leftovers.append(Leftover(path, backend.leftover_reason))  # noqa: PERF401 - some may fail
     except StorageError as error:
         raise CleanedInPart(
             f"{backend.place}: {'all else was looked for' if dry_run else 'all else was cleaned'}, "
@@ -87,18 +98,85 @@ def _remove_all(backend: StorageBackend, leftovers: Iterable[Leftover]) -> None:
 
 
 def _remove(backend: StorageBackend, path: str) -> None:
-    """Delete, but move a writer's chunks away first.
+    """Remove a folder of ours: a writer's, or one that we made to try something.
 
-    A writer frozen past its fence may still be about to rename them: then it finds nothing,
-    instead of committing a folder that is being emptied.
+    Of a writer's, just what is ours: anybody may have put something there since it was looked at.
+    """
+    parts = path.split("/")
+    if len(parts) == len(("staging", "key", "write_id")):
+        _remove_writer(backend, Staging(parts[1], parts[2]))
+    else:
+        backend.delete(path)
+
+
+def _remove_writer(backend: StorageBackend, staging: Staging) -> None:
+    """Remove what one writer left in its own folder, its ticket last.
+
+    Its chunks are moved away first. A writer frozen past its fence may still be about to rename
+    them: then it finds nothing, instead of committing a folder that is being emptied.
     """
     saver_class = backend.saver_class
-    if saver_class is not None and issubclass(saver_class, RenamingSaver):
+    renames = saver_class is not None and issubclass(saver_class, RenamingSaver)
+    if renames and _in_data(backend, staging) and not any(_foreign_in_data(backend, staging)):
         tomb = f"{STAGING}/dead-{secrets.token_hex(8)}"
         with suppress(ObjectMissing):
-            backend.rename(f"{path}/data", tomb)
+            backend.rename(staging.data, tomb)
             backend.delete(tomb)
-    backend.delete(path)
+    else:
+        backend.delete_files(
+            [f"{staging.data}/{each.name}" for each in _own_in_data(backend, staging)]
+        )
+    own = [
+        f"{staging.folder}/{entry.name}"
+        for entry in backend.list(staging.folder)
+        if not entry.is_folder and not entry.is_link and is_of_ticket(entry.name)
+    ]
+    backend.delete_files([path for path in own if path != staging.ticket])
+    backend.delete_files([staging.ticket])
+
+
+def _in_data(backend: StorageBackend, staging: Staging) -> list[Entry]:
+    """List a writer's chunks; nothing, if something else stands in the place of their folder."""
+    for entry in list(backend.list(staging.folder, starts_with="data")):
+        if f"{staging.folder}/{entry.name}" == staging.data:
+            return list(backend.list(staging.data)) if entry.is_folder else []
+    return []
+
+
+def _own_in_data(backend: StorageBackend, staging: Staging) -> Iterator[Entry]:
+    for entry in _in_data(backend, staging):
+        is_own = is_of_data(staging.backend_key, entry.name)
+        if is_own and not entry.is_folder and not entry.is_link:
+            yield entry
+
+
+def _foreign_in_data(backend: StorageBackend, staging: Staging) -> Iterator[Leftover]:
+    own = {entry.name for entry in _own_in_data(backend, staging)}
+    for entry in _in_data(backend, staging):
+        if entry.name not in own:
+            yield _left(f"{staging.data}/{entry.name}", backend, entry)
+
+
+def _foreign_of_writer(backend: StorageBackend, staging: Staging) -> Iterator[Leftover]:
+    """Iterate over what lies in a writer's folder, and no writer makes."""
+    for entry in list(backend.list(staging.folder)):
+        path = f"{staging.folder}/{entry.name}"
+        if entry.is_folder and not entry.is_link and path == staging.data:
+            yield from _foreign_in_data(backend, staging)
+        elif entry.is_folder or entry.is_link or not is_of_ticket(entry.name):
+            yield _left(path, backend, entry)
+
+
+def _left(path: str, backend: StorageBackend, entry: Entry) -> Leftover:
+    """Return a line about what stays."""
+    reason = "nothing that a writer made"
+    if entry.is_link:
+        reason = _link_to(backend.link_target(path) or "somewhere")
+    return Leftover(path, reason, is_file=not entry.is_folder, stays=True)
+
+
+def _link_to(target: str) -> str:
+    return f"a link to {target}, which no writer made; nothing behind it is touched"
 
 
 def now_ns(medium: Medium) -> int:
@@ -129,18 +207,35 @@ def _drop_empty_folders(backend: StorageBackend) -> None:
             backend.delete(f"{path}/nothing")
 
 
+def _in_staging(backend: StorageBackend, old_ns: int) -> Iterator[Leftover]:
+    for entry in list(backend.list(STAGING)):
+        path = f"{STAGING}/{entry.name}"
+        if entry.is_link:
+            yield _left(path, backend, entry)
+        elif is_scratch(entry.name, is_folder=entry.is_folder):
+            if entry.modified_ns <= old_ns:
+                is_file = not entry.is_folder
+                yield Leftover(path, "something that was never finished", is_file=is_file)
+        elif entry.is_folder:
+            yield from _of_key(backend, entry.name, old_ns)
+        elif entry.modified_ns <= old_ns:
+            yield _left(path, backend, entry)
+
+
 def _of_key(backend: StorageBackend, key_name: str, old_ns: int) -> Iterator[Leftover]:
     folder = f"{STAGING}/{key_name}"
     for entry in list(backend.list(folder)):
         path = f"{folder}/{entry.name}"
-        if not entry.is_folder:
-            if entry.modified_ns <= old_ns:
-                is_note = entry.name.startswith(FAILURE_NOTE_START)
-                yield Leftover(
-                    path, "a note of a failed save" if is_note else "a stray file", is_file=True
-                )
-        elif _last_beat_ns(backend, path, entry) <= old_ns:
-            yield from _of_writer(backend, Staging(key_name, entry.name))
+        is_old = entry.modified_ns <= old_ns
+        if entry.is_link:
+            yield _left(path, backend, entry)
+        elif entry.is_folder and is_write_id(entry.name):
+            if _last_beat_ns(backend, path, entry) <= old_ns:
+                yield from _of_writer(backend, Staging(key_name, entry.name))
+        elif is_old and not entry.is_folder and is_failure_note(entry.name):
+            yield Leftover(path, "a note of a failed save", is_file=True)
+        elif is_old:
+            yield _left(path, backend, entry)
 
 
 def _last_beat_ns(medium: Medium, folder: str, entry: Entry) -> int:
@@ -150,9 +245,14 @@ def _last_beat_ns(medium: Medium, folder: str, entry: Entry) -> int:
 
 def _of_writer(backend: StorageBackend, staging: Staging) -> Iterator[Leftover]:
     """What one dead writer left, its ticket last."""
-    backend_key = str(read_json(backend, staging.ticket).get("backend_key", staging.backend_key))
-    if _is_foreign(staging, backend_key):
-        yield Leftover(staging.folder, "nothing that a writer made")
+    try:
+        document = read_json(backend, staging.ticket)
+    except DataCorrupted as error:  # a link, or no file
+        yield Leftover(staging.folder, f"its ticket cannot be read: {error}", stays=True)
+        return
+    backend_key = str(document.get("backend_key", staging.backend_key))
+    if not _is_of(staging, backend_key):
+        yield Leftover(staging.folder, "its ticket is of other data", stays=True)
         return
     try:
         metadata = _complete_metadata(backend, backend_key)
@@ -161,23 +261,23 @@ def _of_writer(backend: StorageBackend, staging: Staging) -> Iterator[Leftover]:
         _LOG.warning("%s/%s is left alone: %s", backend.place, staging.folder, error)
         return
     has_committed = metadata is not None and metadata.write_id == staging.write_id
+    in_final: list[Leftover] = []
     if metadata is not None:
         # Also if it has not committed: it may have, and been replaced itself before it could
         # delete.
         in_use = set(named_files(metadata))
         in_use |= {name.partition("/")[0] for name in in_use}
-        yield from _replaced(backend, backend_key, staging, in_use)
+        in_final += _replaced(backend, backend_key, staging, in_use)
     if not has_committed:
-        for entry in backend.list(backend_key):
-            is_chunk = entry.name.startswith(
-                prefix_of(backend_key)
-            ) and staging.write_id in entry.name.split("-")
-            if is_chunk or (entry.is_folder and entry.name == staging.write_id):
-                yield Leftover(
-                    f"{backend_key}/{entry.name}",
-                    "of a writer that never committed",
-                    is_file=not entry.is_folder,
-                )
+        in_final += _uncommitted(backend, backend_key, staging)
+    target = backend.link_target(backend_key) if in_final else None
+    if target is not None:
+        for each in in_final:
+            yield replace(each, reason=f"{each.reason}, behind a link to {target}", stays=True)
+        yield Leftover(staging.folder, "tells what lies behind a link", stays=True)
+        return
+    yield from in_final
+    yield from _foreign_of_writer(backend, staging)
     yield Leftover(
         staging.folder,
         "the ticket of a writer that committed"
@@ -186,12 +286,32 @@ def _of_writer(backend: StorageBackend, staging: Staging) -> Iterator[Leftover]:
     )
 
 
-def _is_foreign(staging: Staging, backend_key: str) -> bool:
-    """Say whether this is no writer's folder, or its ticket points at other data."""
-    return (
-        re.fullmatch("[0-9a-f]{16}", staging.write_id) is None
-        or backend_key.rsplit("/", 1)[-1] != staging.backend_key
-    )
+def _uncommitted(backend: StorageBackend, backend_key: str, staging: Staging) -> Iterator[Leftover]:
+    """What a writer that never committed put under the final name."""
+    why = "of a writer that never committed"
+    for entry in list(backend.list(backend_key)):
+        path = f"{backend_key}/{entry.name}"
+        if entry.is_link:
+            continue
+        if not entry.is_folder:
+            if is_chunk(backend_key, entry.name) and staging.write_id in entry.name.split("-"):
+                yield Leftover(path, why, is_file=True)
+        elif entry.name == staging.write_id:
+            for below in list(backend.list(path)):
+                is_own = not below.is_folder and not below.is_link
+                if is_own and is_of_data(backend_key, below.name):
+                    yield Leftover(f"{path}/{below.name}", why, is_file=True)
+                else:
+                    yield _left(f"{path}/{below.name}", backend, below)
+
+
+def _is_of(staging: Staging, backend_key: str) -> bool:
+    """Say whether what a ticket names as its data is what it lies under."""
+    try:
+        key = checked_path(backend_key)
+    except ConfigError:
+        return False
+    return key.rsplit("/", 1)[-1] == staging.backend_key and not key.startswith(".")
 
 
 def _complete_metadata(backend: StorageBackend, backend_key: str) -> Metadata | None:
@@ -210,13 +330,19 @@ def _replaced(
     names = [
         name
         for name in (named if isinstance(named, list) else ())
-        if isinstance(name, str) and not name.endswith("metadata.json") and name not in in_use
+        if isinstance(name, str) and name not in in_use and _is_own_below(backend_key, name)
     ]
     there = _files_below(backend, backend_key, {name.partition("/")[0] for name in names})
     for name in names:
         if name in there:
             path = f"{backend_key}/{name}"
             yield Leftover(path, "a file of data that were replaced", is_file=True)
+
+
+def _is_own_below(backend_key: str, name: str) -> bool:
+    """Say whether a name in a ticket is that of a chunk, perhaps in the folder of a writing."""
+    folder, slash, file = name.rpartition("/")
+    return is_chunk(backend_key, file) and (not slash or is_write_id(folder))
 
 
 def _files_below(backend: StorageBackend, folder: str, wanted: set[str]) -> set[str]:
@@ -230,7 +356,11 @@ def _files_below(backend: StorageBackend, folder: str, wanted: set[str]) -> set[
     for entry in list(backend.list(folder)):
         if entry.name in wanted and entry.is_folder:
             below = backend.list(f"{folder}/{entry.name}")
-            files |= {f"{entry.name}/{each.name}" for each in below if not each.is_folder}
-        elif entry.name in wanted:
+            files |= {
+                f"{entry.name}/{each.name}"
+                for each in below
+                if not each.is_folder and not each.is_link
+            }
+        elif entry.name in wanted and not entry.is_link:
             files.add(entry.name)
     return files

@@ -21,6 +21,10 @@ class Entry:
     size_bytes: int
     modified_ns: int
     """When it was written last, by the place's own clock, ns since the Unix epoch."""
+    is_link: bool = False
+    """Whether it is a link, made by a person: no writer makes any.
+
+    Only one at the top of a place is looked through, to say whether it leads to a folder."""
 
 
 class Medium(Protocol):
@@ -62,6 +66,12 @@ class Medium(Protocol):
 
     def rename(self, source: str, target: str) -> None:
         """Move a folder atomically, never replacing."""
+
+    def link_target(self, path: str) -> str | None:
+        """Return where a link leads; None if it is none."""
+
+    def behind_link(self, folder: str) -> "Medium | None":
+        """Return this place with a folder that is a link resolved; None if it is none."""
 
 
 def checked_path(path: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from strax_core.chunk_info import ChunkInfo
-from strax_core.errors import DataCorrupted
+from strax_core.errors import DataCorrupted, NewerFormat
 from strax_core.layout import metadata_name
 from strax_core.medium import Buffer
 from strax_core.metadata import Metadata
@@ -30,9 +30,41 @@ class RenamingSaver(SettlingSaver):
         self.medium.write(document, [metadata.to_bytes()])
         if self._settle(lambda: self.medium.rename(self.staging.data, self.backend_key)):
             return
+        self._go_behind_link()
         self._replaceable()
         self.medium.delete(document)
         self._replace(metadata)
+
+    def _go_behind_link(self) -> None:
+        """Resolve the final folder once and for all, if a person made it a link to elsewhere.
+
+        Only these very data, and only where they are asked to be replaced, are changed there.
+
+        Raises:
+            DataCorrupted: they may not be replaced, or something else lies there.
+        """
+        target = self.medium.link_target(self.backend_key)
+        if target is None:
+            return
+        behind = self.medium.behind_link(self.backend_key)
+        way_out = f"{self.metadata.place} is a link to {target}"
+        if behind is None:
+            raise DataCorrupted(f"{way_out}, and not of a kind that is written through")
+        if self.overwrite != "always":
+            raise DataCorrupted(
+                f"{way_out}, and what lies there is replaced only where it is asked for by name: "
+                "Context.make(…, again=True), or remove it first"
+            )
+        self.medium = behind
+        try:
+            old = self._published()
+        except NewerFormat:
+            raise
+        except DataCorrupted as error:
+            raise DataCorrupted(f"{way_out}, where the metadata cannot be read: {error}") from error
+        if old is None:
+            raise DataCorrupted(f"{way_out}, where no such data lie; remove the link")
+        self._refuse_another(old)
 
     def _replace(self, metadata: Metadata) -> None:
         """Put the chunks into a sub-folder of the final folder; then only the metadata change."""

@@ -110,15 +110,17 @@ class SettlingSaver(Saver):
         Raises:
             DataExistsError: it may not.
         """
-        raw = self._published_bytes()
+        raw: bytes | None = None
         try:
+            raw = self._published_bytes()
             old = None if raw is None else Metadata.parse(raw, place=self.metadata.place)
             if old is not None and old.is_complete:
                 _ = old.lineage  # what nobody can say what it is, nobody can load
         except DataCorrupted as error:
             _LOG.warning("%s: what stands there cannot be read: %s", self.metadata.place, error)
             self._refuse_unless(self.overwrite != "never", "something")
-            self._keep_for_a_person(raw or b"")
+            if raw is not None:
+                self._keep_for_a_person(raw)
             return True, []
         if old is None or not old.is_complete:
             self._refuse_unless(self.overwrite != "never", "something")

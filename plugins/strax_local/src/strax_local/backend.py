@@ -1,14 +1,16 @@
 """The byte verbs on a directory."""
 
-import errno
+import copy
+import logging
 import os
 import secrets
 import shutil
 import stat
+import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from io import BufferedReader
-from typing import BinaryIO, TypeVar
+from typing import Any
 
 from strax_core import (
     STAGING,
@@ -21,118 +23,257 @@ from strax_core import (
     StorageUnavailable,
     checked_path,
 )
+from strax_local import folders
+from strax_local.folders import LinkError, SpecialFileError
 from strax_local.options import LocalOptions
-from strax_local.rename_exclusive import rename_exclusive
+from strax_local.rename_exclusive import Name, rename, rename_exclusive
 from strax_local.translate_errors import storage_error
 
-FOLDER_TRIES = 100  # another process may tidy up an empty folder just as we fill it
-Result = TypeVar("Result")
 ListOfBytes = list[bytes]  # inside the class, `list` is the verb
+_LOG = logging.getLogger("strax_local")
 
 
 class LocalBackend(StorageBackend):
-    """A directory. It is not made here, so one that vanishes is not mistaken for an empty one."""
+    """A directory. It is not made here, so one that vanishes is not mistaken for an empty one.
+
+    No link leads out of it, but for one at its top in the place of a folder, such as of a piece of
+    data that was moved to another disk: what lies behind that is read, and is not changed, unless
+    by way of `behind_link`.
+    """
 
     saver_class = RenamingSaver
     may_hold_strax_folders = True
+    _resolved: "_Resolved | None" = None
+    """A folder at the top that is a link, and was opened once."""
 
     def __init__(self, options: LocalOptions) -> None:
         self._root = os.path.abspath(os.path.expanduser(options.path))
         self._fsync = options.fsync
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_root": self._root, "_fsync": self._fsync}
 
     @property
     def place(self) -> str:
         return self._root
 
     def read(self, path: str) -> bytes:
-        with self._opened(path) as file:
+        with self._opened(path) as (file, _):
             return file.read()
 
     def read_ranges(
         self, path: str, ranges: Sequence[tuple[int, int]], *, file_bytes: int | None = None
     ) -> "ListOfBytes":
         answers = []
-        with self._opened(path) as file:
+        with self._opened(path) as (file, full):
             end = os.fstat(file.fileno()).st_size
             if file_bytes not in (None, end):
-                raise DataCorrupted(f"{file.name} has {end} bytes, not {file_bytes}")
+                raise DataCorrupted(f"{full} has {end} bytes, not {file_bytes}")
             for offset, size in ranges:
                 if 0 <= offset <= offset + size <= end:
                     file.seek(offset)
                     answers.append(file.read(size))
                     if len(answers[-1]) == size:
                         continue
-                raise DataCorrupted(
-                    f"{file.name} has {end} bytes; {size} at {offset} were asked for"
-                )
+                raise DataCorrupted(f"{full} has {end} bytes; {size} at {offset} were asked for")
         return answers
 
     def read_into(self, path: str, memory: memoryview) -> None:
-        with self._opened(path) as file:
+        with self._opened(path) as (file, full):
             end = os.fstat(file.fileno()).st_size
             if end != len(memory) or file.readinto(memory) != end:
-                raise DataCorrupted(f"{file.name} has {end} bytes, not {len(memory)}")
+                raise DataCorrupted(f"{full} has {end} bytes, not {len(memory)}")
 
     def list(self, folder: str, *, starts_with: str = "") -> Iterator[Entry]:
-        errors = self._errors(folder or None)
-        with suppress(ObjectMissing), errors as full, os.scandir(full) as found:
-            for item in found:
+        with suppress(ObjectMissing), self._scanned(folder) as (items, descriptor):
+            for item in items:
                 if item.name.startswith(starts_with):
                     try:
-                        status = item.stat()
+                        yield _entry(item, descriptor, resolves=not folder)
                     except FileNotFoundError:
-                        continue  # removed since it was listed
-                    is_folder = stat.S_ISDIR(status.st_mode)
-                    yield Entry(
-                        item.name,
-                        is_folder=is_folder,
-                        size_bytes=0 if is_folder else status.st_size,
-                        modified_ns=status.st_mtime_ns,
-                    )
+                        continue  # removed since it was listed, or a link to nothing
+                    except OSError as error:
+                        _LOG.warning("%s/%s is passed over: %s", self._root, item.name, error)
 
     def folder_names(self, folder: str, *, starts_with: str = "") -> Iterator[str]:
-        errors = self._errors(folder or None)
-        with suppress(ObjectMissing), errors as full, os.scandir(full) as found:
-            for item in found:
-                if item.name.startswith(starts_with) and item.is_dir():
+        with suppress(ObjectMissing), self._scanned(folder) as (items, _):
+            for item in items:
+                resolves = not folder and not item.name.startswith(".")
+                if item.name.startswith(starts_with) and _is_folder(item, resolves=resolves):
                     yield item.name
 
     def write(self, path: str, buffers: Sequence[Buffer], *, create_only: bool = False) -> None:
-        with self._errors(path) as full:
-            temporary = self._write_temporary(buffers)
-            try:
-                self._move(temporary, full, exclusively=create_only)
-            except BaseException:
-                _unlink_if_there(temporary)
-                raise
+        *above, name = checked_path(path).split("/")
+        # Behind a link may be another disk, to which nothing can be renamed from here.
+        staging = above[:1] if self._resolved and above[:1] == [self._resolved.name] else [STAGING]
+        move = rename_exclusive if create_only else rename
+        with self._errors(path), self._temporary(staging, buffers) as temporary:
+
+            def finish() -> None:
+                with self._made(above) as folder:
+                    move(temporary, Name(folder, name))
+                    self._sync(folder)
+
+            folders.retrying(
+                finish, while_there=lambda: folders.is_there(temporary.folder, temporary.name)
+            )
 
     def delete(self, path: str) -> None:
-        try:
-            with self._errors(path) as full:
-                if os.path.isdir(full) and not os.path.islink(full):
-                    _retrying(lambda: shutil.rmtree(full), while_there=full)
-                else:
-                    os.unlink(full)
-        except ObjectMissing:
-            pass
-        self._drop_empty_parents(path)
+        self._delete(path, _remove)
+
+    def delete_files(self, paths: Sequence[str]) -> None:
+        for path in paths:
+            self._delete(path, lambda folder, name: os.unlink(name, dir_fd=folder))
+
+    def _delete(self, path: str, remove: Callable[[int, str], None]) -> None:
+        *above, name = checked_path(path).split("/")
+        with suppress(ObjectMissing), self._errors(path), self._passing(above) as folder:
+            remove(folder, name)
+        self._drop_empty(above)
 
     def rename(self, source: str, target: str) -> None:
-        with self._errors(source) as full_source:
-            if not os.path.isdir(full_source):
-                raise FileNotFoundError(errno.ENOENT, "no such folder")
-            self._sync_folder(full_source)
-        with self._errors(target) as full_target:
-            self._move(full_source, full_target, exclusively=True)
-            self._sync_folder(os.path.dirname(full_source))
+        *above, name = checked_path(source).split("/")
+        *target_above, target_name = checked_path(target).split("/")
+        with self._errors(source), self._passing(above) as folder:
+            with folders.passing(os.dup(folder), [name]) as moved:
+                self._sync(moved)
+
+            def move() -> None:
+                with self._made(target_above) as target_folder:
+                    rename_exclusive(Name(folder, name), Name(target_folder, target_name))
+                    self._sync(target_folder)
+
+            with self._errors(target):
+                folders.retrying(move, while_there=lambda: folders.is_there(folder, name))
+            self._sync(folder)
+
+    def link_target(self, path: str) -> str | None:
+        *above, name = checked_path(path).split("/")
+        if self._resolved and not above and name == self._resolved.name:
+            return None
+        with suppress(ObjectMissing), self._errors(path), self._passing(above) as folder:
+            return folders.target_of(folder, name)
+        return None
+
+    def behind_link(self, folder: str) -> "LocalBackend | None":
+        if "/" in folder or folder.startswith(".") or self.link_target(folder) is None:
+            return None
+        with self._errors(folder), self._passing([]) as root:
+            descriptor = os.open(folder, folders.PASS, dir_fd=root)
+        twin = copy.copy(self)
+        twin._resolved = _Resolved(folder, descriptor)  # noqa: SLF001 - of this class
+        return twin
+
+    # Inside
 
     @contextmanager
-    def _opened(self, path: str) -> Iterator[BufferedReader]:
+    def _opened(self, path: str) -> Iterator[tuple[BufferedReader, str]]:
+        *above, name = checked_path(path).split("/")
         with self._errors(path) as full:
-            if not stat.S_ISREG(os.stat(full).st_mode):
-                raise IsADirectoryError(errno.EISDIR, "not a file")  # a pipe would block for ever
-            with open(full, "rb") as file:
-                yield file
+            with self._passing(above, resolves=True) as folder:
+                descriptor = folders.open_file(folder, name)
+            with open(descriptor, "rb") as file:
+                yield file, full
+
+    @contextmanager
+    def _scanned(self, folder: str) -> Iterator[tuple[Iterator["os.DirEntry[str]"], int]]:
+        parts = checked_path(folder).split("/") if folder else []
+        with (
+            self._errors(folder or None),
+            self._passing(parts, flags=folders.READ, resolves=True) as descriptor,
+            os.scandir(descriptor) as found,
+        ):
+            yield found, descriptor
+
+    @contextmanager
+    def _passing(
+        self, parts: Sequence[str], *, flags: int = folders.PASS, resolves: bool = False
+    ) -> Iterator[int]:
+        """Open a folder of the place, part by part.
+
+        Args:
+            parts: names of folders.
+            flags: with which the last one is opened.
+            resolves: whether the first may be a link, unless it is one of our own.
+        """
+        first, below = self._begun(parts, flags, resolves=resolves)
+        with folders.passing(first, below, flags=flags) as descriptor:
+            yield descriptor
+
+    def _begun(
+        self, parts: Sequence[str], flags: int, *, resolves: bool
+    ) -> tuple[int, Sequence[str]]:
+        """Open where to begin; return that, and the parts below it."""
+        if self._resolved and parts and parts[0] == self._resolved.name:
+            return os.open(".", flags, dir_fd=self._resolved.descriptor), parts[1:]
+        if not parts:
+            return os.open(self._root, flags), parts
+        root = os.open(self._root, folders.PASS)
+        if not resolves or parts[0].startswith("."):
+            return root, parts
+        try:
+            return os.open(parts[0], folders.PASS if parts[1:] else flags, dir_fd=root), parts[1:]
+        except OSError as error:
+            target = folders.target_of(root, parts[0])
+            if target is None:
+                raise
+            full = os.path.join(self._root, parts[0])
+            raise StorageUnavailable(
+                f"{full} is a link to {target}, which is not there: is it mounted? "
+                f"({error.strerror})"
+            ) from error
+        finally:
+            os.close(root)
+
+    @contextmanager
+    def _made(self, parts: Sequence[str]) -> Iterator[int]:
+        """Open a folder of the place; make it and those above, but never the root."""
+        first, below = self._begun(parts, folders.PASS, resolves=False)
+        descriptor = first
+        try:
+            for part in below:
+                made = folders.make_below(descriptor, part, synced=self._fsync)
+                os.close(descriptor)
+                descriptor = made
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def _temporary(self, parts: Sequence[str], buffers: Sequence[Buffer]) -> Iterator[Name]:
+        """Write a file that nobody looks for; `strax clean` removes it should we die here."""
+        name = f"tmp-{secrets.token_hex(8)}"
+        with ExitStack() as stack:
+
+            def create() -> tuple[int, int]:
+                with ExitStack() as opened:
+                    folder = opened.enter_context(self._made(parts))
+                    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+                    file = os.open(name, flags, 0o666, dir_fd=folder)
+                    stack.push(opened.pop_all())
+                    return folder, file
+
+            folder, file = folders.retrying(create, while_there=lambda: os.path.isdir(self._root))
+            stack.callback(_unlink_if_there, folder, name)
+            with open(file, "wb") as writing:
+                writing.writelines(buffers)
+                writing.flush()
+                if self._fsync:
+                    os.fsync(file)
+            yield Name(folder, name)
+
+    def _drop_empty(self, parts: Sequence[str]) -> None:
+        """Remove folders that are empty, from the deepest up; never one that is a link."""
+        with suppress(OSError, LinkError):  # not empty, or gone already
+            while parts and not (self._resolved and list(parts) == [self._resolved.name]):
+                *above, name = parts
+                with self._passing(above) as folder:
+                    os.rmdir(name, dir_fd=folder)
+                parts = above
+
+    def _sync(self, folder: int) -> None:
+        if self._fsync:
+            folders.sync(folder)
 
     @contextmanager
     def _errors(self, path: str | None) -> Iterator[str]:
@@ -140,6 +281,13 @@ class LocalBackend(StorageBackend):
         full = self._root if path is None else os.path.join(self._root, checked_path(path))
         try:
             yield full
+        except LinkError as error:
+            raise DataCorrupted(
+                f"{full}: {error}; what a place holds lies in it, and no link is followed: put "
+                "there what the link leads to, or name that folder as a place of its own"
+            ) from error
+        except SpecialFileError as error:
+            raise DataCorrupted(f"{full}: {error}; move it away") from error
         except OSError as error:
             ours = storage_error(error, full)
             if isinstance(ours, ObjectMissing) and not os.path.isdir(self._root):
@@ -149,82 +297,50 @@ class LocalBackend(StorageBackend):
                 ) from error
             raise ours from error
 
-    def _write_temporary(self, buffers: Sequence[Buffer]) -> str:
-        """Write a file that nobody looks for; `strax clean` removes it should we die here."""
-        temporary = os.path.join(self._root, STAGING, f"tmp-{secrets.token_hex(8)}")
 
-        def create() -> BinaryIO:
-            self._make_parents(temporary)
-            return open(temporary, "xb")
+class _Resolved:
+    """A folder behind a link, opened once; closed when nobody uses it any more."""
 
-        try:
-            with _retrying(create, while_there=self._root) as file:
-                for buffer in buffers:
-                    file.write(buffer)
-                file.flush()
-                if self._fsync:
-                    os.fsync(file.fileno())
-        except BaseException:
-            _unlink_if_there(temporary)
-            raise
-        return temporary
-
-    def _move(self, source: str, target: str, *, exclusively: bool) -> None:
-        def move() -> None:
-            self._make_parents(target)
-            if exclusively:
-                rename_exclusive(source, target)
-            else:
-                os.replace(source, target)
-
-        _retrying(move, while_there=source)
-        self._sync_folder(os.path.dirname(target))
-
-    def _make_parents(self, full: str) -> None:
-        """Make the folders above a file, but never the root: its disk may not be mounted."""
-        folder = os.path.dirname(full)
-        if folder == self._root or os.path.isdir(folder):
-            return
-        self._make_parents(folder)
-        with suppress(FileExistsError):
-            os.mkdir(folder)
-            self._sync_folder(os.path.dirname(folder))
-
-    def _drop_empty_parents(self, path: str) -> None:
-        parts = path.split("/")[:-1]
-        with suppress(OSError):  # not empty, or gone already
-            while parts:
-                os.rmdir(os.path.join(self._root, *parts))
-                parts.pop()
-
-    def _sync_folder(self, full: str) -> None:
-        """Make the names in a folder durable; without this a power cut may undo a rename."""
-        if not self._fsync:
-            return
-        try:
-            descriptor = os.open(full, os.O_RDONLY)
-        except FileNotFoundError:
-            return  # tidied up by someone else
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    def __init__(self, name: str, descriptor: int) -> None:
+        self.name = name
+        self.descriptor = descriptor
+        weakref.finalize(self, os.close, descriptor)
 
 
-def _retrying(action: Callable[[], Result], *, while_there: str) -> Result:
-    """Do `action` again if a folder came or went under it, as long as `while_there` exists."""
-    for _ in range(FOLDER_TRIES):
-        try:
-            return action()
-        except FileNotFoundError:
-            if not os.path.lexists(while_there):
-                raise
-        except OSError as error:
-            if error.errno != errno.ENOTEMPTY:
-                raise
-    return action()
+def _entry(item: "os.DirEntry[str]", folder: int, *, resolves: bool) -> Entry:
+    status = item.stat(follow_symlinks=False)
+    is_link = stat.S_ISLNK(status.st_mode)
+    if is_link and resolves and not item.name.startswith("."):
+        status = os.stat(item.name, dir_fd=folder)
+    is_folder = stat.S_ISDIR(status.st_mode)
+    return Entry(
+        item.name,
+        is_folder=is_folder,
+        size_bytes=0 if is_folder else status.st_size,
+        modified_ns=status.st_mtime_ns,
+        is_link=is_link,
+    )
 
 
-def _unlink_if_there(full: str) -> None:
+def _is_folder(item: "os.DirEntry[str]", *, resolves: bool) -> bool:
+    try:
+        return item.is_dir(follow_symlinks=resolves)
+    except OSError as error:
+        _LOG.warning("%s is passed over: %s", item.name, error)
+        return False
+
+
+def _remove(folder: int, name: str) -> None:
+    """Remove a file, a link, or a folder and all in it."""
+    if folders.is_folder(folder, name):
+        folders.retrying(
+            lambda: shutil.rmtree(name, dir_fd=folder),
+            while_there=lambda: folders.is_there(folder, name),
+        )
+    else:
+        os.unlink(name, dir_fd=folder)
+
+
+def _unlink_if_there(folder: int, name: str) -> None:
     with suppress(FileNotFoundError):
-        os.unlink(full)
+        os.unlink(name, dir_fd=folder)

@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import TypeVar
 
 from strax_core import (
@@ -26,11 +25,13 @@ from strax_ssh.folders import (
     attributes_of,
     is_below_a_file,
     listing,
+    refuse_links,
     refuse_unless_exclusive,
     remove,
     remove_files,
     rename_exclusively,
     replace,
+    target_of,
     with_parents,
 )
 from strax_ssh.options import SshOptions
@@ -96,16 +97,17 @@ class SshBackend(StorageBackend):
     def list(self, folder: str, *, starts_with: str = "") -> Iterator[Entry]:
         full = self._full(folder) if folder else self._root
         try:
-            found = self._run(folder, lambda session: listing(session, full))
+            found = self._run(folder, lambda session: listing(session, full, resolves=not folder))
         except ObjectMissing:
             return
-        for name, attributes in found:
+        for name, attributes, is_link in found:
             if name.startswith(starts_with):
                 yield Entry(
                     name,
                     is_folder=attributes.is_folder,
                     size_bytes=0 if attributes.is_folder else attributes.size_bytes,
                     modified_ns=attributes.modified_s * 1_000_000_000,
+                    is_link=is_link,
                 )
 
     def write(self, path: str, buffers: Sequence[Buffer], *, create_only: bool = False) -> None:
@@ -138,6 +140,7 @@ class SshBackend(StorageBackend):
         full = self._full(path)
 
         def delete(session: Session) -> None:
+            refuse_links(session, self._root, full)
             if not remove(session, full):
                 attributes_of(session, self._root)  # a place that vanished is not an empty one
             above = full.rpartition("/")[0]
@@ -157,8 +160,13 @@ class SshBackend(StorageBackend):
             by_folder.setdefault(path.rpartition("/")[0], []).append(path)
         for first, *others in by_folder.values():
             full = [self._full(path) for path in others]
+
+            def delete(session: Session, first: str = first, full: list[str] = full) -> None:
+                refuse_links(session, self._root, self._full(first))
+                remove_files(session, full)
+
             with suppress(ObjectMissing):
-                self._run(first, partial(remove_files, paths=full))
+                self._run(first, delete)
             self.delete(first)  # which also looks whether the place is there, and drops the folder
 
     def rename(self, source: str, target: str) -> None:
@@ -177,6 +185,12 @@ class SshBackend(StorageBackend):
 
         self._refuse_unless_exclusive()
         self._run(target, rename, writes=True)
+
+    def link_target(self, path: str) -> str | None:
+        full = self._full(path)
+        with suppress(ObjectMissing):
+            return self._run(path, lambda session: target_of(session, full))
+        return None
 
     def make_root(self) -> None:
         """Make the directory, if it is only its last part that is missing."""

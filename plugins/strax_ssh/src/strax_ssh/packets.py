@@ -32,6 +32,7 @@ class Kind(IntEnum):
     MKDIR = 14
     RMDIR = 15
     STAT = 17
+    READLINK = 19
     RENAME = 18
     STATUS = 101
     HANDLE = 102
