@@ -175,7 +175,7 @@ def test_who_is_not_let_in_asks_once_for_all_threads(
         assert proxy.n_connections - before <= 2  # one may come after the first was refused
 
 
-@pytest.mark.parametrize("command", [None, "ssh"])
+@pytest.mark.parametrize("command", [None, pytest.param("ssh", marks=pytest.mark.servers)])
 def test_nobody_there_is_told_at_once(
     sftp_server: SftpServer, tmp_path: Path, command: str | None
 ) -> None:
