@@ -16,11 +16,12 @@ SEEDS = (1, 2)  # one process each, of its own because it forks
 
 
 def test_random_sequences_by_both_in_one_folder_get_the_same_answers(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], seed: int
 ) -> None:
     each = str(SEQUENCES // len(SEEDS))
     commands = [
-        [sys.executable, str(SCRIPT), "--sequences", each, "--seed", str(seed)] for seed in SEEDS
+        [sys.executable, str(SCRIPT), "--sequences", each, "--seed", str(seed + number)]
+        for number in SEEDS
     ]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE) for command in commands]
     reports: list[dict[str, Any]] = [json.loads(each.communicate()[0]) for each in processes]

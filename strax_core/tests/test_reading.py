@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from segment_codec import SegmentCodec, installed
 from small_plugins import context, place
@@ -222,7 +222,6 @@ def is_outside(made: Stored, options: dict[str, Any]) -> bool:
     return bool(start >= made.borders[-1][1] or end <= made.borders[0][0])
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_parts_equal_the_same_parts_of_all_rows(data: st.DataObject) -> None:
     made = data.draw(pieces_of_data())
@@ -244,7 +243,6 @@ def test_parts_equal_the_same_parts_of_all_rows(data: st.DataObject) -> None:
         assert column.tobytes() == expected[name].tobytes()
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_parts_of_merged_data_equal_the_same_parts_of_all_rows(data: st.DataObject) -> None:
     made = data.draw(pieces_of_data())
@@ -300,7 +298,6 @@ def _chunks_and_rows(made: Stored) -> Iterator[tuple[Chunk, int]]:
         at += chunk.n
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.data(), st.integers(1, 2000))
 def test_chunks_of_a_size_are_the_same_rows(data: st.DataObject, size_bytes: int) -> None:
     made = data.draw(pieces_of_data())

@@ -1,6 +1,5 @@
 """A full, busy or damaged database; a server that dies, and connections that break."""
 
-import secrets
 import sqlite3
 import subprocess
 import threading
@@ -10,6 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from blob_places import made, server_options, sqlite_options
 from postgres_server import Postgres, PostgresServer
@@ -328,7 +328,7 @@ def test_a_disk_of_the_server_that_is_full_is_storage_full_and_leaves_nothing(
         own_postgres.sql("ALTER ROLE test SET default_tablespace = small")
         server = own_postgres.new_database()
         backend = made(server_options(server, tmp_path))
-        large = [secrets.token_bytes(16 * MIB)]
+        large = [np.random.default_rng(1).bytes(16 * MIB)]
         for create_only in (False, True):
             with pytest.raises(StorageFull, match="is full"):
                 backend.write("file", large, create_only=create_only)
