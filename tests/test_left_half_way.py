@@ -18,7 +18,7 @@ import strax_core
 
 ROW = np.dtype([("time", "<i8"), ("endtime", "<i8"), ("x", "<i8")])
 N_CHUNKS = 50
-PATIENCE_S = 60
+PATIENCE_S = 600
 
 
 class Raw(strax_core.Plugin):

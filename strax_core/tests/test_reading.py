@@ -392,7 +392,7 @@ def test_pieces_of_one_chunk_are_decoded_by_several_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = _stored("segments-10-2")
-    meeting = threading.Barrier(2, timeout=60)
+    meeting = threading.Barrier(2, timeout=600)
     honest = made.frontend.backends["main"].read_ranges
 
     def read_ranges(path: str, ranges: Any, **options: Any) -> Any:
@@ -421,7 +421,7 @@ def test_bytes_added_after_the_last_segment_are_noticed_whatever_is_read(added: 
 
 def test_one_chunk_is_encoded_by_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     made = _stored("none")
-    meeting = threading.Barrier(2, timeout=60)
+    meeting = threading.Barrier(2, timeout=600)
     honest = SegmentCodec._blocks
 
     def blocks(self: SegmentCodec, part: Any) -> Any:
