@@ -298,6 +298,13 @@ def _chunks_and_rows(made: Stored) -> Iterator[tuple[Chunk, int]]:
         at += chunk.n
 
 
+def test_rows_of_no_bytes_come_in_chunks_of_any_size() -> None:
+    made = _stored("zstd", more=("none", "V0"))
+    chunks = made.ctx.get_iter("7", "records", columns="none", chunk_size_bytes=1)
+
+    assert sum(chunk.n for chunk in chunks) == len(made.rows)
+
+
 @given(st.data(), st.integers(1, 2000))
 def test_chunks_of_a_size_are_the_same_rows(data: st.DataObject, size_bytes: int) -> None:
     made = data.draw(pieces_of_data())
@@ -310,8 +317,8 @@ def test_chunks_of_a_size_are_the_same_rows(data: st.DataObject, size_bytes: int
     assert all(one.end == other.start for one, other in pairwise(chunks))
 
 
-def _stored(compressor: str, n: int = 20) -> Stored:
-    rows = filled(n, np.dtype([*TIMES["endtime"], ("x", "<f8")]), [1] * n, [100] * n)
+def _stored(compressor: str, n: int = 20, *, more: tuple[str, str] = ("x", "<f8")) -> Stored:
+    rows = filled(n, np.dtype([*TIMES["endtime"], more]), [1] * n, [100] * n)
     made = Stored(rows, [(0, 100 + 100 * n)], [0, n], Context([]), place())
     store(made, compressor)
     return made
