@@ -269,7 +269,10 @@ def test_a_program_that_is_not_there_is_told(sftp_server: SftpServer, tmp_path: 
         backend_on(sftp_server, tmp_path, command="no-such-program").read("file")
 
 
-def test_what_is_no_sftp_is_told(sftp_server: SftpServer, tmp_path: Path) -> None:
+def test_what_is_no_sftp_is_told(
+    sftp_server: SftpServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("strax_ssh.connecting.BUSY_S", 0.1)
     chatty = tmp_path / "chatty"
     chatty.write_text("#!/bin/sh\necho Welcome to this machine\ncat >/dev/null\n")
     chatty.chmod(0o700)
