@@ -5,8 +5,15 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["server_fixtures", "sftp_fixtures", "postgres_fixtures"]
+
+# Of all tests of hypothesis. No clock decides, since a machine may be busy.
+UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
+settings.register_profile("fixed", UNTIMED, derandomize=True)  # the same examples each time
+settings.register_profile("nightly", UNTIMED, max_examples=1000, print_blob=True)
+settings.load_profile("fixed")  # `--hypothesis-profile nightly` loads the other
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,8 +42,20 @@ def together(item: pytest.Item) -> str:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--allow-skips`, for a look at one part on a machine that lacks something."""
+    """Add `--allow-skips`, for a machine that lacks something, and `--seed`, for other numbers."""
     parser.addoption("--allow-skips", action="store_true", help="do not fail if tests are skipped")
+    parser.addoption("--seed", type=int, default=0, help="what random choices of tests depend on")
+
+
+@pytest.fixture(scope="session")
+def seed(request: pytest.FixtureRequest) -> int:
+    """What a test adds to each seed of its own: 0, unless `--seed` says otherwise."""
+    return int(request.config.getoption("--seed"))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say what it takes to repeat random choices."""
+    return f"seed: {config.getoption('--seed')}"
 
 
 def pytest_terminal_summary(

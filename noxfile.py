@@ -1,12 +1,13 @@
 """What the checks do: `nox -s demo`, `tests`, `servers`, `lint`, `types`, `layers`, `wheels`.
 
-Longer ones, for now and then: `nox -s bench`, `contract_full`, `mutation`.
+Longer ones, for each night or now and then: `nox -s nightly`, `bench`, `contract_full`, `mutation`.
 All sessions share one virtual environment in `.nox/shared`. It is made once, from the checkout, and
 made again when this file or a `pyproject.toml` changes. `bench` has two of its own.
 """
 
 import hashlib
 import os
+import secrets
 import shutil
 import sys
 from pathlib import Path
@@ -72,7 +73,7 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def servers(session: nox.Session) -> None:
     """Run the tests that need real servers; `tests/servers/install-debian.sh` installs them."""
-    run(session, "pytest", *SIDE_BY_SIDE_TESTS, "-m", "servers", *session.posargs)
+    run(session, "pytest", *SIDE_BY_SIDE_TESTS, "-m", "servers and not nightly", *session.posargs)
 
 
 @nox.session
@@ -109,6 +110,19 @@ def contract_full(session: nox.Session) -> None:
     """Run the contract kit at its level full, on memory, strax-local and strax-zip."""
     arguments = (*SIDE_BY_SIDE_TESTS, *CONTRACTS, *session.posargs)
     run(session, "pytest", *arguments, STRAX_CONTRACT="full")
+
+
+@nox.session
+def nightly(session: nox.Session) -> None:
+    """Run all tests there are on random numbers, then `contract_full`; `-- SEED …` repeats one."""
+    seed, arguments = str(secrets.randbelow(1 << 32)), session.posargs
+    if arguments and arguments[0].isdecimal():
+        seed, *arguments = arguments
+    session.log(f"seed {seed}; to repeat it: nox -s nightly -- {seed}")
+    of_kit = ("--hypothesis-seed", seed)
+    session.notify("contract_full", of_kit)
+    seeds = ("--seed", seed, *of_kit, "--hypothesis-profile", "nightly")
+    run(session, "pytest", *SIDE_BY_SIDE_TESTS, "-m", "", *seeds, *arguments)
 
 
 @nox.session

@@ -1,7 +1,7 @@
 """Many processes register and find in one catalogue, one is killed every second: is it still true?
 
 `--postgresql` starts a server of its own, which `tests/servers/install-debian.sh` installs; left
-out: a file of SQLite. `tests/test_catalogue_crowd.py` plays some seconds of the same.
+out: a file of SQLite. `tests/test_catalogue_crowd.py` plays a little of the same.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,8 +31,9 @@ from strax_sql.schema import COPIES, PIECES
 
 N_PROCESSES = 16
 KILLED_EVERY_S = 1.0
-RUNS_A_SECOND_MAX = 1000  # so that runs do not repeat too often
-STUCK_AFTER_S = 30.0
+RUNS_A_KILL = 100  # so that runs do not repeat too often
+STUCK_AFTER_S = 600.0  # a busy machine is slow
+TO_HAPPEN = frozenset({"made", "wrote", "found"})
 BACKENDS = ("disk", "hall")
 MAKES, WRITES = 0.4, 0.1
 """How much of the time data are made, and documents about runs written; else data are found."""
@@ -95,12 +96,11 @@ class Tally:
     wrong: list[str] = field(default_factory=list)
 
 
-def work(scene: Scene, number: int, n_runs: int) -> None:
+def work(scene: Scene, number: int, n_runs: int, rng: random.Random) -> None:
     """Make and find runs, and write documents, until killed; what is confirmed is written down."""
     logging.disable(logging.WARNING)
-    rng = random.Random()  # noqa: S311 - any runs will do
     context = scene.context()
-    with (scene.folder / f"confirmed-{number}").open("a", buffering=1) as confirmed:
+    with _confirmed(scene, number).open("a", buffering=1) as confirmed:
         while True:
             run_id = f"{rng.randrange(n_runs):06d}"
             chance = rng.random()
@@ -119,31 +119,39 @@ def work(scene: Scene, number: int, n_runs: int) -> None:
 
 
 def play(
-    scene: Scene, *, seconds: float, n_processes: int = N_PROCESSES, seed: int | None = None
+    scene: Scene, *, n_kills: int, n_processes: int = N_PROCESSES, seed: int | None = None
 ) -> Tally:
-    """Let processes work, kill one at random every second, then look at everything."""
+    """Let processes work, kill one at random every second, then look at everything.
+
+    It goes on for as long as it takes until each of `TO_HAPPEN` was confirmed; a process is killed
+    only after it has confirmed something.
+    """
     for name in BACKENDS:
         (scene.folder / name).mkdir()
-    rng = random.Random(seed)  # noqa: S311 - who is killed
+    rng = random.Random(seed)  # noqa: S311 - who is killed, and who does what
     fork = multiprocessing.get_context("fork")
-    n_runs = max(50, int(seconds * RUNS_A_SECOND_MAX / 10))
+    n_runs = max(50, n_kills * RUNS_A_KILL)
     tally = Tally()
 
     def start(number: int) -> Any:
-        process = fork.Process(target=work, args=(scene, number, n_runs))
+        _confirmed(scene, number).touch()
+        choices = random.Random(rng.random())  # noqa: S311 - the same
+        process = fork.Process(target=work, args=(scene, number, n_runs, choices))
         process.start()
         return process
 
     processes = [start(number) for number in range(n_processes)]
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    sizes = [0] * n_processes
+    while tally.counts["killed"] < n_kills and not tally.wrong:
         time.sleep(KILLED_EVERY_S)
         number = rng.randrange(n_processes)
+        _wait_until(lambda number=number: _n_bytes(scene, number) > sizes[number], "stuck", tally)
         if not processes[number].is_alive():
             tally.wrong.append(f"a process ended by itself: {processes[number].exitcode}")
         os.kill(processes[number].pid, signal.SIGKILL)
         processes[number].join()
         tally.counts["killed"] += 1
+        sizes[number] = _n_bytes(scene, number)
         processes[number] = start(number)
     _check_progress(scene, tally, n_processes)
     for process in processes:
@@ -151,6 +159,23 @@ def play(
         process.join()
     _check_everything(scene, tally)
     return tally
+
+
+def _confirmed(scene: Scene, number: int) -> Path:
+    return scene.folder / f"confirmed-{number}"
+
+
+def _n_bytes(scene: Scene, number: int) -> int:
+    return _confirmed(scene, number).stat().st_size
+
+
+def _wait_until(is_so: Callable[[], bool], otherwise: str, tally: Tally) -> None:
+    until = time.monotonic() + STUCK_AFTER_S
+    while not is_so():
+        if time.monotonic() > until:
+            tally.wrong.append(otherwise)
+            return
+        time.sleep(0.05)
 
 
 def _lines(scene: Scene) -> list[tuple[str, str]]:
@@ -165,17 +190,14 @@ def _lines(scene: Scene) -> list[tuple[str, str]]:
 
 def _check_progress(scene: Scene, tally: Tally, n_processes: int) -> None:
     """Find out whether anybody waits for ever: each must confirm something more."""
-    paths = [scene.folder / f"confirmed-{number}" for number in range(n_processes)]
-    for path in paths:
-        path.touch()  # one that was just started has none yet
-    before = [path.stat().st_size for path in paths]
-    until = time.monotonic() + STUCK_AFTER_S
-    stuck = list(range(n_processes))
-    while stuck and time.monotonic() < until:
-        time.sleep(0.1)
-        stuck = [number for number in stuck if paths[number].stat().st_size == before[number]]
-    if stuck:
-        tally.wrong.append(f"stuck: {stuck}")
+    for number in range(n_processes):
+        before = _n_bytes(scene, number)
+        _wait_until(
+            lambda number=number, before=before: _n_bytes(scene, number) > before,
+            f"stuck: {number}",
+            tally,
+        )
+    _wait_until(lambda: {what for what, _ in _lines(scene)} >= TO_HAPPEN, "not all happened", tally)
 
 
 def _check_everything(scene: Scene, tally: Tally) -> None:
@@ -214,7 +236,7 @@ def _check_everything(scene: Scene, tally: Tally) -> None:
 def main() -> int:
     """Play, and print what happened; return 1 if anything was wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--kills", type=int, default=60, help="one a second")
     parser.add_argument("--processes", type=int, default=N_PROCESSES)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--postgresql", action="store_true")
@@ -224,9 +246,7 @@ def main() -> int:
         scene = Scene(f"sqlite:///{folder}/catalog.db", folder)
         if options.postgresql:
             scene = Scene(stack.enter_context(own_postgres())(), folder, PASSWORD)
-        tally = play(
-            scene, seconds=options.seconds, n_processes=options.processes, seed=options.seed
-        )
+        tally = play(scene, n_kills=options.kills, n_processes=options.processes, seed=options.seed)
     for what, number in sorted(tally.counts.items()):
         print(f"{what:8} {number:,}")
     for each in tally.wrong[:20]:

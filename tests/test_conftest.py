@@ -1,4 +1,4 @@
-"""In one process and in several: who skips a test, or leaves something open, fails the session."""
+"""In one process and in several: skips and what is left open fail, and what is random is so."""
 
 import os
 import re
@@ -15,6 +15,12 @@ ALL_SKIPPED = 'import pytest\npytest.skip("no server", allow_module_level=True)\
 LEAVES_OPEN = "def test_it():\n    left = [open(__file__)]\n    left.append(left)\n"
 MANY = "def test_1(): pass\ndef test_2(): pass\n"
 LONG = "import pytest\n@pytest.mark.long\ndef test_it(): pass\n"
+SEED = "def test_it(seed): assert seed == {}\n"
+DRAWS = """
+from hypothesis import given, strategies
+@given(strategies.integers(0, 10**9))
+def test_it(number): print("drawn", number)
+"""
 in_any_way = pytest.mark.parametrize("n_processes", [0, 2])
 
 
@@ -71,3 +77,30 @@ def test_side_by_side_the_long_ones_come_first_then_those_with_many_tests(tmp_pa
     assert code == pytest.ExitCode.OK
     done = re.findall(r"PASSED (test_\w+)\.py", said)
     assert list(dict.fromkeys(done)) == ["test_last", "test_many", "test_good"]
+
+
+@in_any_way
+def test_the_seed_is_nought_unless_another_is_given_and_then_it_is_told(
+    tmp_path: Path, n_processes: int
+) -> None:
+    assert run_tests(tmp_path, n_processes, test_one=SEED.format(0))[0] == pytest.ExitCode.OK
+    code, said = run_tests(tmp_path, n_processes, "--seed", "77", test_one=SEED.format(77))
+
+    assert code == pytest.ExitCode.OK
+    assert "seed: 77\n" in said
+
+
+@pytest.mark.parametrize("options", [(), ("--hypothesis-profile", "nightly")])
+def test_the_examples_are_the_same_each_time_but_not_at_night(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    drawn = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        plugin = ("-p", "hypothesispytest") if options else ()
+        code, said = run_tests(tmp_path / name, 0, "-s", *plugin, *options, test_one=DRAWS)
+        assert code == pytest.ExitCode.OK, said
+        drawn.append(re.findall(r"drawn (\d+)", said))
+
+    assert len(drawn[0]) == len(drawn[1]) == (1000 if options else 100)
+    assert (drawn[0] == drawn[1]) == (not options)

@@ -5,11 +5,11 @@ import pytest
 
 @pytest.mark.parametrize("name", ["scalars", "waveforms", "segments", "small"])
 def test_damaged_data_are_told_or_mended_and_never_loaded(
-    name: str, monkeypatch: pytest.MonkeyPatch
+    name: str, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     import damage
 
-    came = damage.damaged(name, 60, seed=100, set_size=monkeypatch.setattr)
+    came = damage.damaged(name, 60, seed=100 + seed, set_size=monkeypatch.setattr)
 
     assert not [one for one in came if "WRONG" in one[2]]
     assert sum(came.values()) == 240

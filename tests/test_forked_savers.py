@@ -55,7 +55,7 @@ def test_a_lock_that_a_thread_holds_at_a_fork_does_not_stop_the_child() -> None:
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
-        signal.alarm(20)
+        signal.alarm(600)
         codec_named("zstd")
         os._exit(0)
     done.set()

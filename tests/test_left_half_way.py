@@ -18,7 +18,7 @@ import strax_core
 
 ROW = np.dtype([("time", "<i8"), ("endtime", "<i8"), ("x", "<i8")])
 N_CHUNKS = 50
-PATIENCE_S = 60
+PATIENCE_S = 600
 
 
 class Raw(strax_core.Plugin):
@@ -69,10 +69,11 @@ def threads_but_late_starts() -> set[threading.Thread]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     Raw.closed.clear()
+    gc.collect()  # what earlier tests left open
     threads, n_before = threads_but_late_starts(), n_handles()
     yield tmp_path / "data"
     assert threads_but_late_starts() <= threads
-    assert n_handles() == n_before
+    assert n_handles() <= n_before
 
 
 @pytest.mark.parametrize("stored", [(), ("raw",), ("raw", "peaks")])
@@ -135,7 +136,7 @@ def test_compute_that_fails_leaves_a_note_at_most(
 
 
 SCRIPT = """
-    import contextlib, json, signal, sys, threading, warnings
+    import json, signal, sys, threading, time, warnings
 
     # A shell's background jobs begin with it ignored, and hand that down.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -191,13 +192,19 @@ SCRIPT = """
         ask()
     except KeyboardInterrupt:
         pass
-    for thread in threading.enumerate():
-        # One that was being started when the signal came is about to end, and nobody's to wait for.
-        while thread is not threading.main_thread() and thread in threading.enumerate():
-            with contextlib.suppress(RuntimeError):  # not even started
+    # One that was being started when the signal came is about to end, and nobody's to wait for. If
+    # the signal came just before the system heard of it, Python lists it for ever: it never runs.
+    give_up = time.monotonic() + 60
+    others = {{*threading.enumerate()}} - {{threading.main_thread()}}
+    for thread in others:
+        while thread in threading.enumerate() and time.monotonic() < give_up:
+            try:
                 thread.join()
+            except RuntimeError:  # not even started
+                time.sleep(0.001)
+    left = [each for each in threading.enumerate() if each is not threading.main_thread()]
     print(json.dumps({{
-        "threads": [t.name for t in threading.enumerate() if t is not threading.main_thread()],
+        "threads": [each.name for each in left if each.ident is not None],
         "handles": n_handles() - n_before,
     }}), flush=True)
 """
@@ -207,7 +214,7 @@ def interrupted(folder: Path, how: str, *, after: int = 1) -> tuple[int, str, st
     """Return exit code and output of a process that gets a SIGINT after so many lines."""
     script = textwrap.dedent(SCRIPT).format(tests=str(Path(__file__).parent))
     with subprocess.Popen(
-        [sys.executable, "-c", script, how, str(folder)],
+        [sys.executable, "-X", "faulthandler", "-c", script, how, str(folder)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -220,8 +227,8 @@ def interrupted(folder: Path, how: str, *, after: int = 1) -> tuple[int, str, st
         try:
             out, err = process.communicate(timeout=PATIENCE_S)
         except subprocess.TimeoutExpired:
-            process.kill()
-            raise
+            process.send_signal(signal.SIGABRT)  # it tells where it hangs
+            pytest.fail(process.communicate()[1], pytrace=False)
     return process.returncode, out[out.find("{") :], err
 
 

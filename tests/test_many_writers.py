@@ -19,9 +19,9 @@ def many_writers(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
 
 
 def test_many_writers_of_one_key_leave_one_whole_piece_or_none_though_a_third_is_killed(
-    many_writers: ModuleType, tmp_path: Path
+    many_writers: ModuleType, tmp_path: Path, seed: int
 ) -> None:
-    tally = many_writers.play(12, seed=20, folder=tmp_path)
+    tally = many_writers.play(12, seed=20 + seed, folder=tmp_path)
 
     ended = [tally.counts["ended with one piece"], tally.counts["ended with none"]]
     assert sum(ended) == tally.counts["rounds"] == 12

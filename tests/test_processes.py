@@ -637,7 +637,7 @@ def test_ctrl_c_ends_the_tasks_and_leaves_nothing(tmp_path: Path) -> None:
     with begun(folder, tmp_path / "outside") as process:
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes
         try:
-            said = process.communicate(timeout=60)[1].decode()
+            said = process.communicate(timeout=600)[1].decode()
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             raise

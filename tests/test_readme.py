@@ -56,10 +56,11 @@ def checkout(tmp_path: Path) -> Path:
 
 @dataclass(frozen=True)
 class Checks:
-    """How `.ci/run` ended, what it asked for, and its last lines."""
+    """How `.ci/run` ended, what it asked for, the table of seconds, and its last lines."""
 
     passed: bool
     asked: list[str]
+    timed: list[str]
     end: list[str]
 
 
@@ -68,7 +69,8 @@ def run_checks(checkout: Path) -> Checks:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = done.stdout.splitlines()
     asked = [line.removeprefix("ASKED ") for line in lines if line.startswith("ASKED")]
-    return Checks(done.returncode == 0, asked, [*done.stderr.splitlines(), *lines[-3:]])
+    timed = [found[1] for line in lines if (found := re.fullmatch(r" +\d+  (\w.*)", line))]
+    return Checks(done.returncode == 0, asked, timed, [*done.stderr.splitlines(), *lines[-3:]])
 
 
 def test_ci_runs_the_test_line_of_the_readme_and_then_the_rest(checkout: Path) -> None:
@@ -78,9 +80,15 @@ def test_ci_runs_the_test_line_of_the_readme_and_then_the_rest(checkout: Path) -
     assert checks.asked[:2] == ["line", "install"]
     assert sorted(checks.asked[2:]) == [
         "nox -s demo -- --size 60",
-        "nox -s lint types layers",
+        "nox -s layers",
+        "nox -s lint",
         "nox -s servers",
+        "nox -s types",
         "nox -s wheels",
+    ]
+    assert checks.timed == [
+        *("tests", "install of servers", "lint", "types", "layers", "wheels", "demo"),
+        *("servers, beside lint to demo", "all together"),
     ]
     assert checks.end == [
         "all passed; the tests, and those with servers, ended with:",
@@ -94,22 +102,27 @@ def test_ci_ends_if_the_tests_fail(checkout: Path) -> None:
     checks = run_checks(checkout)
 
     assert (checks.passed, checks.asked) == (False, ["line"])
+    assert checks.timed == ["tests, failed", "all together"]
 
 
-@pytest.mark.parametrize("part", ["install", "servers", "lint", "demo", "wheels"])
+@pytest.mark.parametrize(
+    "part", ["install", "servers", "lint", "types", "layers", "demo", "wheels"]
+)
 def test_ci_fails_if_another_part_fails(checkout: Path, part: str) -> None:
     (checkout / f"fail-{part}").touch()
     checks = run_checks(checkout)
 
     assert not checks.passed
     assert not any("all passed" in line for line in checks.end)
+    (told,) = [name for name in checks.timed if name.endswith(", failed")]
+    assert part in told
 
 
 def test_ci_names_all_parts_beside_each_other_that_failed(checkout: Path) -> None:
     for part in ("lint", "wheels"):
         (checkout / f"fail-{part}").touch()
 
-    assert run_checks(checkout).end[:2] == ["FAILED: lint, types or layers", "FAILED: wheels"]
+    assert run_checks(checkout).end[:2] == ["FAILED: lint", "FAILED: wheels"]
 
 
 def test_the_examples_of_the_readme_print_what_it_says(tmp_path: Path) -> None:

@@ -195,11 +195,11 @@ def configs_of(recipes: list[Recipe]) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("seed", range(100))
+@pytest.mark.parametrize("number", range(100))
 def test_a_random_tree_has_the_keys_that_strax_gives_it(
-    upstream: ModuleType, tmp_path: Path, seed: int
+    upstream: ModuleType, tmp_path: Path, seed: int, number: int
 ) -> None:
-    recipes = random_tree(seed)
+    recipes = random_tree(seed + number)
     theirs = their_context(upstream, tmp_path, *(their_class(upstream, r) for r in recipes))
     ours = our_context(tmp_path, *map(our_class, recipes))
 
@@ -209,7 +209,7 @@ def test_a_random_tree_has_the_keys_that_strax_gives_it(
         data_types = [name for recipe in recipes for name in made_by(recipe)]
         assert [str(ours.key_for("run_7", name)) for name in data_types] == [
             str(theirs.key_for("run_7", name)) for name in data_types
-        ], f"seed {seed}"
+        ], f"tree {seed + number}"
 
 
 def test_the_random_trees_have_lines_forks_and_diamonds_and_all_spellings() -> None:

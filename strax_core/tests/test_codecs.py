@@ -91,8 +91,8 @@ def test_a_file_of_more_or_fewer_rows_is_damaged(name: str) -> None:
 
 
 @each
-def test_random_damage_is_an_error_or_other_rows_and_nothing_else(name: str) -> None:
-    random = np.random.default_rng(1)
+def test_random_damage_is_an_error_or_other_rows_and_nothing_else(name: str, seed: int) -> None:
+    random = np.random.default_rng(1 + seed)
     rows = ROWS[:5000]
     good = STRAX_WRITES[name](rows)
     n_errors = 0

@@ -134,8 +134,6 @@ def same(left: Rows, right: Rows) -> bool:
 
 
 @settings(
-    max_examples=60,
-    deadline=None,
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

@@ -142,14 +142,14 @@ def test_a_rival_that_replaced_us_and_has_ended_leaves_us_our_ticket(
 
     def wait_for_them() -> None:
         we_replaced.set()
-        assert they_ended.wait(10)
+        assert they_ended.wait(600)
 
     def looks_for_rivals(call: Call) -> bool:
         return call == Call("list", f".staging/{KEY.name}") and is_announced(backend)
 
     def let_us_replace() -> None:
         commit.start()
-        assert we_replaced.wait(10)
+        assert we_replaced.wait(600)
 
     ours = saved(
         new_saver(Interrupting(backend, looks_for_rivals, wait_for_them), overwrite="always"),

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from small_plugins import (
     N_CHUNKS,
@@ -177,7 +177,6 @@ def test_that_a_retry_may_help_shows_in_the_type_of_the_error() -> None:
 cuts = st.sets(st.integers(1, N - 1), max_size=8).map(lambda inner: [0, *sorted(inner), N])
 
 
-@settings(max_examples=60, deadline=None)
 @given(data=st.data(), copies=st.lists(cuts, min_size=1, max_size=3))
 def test_each_row_is_handed_out_once_and_in_order_however_copies_are_cut_and_damaged(
     data: st.DataObject, copies: list[list[int]]

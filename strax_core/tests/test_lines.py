@@ -295,7 +295,7 @@ class Met(Plugin):
     dtype = ROW
     parallel: bool | str = True
     fails_at = Option(default=-1, track=False)
-    meeting = threading.Barrier(2, timeout=20)
+    meeting = threading.Barrier(2, timeout=600)
 
     def compute(self, raw: Any, chunk_i: int) -> Any:
         self.meeting.wait()
@@ -311,7 +311,7 @@ class Source(Raw):
 
     provides = "raw"
     parallel = True
-    meeting = threading.Barrier(2, timeout=20)
+    meeting = threading.Barrier(2, timeout=600)
 
     def compute(self, chunk_i: int) -> Chunk:
         if chunk_i:
@@ -344,7 +344,7 @@ def test_steps_are_computed_at_once_and_their_order_is_kept() -> None:
             rows["x"] = chunk_i
             return rows
 
-    meeting = threading.Barrier(2, timeout=20)
+    meeting = threading.Barrier(2, timeout=600)
     rows = in_threads(Plain, Pairs, n_chunks=13).get_array("1", "met", max_workers=2)
 
     assert rows["x"].tolist() == [i for i in range(13) for _ in range(N_ROWS)]

@@ -168,7 +168,7 @@ class Slow(Records):
         for i in range(N_CHUNKS):
             if i == N_CHUNKS // 2:
                 Slow.half_way.set()
-                if not Slow.go_on.wait(60):
+                if not Slow.go_on.wait(600):
                     raise TimeoutError("nobody told it to go on")
             rows = np.zeros(1, ROW)
             rows["time"] = rows["endtime"] = WIDTH * i
@@ -176,9 +176,15 @@ class Slow(Records):
             yield self.chunk(start=WIDTH * i, end=WIDTH * (i + 1), data=rows)
 
 
+@pytest.fixture
+def busy_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the journal tell soon what was written."""
+    monkeypatch.setattr("strax_core.journal.SEGMENT_INTERVAL_S", 0.01)
+
+
+@pytest.mark.usefixtures("busy_journal")
 def test_a_context_reads_what_another_one_writes_and_keeps_nothing_of_it() -> None:
-    # The journal is written at a quarter of the grace time, so that is short here.
-    near = place(grace_time_s=2.0)
+    near = place()
     Slow.half_way.clear()
     Slow.go_on.clear()
     plugins = [Slow, Peaks]
@@ -187,7 +193,7 @@ def test_a_context_reads_what_another_one_writes_and_keeps_nothing_of_it() -> No
     with ThreadPoolExecutor(1) as pool:
         making = pool.submit(context(near, plugins=plugins).make, "7", "records")
         try:
-            assert Slow.half_way.wait(60)
+            assert Slow.half_way.wait(600)
             written = _as_soon_as_written(live)
 
             assert written == [0, 1]
@@ -223,8 +229,9 @@ def _as_soon_as_written(live: Any) -> list[float]:
             return list(values)
 
 
+@pytest.mark.usefixtures("busy_journal")
 def test_make_makes_what_another_writer_has_only_begun() -> None:
-    near = place(grace_time_s=2.0)
+    near = place()
     begun = context(near).get_iter("7", "records")
     next(begun)
     live = context(near, allow_incomplete=True)
@@ -238,7 +245,7 @@ def test_make_makes_what_another_writer_has_only_begun() -> None:
 
 
 def test_a_loose_match_that_is_complete_comes_before_what_is_being_written() -> None:
-    near = place(grace_time_s=2.0)
+    near = place()
     context(near, config={"offset": 0.5}).make("7", "records")
     ctx = context(near, allow_incomplete=True, **LOOSE)
     chunks = context(near).get_iter("7", "records")

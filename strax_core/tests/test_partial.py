@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 from requesting import ROW, context, kept, no_thread_left, place, rows, staged
 
@@ -104,7 +104,6 @@ def stored(draw: st.DrawFn) -> Pieces:
     return pieces
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     first=stored(),
     second=stored(),

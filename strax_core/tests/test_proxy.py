@@ -11,6 +11,8 @@ import pytest
 
 from strax_core.testing import End, Fate, HttpProxy, LinkFault, Proxy, Way, s3_error
 
+HANGS_S = 600
+
 
 class Echo(socketserver.BaseRequestHandler):
     def handle(self) -> None:
@@ -81,7 +83,7 @@ def http_proxy(store: tuple[str, int]) -> Iterator[HttpProxy]:
 
 
 def connected(proxy: Proxy) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", proxy.port), timeout=10)
+    return socket.create_connection(("127.0.0.1", proxy.port), timeout=HANGS_S)
 
 
 def received(client: socket.socket, n_bytes: int) -> bytes:
@@ -91,7 +93,7 @@ def received(client: socket.socket, n_bytes: int) -> bytes:
     return data
 
 
-def put(proxy: Proxy, body: bytes, *, timeout_s: float = 10) -> int:
+def put(proxy: Proxy, body: bytes, *, timeout_s: float = HANGS_S) -> int:
     client = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=timeout_s)
     try:
         client.request("PUT", "/key?x=1", body)
@@ -181,7 +183,7 @@ def test_silence_and_a_black_hole_answer_nothing(proxy: Proxy) -> None:
         with pytest.raises(TimeoutError):
             client.recv(1)
         proxy.is_black_hole = False
-        client.settimeout(10)
+        client.settimeout(HANGS_S)
         assert client.recv(1) == b"x"
 
 
@@ -198,7 +200,7 @@ def test_a_black_hole_may_open_in_the_middle_and_swallows_all_connections(proxy:
         assert proxy.n_hit == 1
         proxy.fault = None
         proxy.is_black_hole = False
-        other.settimeout(10)
+        other.settimeout(HANGS_S)
         assert other.recv(1) == b"x"
 
 
@@ -261,7 +263,7 @@ def test_a_late_request_is_done_after_the_client_has_gone(http_proxy: HttpProxy)
         put(http_proxy, b"late", timeout_s=0.05)
     assert Store.kept == []
     late.set()
-    assert done.wait(10)
+    assert done.wait(HANGS_S)
 
     assert Store.kept == [b"late"]
 
@@ -284,9 +286,13 @@ def test_the_body_of_an_answer_breaks_off_or_falls_silent(http_proxy: HttpProxy)
     assert put(http_proxy, b"0123456789") == 200
     for end, error in ((End.RESET, ConnectionResetError), (End.SILENCE, TimeoutError)):
         http_proxy.decide = lambda _, end=end: Fate(n_answer_bytes=4, end=end)
-        client = http.client.HTTPConnection("127.0.0.1", http_proxy.port, timeout=0.2)
+        client = http.client.HTTPConnection("127.0.0.1", http_proxy.port, timeout=HANGS_S)
+        client.connect()
+        line = client.sock
         client.request("GET", "/key")
         answer = client.getresponse()
+        if end is End.SILENCE:
+            line.settimeout(0.05)
         with pytest.raises(error):
             answer.read(10)
         client.close()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from segment_codec import SegmentCodec, installed
 from small_plugins import context, place
@@ -222,7 +222,6 @@ def is_outside(made: Stored, options: dict[str, Any]) -> bool:
     return bool(start >= made.borders[-1][1] or end <= made.borders[0][0])
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_parts_equal_the_same_parts_of_all_rows(data: st.DataObject) -> None:
     made = data.draw(pieces_of_data())
@@ -244,7 +243,6 @@ def test_parts_equal_the_same_parts_of_all_rows(data: st.DataObject) -> None:
         assert column.tobytes() == expected[name].tobytes()
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_parts_of_merged_data_equal_the_same_parts_of_all_rows(data: st.DataObject) -> None:
     made = data.draw(pieces_of_data())
@@ -300,7 +298,13 @@ def _chunks_and_rows(made: Stored) -> Iterator[tuple[Chunk, int]]:
         at += chunk.n
 
 
-@settings(max_examples=60, deadline=None)
+def test_rows_of_no_bytes_come_in_chunks_of_any_size() -> None:
+    made = _stored("zstd", more=("none", "V0"))
+    chunks = made.ctx.get_iter("7", "records", columns="none", chunk_size_bytes=1)
+
+    assert sum(chunk.n for chunk in chunks) == len(made.rows)
+
+
 @given(st.data(), st.integers(1, 2000))
 def test_chunks_of_a_size_are_the_same_rows(data: st.DataObject, size_bytes: int) -> None:
     made = data.draw(pieces_of_data())
@@ -313,8 +317,8 @@ def test_chunks_of_a_size_are_the_same_rows(data: st.DataObject, size_bytes: int
     assert all(one.end == other.start for one, other in pairwise(chunks))
 
 
-def _stored(compressor: str, n: int = 20) -> Stored:
-    rows = filled(n, np.dtype([*TIMES["endtime"], ("x", "<f8")]), [1] * n, [100] * n)
+def _stored(compressor: str, n: int = 20, *, more: tuple[str, str] = ("x", "<f8")) -> Stored:
+    rows = filled(n, np.dtype([*TIMES["endtime"], more]), [1] * n, [100] * n)
     made = Stored(rows, [(0, 100 + 100 * n)], [0, n], Context([]), place())
     store(made, compressor)
     return made
@@ -395,7 +399,7 @@ def test_pieces_of_one_chunk_are_decoded_by_several_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = _stored("segments-10-2")
-    meeting = threading.Barrier(2, timeout=60)
+    meeting = threading.Barrier(2, timeout=600)
     honest = made.frontend.backends["main"].read_ranges
 
     def read_ranges(path: str, ranges: Any, **options: Any) -> Any:
@@ -424,7 +428,7 @@ def test_bytes_added_after_the_last_segment_are_noticed_whatever_is_read(added: 
 
 def test_one_chunk_is_encoded_by_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     made = _stored("none")
-    meeting = threading.Barrier(2, timeout=60)
+    meeting = threading.Barrier(2, timeout=600)
     honest = SegmentCodec._blocks
 
     def blocks(self: SegmentCodec, part: Any) -> Any:

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import strax_core.laws  # noqa: F401  (compiles now, not within the deadline of hypothesis)
 from strax_core import joining
 from strax_core.chunks import Chunk, Rows, concatenate
 from strax_core.errors import ChunkError, ConfigError

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from bson import json_util
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from strax_core.errors import ConfigError
@@ -54,7 +54,6 @@ def test_we_read_upstreams_document(upstream: ModuleType, tmp_path: Path) -> Non
 
 
 @given(moment=st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=OFFSETS))  # noqa: DTZ001
-@settings(max_examples=200, deadline=None, derandomize=True)
 def test_any_datetime_is_read_by_both(moment: datetime) -> None:
     raw = encode_run_document({"x": moment}, "run_7")
 

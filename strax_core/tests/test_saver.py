@@ -319,7 +319,7 @@ def noted_chunks(backend: MemoryBackend, n_segments: int) -> list[dict[str, Any]
     """Wait for this many segments of the journal, and return what they list."""
     raw = RawMemory(backend)
     segments: list[str] = []
-    for _ in range(1000):
+    for _ in range(120_000):
         segments = sorted(path for path in everything(raw) if "/journal-" in path)
         if len(segments) >= n_segments:
             break
@@ -523,7 +523,7 @@ def test_an_abort_waits_for_a_write_in_another_thread(backend: MemoryBackend) ->
 
     def late(name: str, buffers: Any) -> None:
         writes.set()
-        assert may_write.wait(20)
+        assert may_write.wait(600)
         write(name, buffers)
         order.append("written")
 
@@ -534,7 +534,7 @@ def test_an_abort_waits_for_a_write_in_another_thread(backend: MemoryBackend) ->
     saver._write, saver._discard = late, tidied  # type: ignore[method-assign]
     with ThreadPoolExecutor(2) as pool:
         saving = pool.submit(saver.save, sample_chunks(KEY)[0], 0)
-        assert writes.wait(20)
+        assert writes.wait(600)
         aborting = pool.submit(saver.abort)
         while not saver._is_closed:
             pass

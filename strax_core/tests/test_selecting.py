@@ -9,7 +9,7 @@ from typing import Any
 import numexpr
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from strax_core import Chunk, ChunkInfo, ConfigError, conditions
@@ -288,7 +288,6 @@ def runs(draw: st.DrawFn) -> list[Chunk]:
     return [Chunk(a, b, rows_in(draw, a, b), "7", "peaks") for a, b in pairwise(borders)]
 
 
-@settings(deadline=None, max_examples=200)
 @given(
     chunks=runs(),
     time_range=st.tuples(st.integers(-1, 9), st.integers(-1, 9)).map(sorted),

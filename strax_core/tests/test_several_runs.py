@@ -14,7 +14,7 @@ from strax_core.plugin import Plugin
 from strax_core.several import for_each_run
 
 RUNS = ["12", "3", "0077", "9", "5", "41"]
-PATIENCE_S = 20
+PATIENCE_S = 600
 
 
 @pytest.fixture(autouse=True)

@@ -3,10 +3,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-import strax_core.laws  # noqa: F401  (compiles now, not within the deadline of hypothesis)
 from strax_core.chunks import Chunk
 from strax_core.errors import ChunkError
 from strax_core.synchronise import Synchroniser, latest_cut, merge_columns, merged_dtype
@@ -254,7 +253,6 @@ def test_a_hole_before_the_latest_start_is_an_error() -> None:
         steps(7, a=[chunk_of(0, 2), chunk_of(3, 9)], b=[chunk_of(5, 9)])
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(inputs(), st.lists(st.integers(0, 3), min_size=3, max_size=3), st.integers(0, 30))
 def test_from_a_time_on_the_steps_hold_every_row_that_matters(
     streams: dict[str, list[Chunk]], n_skipped: list[int], from_ns: int

@@ -10,7 +10,7 @@ from requesting import no_thread_left
 
 from strax_core.tasks import JOBS_AHEAD_MAX, Crew, Job, in_order
 
-PATIENCE_S = 60
+PATIENCE_S = 600
 
 
 def squares(n: int, begun: list[int], share: float = 0.0) -> Iterator[Job[int]]:

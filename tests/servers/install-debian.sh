@@ -2,9 +2,9 @@
 # Install what `nox -s servers` needs beyond pip, on Debian or Ubuntu; as root or with sudo. About a minute, once.
 set -euo pipefail
 
-packages=(ceph-mon ceph-osd radosgw openssl openssh-client openssh-server postgresql)
+packages=(ceph-mon ceph-osd radosgw openssh-client openssh-server postgresql)
 if ! command -v apt-get >/dev/null; then
-  echo "this installs on Debian and Ubuntu alone; elsewhere, install Ceph's mon, osd and radosgw, OpenSSL, OpenSSH, and PostgreSQL" >&2
+  echo "this installs on Debian and Ubuntu alone; elsewhere, install Ceph's mon, osd and radosgw, OpenSSH, and PostgreSQL" >&2
   exit 1
 fi
 missing=()

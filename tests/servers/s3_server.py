@@ -1,6 +1,5 @@
 """S3 servers that pip installs: moto, which is kind, and rclone, which checks signatures."""
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import trustme
 from processes import Running, free_port, program
 
 INSTALL = 'pip install "strax-s3[testing]"'
@@ -75,16 +75,11 @@ def rclone(folder: Path, *, tls: bool = False) -> Iterator[S3Server]:
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
-    """Make a certificate of 127.0.0.1 that is its own authority; return it and its key."""
+    """Make a certificate of 127.0.0.1; return a file that has it and its authority, and its key."""
     paths = folder / "cert.pem", folder / "key.pem"
-    subprocess.run(
-        [
-            *(program("openssl", "apt-get install openssl"), "req", "-x509", "-nodes"),
-            *("-newkey", "rsa:2048", "-days", "2", "-subj", "/CN=localhost"),
-            *("-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"),
-            *("-out", str(paths[0]), "-keyout", str(paths[1])),
-        ],
-        check=True,
-        capture_output=True,
-    )
+    authority = trustme.CA()
+    made = authority.issue_cert("127.0.0.1", "localhost")
+    for blob in (*made.cert_chain_pems, authority.cert_pem):
+        blob.write_to_path(paths[0], append=True)
+    made.private_key_pem.write_to_path(paths[1])
     return paths

@@ -1,13 +1,22 @@
 """How to reach an SFTP server, and one that pip installs: asyncssh's, in a process of its own."""
 
 import getpass
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_ssh_private_key,
+)
+from cryptography.hazmat.primitives.serialization.ssh import SSHPrivateKeyTypes
 from processes import Running, free_port
 
 ASYNCSSH = """
@@ -86,12 +95,25 @@ def asyncssh_server(folder: Path, *, without: str = "", password: str = "") -> I
         running.end()
 
 
-def made_key(path: Path, passphrase: str = "") -> None:
+def made_key(path: Path) -> None:
     """Make a key pair, replacing an older one."""
-    for old in (path, path.with_suffix(".pub")):
-        old.unlink(missing_ok=True)
-    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-C", "test", "-f"]
-    subprocess.run([*command, str(path)], check=True)
+    key = ed25519.Ed25519PrivateKey.generate()
+    write_key(path, key)
+    line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    path.with_suffix(".pub").write_bytes(line + b" test\n")
+
+
+def lock_key(path: Path, passphrase: str) -> None:
+    """Let a key be readable with this passphrase only."""
+    write_key(path, load_ssh_private_key(path.read_bytes(), None), passphrase)
+
+
+def write_key(path: Path, key: SSHPrivateKeyTypes, passphrase: str = "") -> None:
+    """Write a private key as OpenSSH does, for nobody else to read."""
+    hidden = BestAvailableEncryption(passphrase.encode()) if passphrase else NoEncryption()
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, hidden))
 
 
 def known_hosts_line(port: int, public_key: Path) -> str:

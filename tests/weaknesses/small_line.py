@@ -1,6 +1,7 @@
 """Two small data plugins on the local disk: records of ten chunks, and peaks made of them."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -135,11 +136,11 @@ def chunk_files(ctx: Context, data_type: str, place: Path) -> list[Path]:
 
 def files_in(place: Path) -> dict[str, bytes]:
     """Return all files of a place with their bytes, those of writers at work too."""
-    return {
-        str(path.relative_to(place)): path.read_bytes()
-        for path in sorted(place.rglob("*"))
-        if path.is_file()
-    }
+    found = {}
+    for path in sorted(place.rglob("*")):
+        with suppress(FileNotFoundError, IsADirectoryError):  # a writer may take it away meanwhile
+            found[str(path.relative_to(place))] = path.read_bytes()
+    return found
 
 
 def left_by_writers(place: Path) -> list[str]:

@@ -84,7 +84,7 @@ class TwoAtOnce(LocalBackend):
 
     def __init__(self, options: LocalOptions) -> None:
         super().__init__(options)
-        self.both = Barrier(2, timeout=30)
+        self.both = Barrier(2, timeout=600)
 
     def read(self, path: str) -> bytes:
         if path.endswith(("-000000", "-000001")):

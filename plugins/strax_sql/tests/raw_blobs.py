@@ -66,7 +66,7 @@ class RawBlobs:
 @contextmanager
 def raw_sqlite(file: Path, prefix: str = "") -> Iterator[RawBlobs]:
     """Give raw access to a file of SQLite."""
-    with closing(sqlite3.connect(file, isolation_level=None, timeout=60)) as connection:
+    with closing(sqlite3.connect(file, isolation_level=None, timeout=600)) as connection:
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = OFF")
         yield RawBlobs(connection, "?", prefix)

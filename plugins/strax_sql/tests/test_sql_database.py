@@ -152,11 +152,11 @@ def test_who_waits_too_long_for_another_writer_says_so(url: str, counted: Databa
     def hold(connection: Connection) -> None:
         connection.execute(text("INSERT INTO counted VALUES (1)"))
         held.set()
-        done.wait(30)
+        done.wait(600)
 
     with ThreadPoolExecutor(1) as threads:
         holding = threads.submit(counted.write, hold)
-        held.wait(30)
+        held.wait(600)
         with pytest.raises(StorageUnavailable, match="busy"):
             add(hasty, 2)
         assert hasty.read(count) == 0  # a reader waits for nobody
@@ -184,7 +184,7 @@ def test_another_process_has_connections_of_its_own(counted: Database, method: A
         child.start()
     add(counted, 2)
     for child in children:
-        child.join(60)
+        child.join(600)
 
     assert [child.exitcode for child in children] == [0, 0, 0]
     assert counted.read(count) == 5
@@ -221,7 +221,7 @@ def test_threads_find_out_at_once_that_a_database_is_down(url: str) -> None:
     together = threading.Barrier(4)
 
     def fails(_: Connection, *, creates: bool) -> None:
-        together.wait(30)  # for ever, if each waited for the one before
+        together.wait(600)  # for ever, if each waited for the one before
         raise StorageUnavailable(f"no answer {creates}")
 
     database = Database(DatabaseOptions(url=url), creates=True, prepare=fails)

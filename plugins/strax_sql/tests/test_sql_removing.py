@@ -103,7 +103,7 @@ def test_of_two_that_remove_the_last_two_at_once_one_keeps_its_own(
     start = threading.Barrier(2)
 
     def remove(frontend: SqlFrontend, name: str) -> bool:
-        start.wait(10)
+        start.wait(600)
         try:
             frontend.remove(KEY, backend=name)
         except ReadOnlyError:

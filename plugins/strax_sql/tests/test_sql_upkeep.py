@@ -5,7 +5,9 @@ import threading
 import time
 from contextlib import closing
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -43,7 +45,7 @@ from strax_core.testing import (
     sample_metadata,
     save_sample,
 )
-from strax_sql import documents
+from strax_sql import documents, metadata_reading
 from strax_sql.comparing import Comparison, Difference
 from strax_sql.engine import Database
 from strax_sql.frontend import SqlFrontend
@@ -393,11 +395,17 @@ def test_metadata_are_read_side_by_side_if_one_has_to_wait(
         def read(self, path: str) -> bytes:
             time.sleep(0.005)
             readers.add(threading.get_ident())
+            if len(readers) > 4:
+                are_many.set()
+            if waits and threading.get_ident() != caller:  # none goes on before others have come
+                assert are_many.wait(600)
             return super().read(path)
 
     if not waits:  # as if all the time were work
-        monkeypatch.setattr(time, "thread_time", time.perf_counter)
+        clocks = {name: cycle([0.0, 1.0]).__next__ for name in ("thread_time", "perf_counter")}
+        monkeypatch.setattr(metadata_reading, "time", SimpleNamespace(**clocks))
     readers: set[int] = set()
+    caller, are_many = threading.get_ident(), threading.Event()
     place = Slow()
     for i in range(40):
         save_sample(place, sample_key(f"run_{i}"))

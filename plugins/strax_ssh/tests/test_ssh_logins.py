@@ -13,9 +13,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from processes import program
-from sftp_server import SftpServer, asyncssh_server, made_key
+from sftp_server import SftpServer, asyncssh_server, lock_key, made_key
 from ssh_places import backend_on, options_on
 
 from strax_core import (
@@ -118,8 +119,7 @@ def test_a_locked_key_needs_its_passphrase(
 ) -> None:
     locked = tmp_path / "locked"
     shutil.copy(sftp_server.key_file, locked)
-    change = ["ssh-keygen", "-q", "-p", "-P", "", "-N", PASSPHRASE, "-f", str(locked)]
-    subprocess.run(change, check=True, capture_output=True)
+    lock_key(locked, PASSPHRASE)
     (tmp_path / "secret").write_text(f"{PASSPHRASE}\n")
     caplog.set_level("DEBUG")
     with pytest.raises(AccessDenied, match=r"passphrase.*ssh-add"):
@@ -237,9 +237,10 @@ def test_a_machine_behind_another_one_is_reached(
         backend.read("file")
 
 
+@pytest.mark.servers
 @pytest.mark.usefixtures("own_ssh")
 class TestByTheProgramSsh(ByteChecks):
-    """The bytes; `nox -s servers` checks much more by the same program, on OpenSSH."""
+    """The bytes; `test_ssh_program.py` checks much more by the same program, on OpenSSH."""
 
     @pytest.fixture
     def backend(self, sftp_server: SftpServer, tmp_path: Path) -> SshBackend:
@@ -261,15 +262,22 @@ class TestByTheProgramSsh(ByteChecks):
             ).read("file")
         with pytest.raises(StorageUnavailable, match="refused"):
             backend_on(sftp_server, tmp_path, command="ssh", port=1).read("file")
-        with pytest.raises(ConfigError, match="no-such-program"):
-            backend_on(sftp_server, tmp_path, command="no-such-program").read("file")
 
-    def test_what_is_no_sftp_is_told(self, sftp_server: SftpServer, tmp_path: Path) -> None:
-        chatty = tmp_path / "chatty"
-        chatty.write_text("#!/bin/sh\necho Welcome to this machine\ncat >/dev/null\n")
-        chatty.chmod(0o700)
-        with pytest.raises(StorageUnavailable, match="login script"):
-            backend_on(sftp_server, tmp_path, command=str(chatty)).read("file")
+
+def test_a_program_that_is_not_there_is_told(sftp_server: SftpServer, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no-such-program"):
+        backend_on(sftp_server, tmp_path, command="no-such-program").read("file")
+
+
+def test_what_is_no_sftp_is_told(
+    sftp_server: SftpServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("strax_ssh.connecting.BUSY_S", 0.1)
+    chatty = tmp_path / "chatty"
+    chatty.write_text("#!/bin/sh\necho Welcome to this machine\ncat >/dev/null\n")
+    chatty.chmod(0o700)
+    with pytest.raises(StorageUnavailable, match="login script"):
+        backend_on(sftp_server, tmp_path, command=str(chatty)).read("file")
 
 
 def read_in_child(backend: SshBackend, answers: Any) -> None:
@@ -452,7 +460,7 @@ def test_a_server_that_cannot_replace_says_so_and_takes_new_data(tmp_path: Path)
     with asyncssh_server(keys, without=without) as server:
         (tmp_path / "place").mkdir()
         backend = backend_on(server, tmp_path / "place")
-        data = os.urandom(200_000)
+        data = np.random.default_rng(1).bytes(200_000)
         backend.write("file", [data])
         with pytest.raises(ConfigError, match=r"cannot be replaced.*posix-rename"):
             backend.write("file", [b"new"])

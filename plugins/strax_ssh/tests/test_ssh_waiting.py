@@ -18,15 +18,13 @@ from strax_core.testing import End, LinkFault, Proxy, Way
 from strax_ssh import together
 from strax_ssh.backend import SshBackend
 from strax_ssh.session import Session
-from strax_ssh.sockets import ENDS_WITHIN_S, ProgramSocket
+from strax_ssh.sockets import ProgramSocket
 from strax_ssh.transfer import Wanted
 
 N_THREADS = 16  # more than channels, and than those that could be woken by ones that end
 N_SMALL, N_LARGE = 1000, 3_000_000
 IO_S, CONNECT_S, BUSY_S = 1.0, 0.5, 0.25
-# By default 30 s of silence, and 10 s to connect again in vain, thrice: a minute.
-LIMIT_S = IO_S + 3 * CONNECT_S
-SLACK_S = 10.0  # of this machine
+HANGS_S = 600.0  # a busy machine is slow; nothing here waits that long
 
 
 @pytest.fixture
@@ -93,24 +91,40 @@ def ends_of(
         harm: is called while all are at it.
     """
     ends: list[str] = []
+    all_there, at_it = threading.Barrier(N_THREADS, timeout=HANGS_S), threading.Event()
 
     def act(i: int) -> None:
+        all_there.wait()
         try:
             while True:
                 verb(backend, i)
+                at_it.set()
         except StorageError as error:
             ends.append(type(error).__name__)
+        finally:
+            at_it.set()
 
     # Daemons: one that waits for ever must not keep this process.
     threads = [threading.Thread(target=act, args=(i,), daemon=True) for i in range(N_THREADS)]
     for thread in threads:
         thread.start()
-    time.sleep(0.3)
+    assert at_it.wait(HANGS_S)
     harm()
-    give_up = time.monotonic() + LIMIT_S + SLACK_S
+    give_up = time.monotonic() + HANGS_S
     for thread in threads:
         thread.join(max(0.0, give_up - time.monotonic()))
     return ends
+
+
+def patiently(verb: Callable[[SshBackend, int], None], backend: SshBackend) -> None:
+    """Do it; again if the machine is so busy that the short times of `behind` pass."""
+    give_up = time.monotonic() + HANGS_S
+    while True:
+        try:
+            return verb(backend, 0)
+        except StorageUnavailable:
+            if time.monotonic() > give_up:
+                raise
 
 
 VERBS = {
@@ -126,20 +140,28 @@ VERBS = {
 def test_a_black_hole_is_an_error_in_every_thread(
     proxy: Proxy, behind: SshBackend, what: str
 ) -> None:
-    look(behind, 0)
-    ends = ends_of(behind, VERBS[what], lambda: setattr(proxy, "is_black_hole", True))
+    patiently(look, behind)
+    n_before = 0
+
+    def open_hole() -> None:
+        nonlocal n_before
+        n_before, proxy.is_black_hole = proxy.n_connections, True
+
+    ends = ends_of(behind, VERBS[what], open_hole)
+    n_tries = proxy.n_connections - n_before
     proxy.is_black_hole = False
     proxy.reset_all()
 
     assert ends == ["StorageUnavailable"] * N_THREADS
-    read_small(behind, 0)
+    assert n_tries < N_THREADS  # none waits until all others have tried
+    patiently(read_small, behind)
 
 
 @pytest.mark.parametrize("what", VERBS)
 def test_a_server_that_is_gone_is_an_error_in_every_thread(
     proxy: Proxy, behind: SshBackend, what: str
 ) -> None:
-    look(behind, 0)
+    patiently(look, behind)
 
     def end() -> None:
         proxy.refuses = True
@@ -149,7 +171,7 @@ def test_a_server_that_is_gone_is_an_error_in_every_thread(
     proxy.refuses = False
 
     assert ends == ["StorageUnavailable"] * N_THREADS
-    read_small(behind, 0)
+    patiently(read_small, behind)
 
 
 def test_who_is_not_let_in_asks_once_for_all_threads(
@@ -175,21 +197,19 @@ def test_who_is_not_let_in_asks_once_for_all_threads(
         assert proxy.n_connections - before <= 2  # one may come after the first was refused
 
 
-@pytest.mark.parametrize("command", [None, "ssh"])
+@pytest.mark.parametrize("command", [None, pytest.param("ssh", marks=pytest.mark.servers)])
 def test_nobody_there_is_told_at_once(
-    sftp_server: SftpServer, tmp_path: Path, command: str | None
+    sftp_server: SftpServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str | None
 ) -> None:
+    monkeypatch.setattr("strax_ssh.connecting.BUSY_S", HANGS_S)  # where it is asked again
     backend = backend_on(sftp_server, tmp_path, port=1, command=command)
-    began = time.monotonic()
     with pytest.raises(StorageUnavailable, match="refused"):
         backend.read("file")
-
-    assert time.monotonic() - began < 3.0  # where it is asked again, more than five
 
 
 def test_a_busy_server_that_hangs_up_is_asked_again(proxy: Proxy, behind: SshBackend) -> None:
     proxy.fault = LinkFault(way=Way.TO_SERVER, after_bytes=0, end=End.CLOSE)
-    read_small(behind, 0)
+    patiently(read_small, behind)
 
     assert proxy.n_hit == 1
 
@@ -204,7 +224,7 @@ def test_a_process_forked_while_small_files_are_read_reads_them_too(
     with reading._lock:
         pid = os.fork()
         if pid == 0:
-            signal.alarm(20)  # ends it if it hangs
+            signal.alarm(600)  # ends it if it hangs
             try:
                 read_small(backend, 1)
                 os._exit(0)
@@ -233,20 +253,19 @@ def test_a_thread_that_is_interrupted_takes_no_channel_along(
                 backend._connection.run(act)
     done = threading.Thread(target=read_large, args=(backend, 0), daemon=True)
     done.start()
-    done.join(5)
+    done.join(600)
 
     assert not done.is_alive()
 
 
-def test_a_program_that_does_not_end_is_ended() -> None:
+def test_a_program_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("strax_ssh.sockets.ENDS_WITHIN_S", 0.1)
     deaf = "trap '' TERM; echo ready; while :; do sleep 0.2; done"
     sock = ProgramSocket.start(["/bin/sh", "-c", deaf])
     assert sock.recv(5)
-    began = time.monotonic()
     sock.close()
 
     assert sock.has_ended
-    assert time.monotonic() - began < ENDS_WITHIN_S + SLACK_S
 
 
 def test_many_files_are_deleted_in_few_round_trips(
@@ -276,12 +295,14 @@ def test_a_thread_interrupted_while_it_reads_for_others_leaves_them_to_another(
 ) -> None:
     backend = backend_on(sftp_server, place)
     read_small(backend, 0)
-    read_several, calls = together._read, []
+    read_several, calls = together._read, list[int]()
+    reading = backend._connection._together
 
     def interrupted(session: Session, several: list[together.Small]) -> None:
         calls.append(len(several))
         if len(calls) == number + 1:
-            time.sleep(0.1)  # so that others wait
+            while len(several) == 1 and not reading._waiting:  # others, for this one
+                time.sleep(0.001)
             raise KeyboardInterrupt
         read_several(session, several)
 
@@ -300,7 +321,7 @@ def test_a_thread_interrupted_while_it_reads_for_others_leaves_them_to_another(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(600)
 
     assert sorted(ends) == ["done"] * 7 + ["interrupted"]
 

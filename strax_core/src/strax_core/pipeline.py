@@ -340,7 +340,7 @@ class Pipeline:
             return chunks if rest.is_all else map(rest.chunk_of, chunks)
         # Cut while the times are there, which may not be asked for.
         columns = Wanted(columns=rest.columns)
-        n_rows = self.request.chunk_size_bytes / columns.dtype_of(dtype).itemsize
+        n_rows = self.request.chunk_size_bytes / max(1, columns.dtype_of(dtype).itemsize)
         selected = map(replace(rest, columns=None).chunk_of, chunks)
         return map(columns.chunk_of, recut(selected, n_rows))
 

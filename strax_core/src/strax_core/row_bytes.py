@@ -13,7 +13,8 @@ Mask = npt.NDArray[np.bool_]
 
 def as_plain(rows: Rows) -> Rows:
     """Return a view of one-dimensional rows of which each is one value of plain bytes."""
-    return rows.view(np.dtype((np.void, rows.dtype.itemsize))) if rows.dtype.itemsize else rows
+    # By its name: for `np.void`, numpy calls Python code in which a KeyboardInterrupt gets lost.
+    return rows.view(f"V{rows.dtype.itemsize}") if rows.dtype.itemsize else rows
 
 
 def put_rows(out: Rows, rows: Rows) -> None:

@@ -25,7 +25,7 @@ from strax_core.testing.samples import sample_key, save_sample
 RACERS = at_level(quick=8, full=32)
 ROUNDS = at_level(quick=5, full=20)
 PROCESSES = 4
-FORK_S = 120
+FORK_S = 600
 """A fork that takes longer waits for something that never comes."""
 _START: list[Any] = []
 SWITCHES_S = 1e-6
