@@ -26,8 +26,10 @@ def clean_place(place: str, config: str | None, *, grace_s: float | None, remove
         except CleanedInPart as error:
             leftovers, failure = error.leftovers, failure or error
         for leftover in leftovers:
-            number += 1
-            say(f"{one_line(backend.place)}/{one_line(leftover.path)}: {leftover.reason}")
+            number += not leftover.stays
+            what = "left alone: " if leftover.stays else ""
+            where = f"{one_line(backend.place)}/{one_line(leftover.path)}"
+            say(f"{where}: {what}{one_line(leftover.reason)}")
     say_outcome(
         number,
         is_done=remove,

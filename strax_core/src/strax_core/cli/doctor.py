@@ -78,6 +78,10 @@ def _checks_of_writing(backend: StorageBackend, grace_s: float) -> Iterator[Chec
 
 def _leftovers(backend: StorageBackend, grace_s: float) -> str:
     leftovers = clean(backend, grace_s=grace_s, dry_run=True)
-    if not leftovers:
-        return "none that is old enough to be removed"
-    return f"{len(leftovers)} of writers that died: `strax clean` lists them"
+    left = sum(each.stays for each in leftovers)
+    dead = len(leftovers) - left
+    texts = [f"{dead} of writers that died: `strax clean` lists them"] if dead else []
+    texts += (
+        [f"{left} that no writer made: `strax clean` names them, and leaves them"] if left else []
+    )
+    return "; ".join(texts) or "none that is old enough to be removed"
