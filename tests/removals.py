@@ -75,9 +75,9 @@ REMOVALS = [
         "W3",
         "the last writer replaces the first",
         LOCAL + "backend.py",
-        "                rename_exclusive(source, target)\n",
-        "                shutil.rmtree(target, ignore_errors=True)\n"
-        "                os.replace(source, target)\n",
+        "                    rename_exclusive(Name(folder, name), Name(target_folder, target_name))\n",
+        "                    shutil.rmtree(target_name, ignore_errors=True, dir_fd=target_folder)\n"
+        "                    rename(Name(folder, name), Name(target_folder, target_name))\n",
     ),
     removal(
         "W5",
@@ -171,22 +171,23 @@ REMOVALS = [
         "W13",
         "files are not synced",
         LOCAL + "backend.py",
-        "                    os.fsync(file.fileno())\n",
+        "                    os.fsync(file)\n",
         "                    pass\n",
     ),
     removal(
         "W13",
         "the folder of a new name is not synced",
         LOCAL + "backend.py",
-        "        self._sync_folder(os.path.dirname(target))\n",
-        "",
+        "                    move(temporary, Name(folder, name))\n"
+        "                    self._sync(folder)\n",
+        "                    move(temporary, Name(folder, name))\n",
     ),
     removal(
         "W13",
         "a folder is not synced before it is renamed",
         LOCAL + "backend.py",
-        "            self._sync_folder(full_source)\n",
-        "",
+        "                self._sync(moved)\n",
+        "                pass\n",
     ),
     removal(
         "W13",
@@ -199,17 +200,13 @@ REMOVALS = [
         "W14",
         "files are written under their final name",
         LOCAL + "backend.py",
-        """            temporary = self._write_temporary(buffers)
-            try:
-                self._move(temporary, full, exclusively=create_only)
-            except BaseException:
-                _unlink_if_there(temporary)
-                raise
-""",
-        """            self._make_parents(full)
-            with open(full, "xb" if create_only else "wb") as file:
+        "        with self._errors(path), self._temporary(staging, buffers) as temporary:\n",
+        """        with self._errors(path), self._made(above) as folder:
+            flags = os.O_WRONLY | os.O_CREAT | (os.O_EXCL if create_only else os.O_TRUNC)
+            with open(os.open(name, flags, dir_fd=folder), "wb") as file:
                 file.writelines(buffers)
-                os.fsync(file.fileno())
+            return
+        with self._errors(path), self._temporary(staging, buffers) as temporary:
 """,
     ),
     removal(
