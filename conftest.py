@@ -12,7 +12,9 @@ pytest_plugins = ["server_fixtures", "sftp_fixtures", "postgres_fixtures"]
 # Of all tests of hypothesis. No clock decides, since a machine may be busy.
 UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
 settings.register_profile("fixed", UNTIMED, derandomize=True)  # the same examples each time
-settings.register_profile("nightly", UNTIMED, max_examples=1000, print_blob=True)
+settings.register_profile(  # hypothesis takes the same each time where $CI is set, unless told
+    "nightly", UNTIMED, max_examples=1000, print_blob=True, derandomize=False
+)
 settings.load_profile("fixed")  # `--hypothesis-profile nightly` loads the other
 
 

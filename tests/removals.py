@@ -75,9 +75,9 @@ REMOVALS = [
         "W3",
         "the last writer replaces the first",
         LOCAL + "backend.py",
-        "                    rename_exclusive(Name(folder, name), Name(target_folder, target_name))\n",
+        "                    rename_exclusive(Name(folder, name), Name(target_folder, target_",
         "                    shutil.rmtree(target_name, ignore_errors=True, dir_fd=target_folder)\n"
-        "                    rename(Name(folder, name), Name(target_folder, target_name))\n",
+        "                    rename(Name(folder, name), Name(target_folder, target_",
     ),
     removal(
         "W5",

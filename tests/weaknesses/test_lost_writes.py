@@ -97,7 +97,7 @@ def test_a_place_that_may_not_be_written_is_named_in_the_log(
     def refused(*_: object) -> str:
         raise error
 
-    monkeypatch.setattr(closed.backends["main"], "_make_parents", refused)
+    monkeypatch.setattr(closed.backends["main"], "_made", refused)
     with caplog.at_level(logging.WARNING, "strax_core"):
         context(closed, usual).make(RUN, "records")
 

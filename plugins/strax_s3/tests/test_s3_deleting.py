@@ -218,7 +218,8 @@ def test_the_request_has_the_checksum_that_every_server_knows(
 def test_where_uploads_cannot_be_listed_all_else_is_cleaned(
     backend: S3Backend, raw: RawS3, proxy: HttpProxy, status: int, code: str
 ) -> None:
-    put(raw, 3, ".staging")
+    for number in range(3):
+        raw.write(f".staging/tmp-{number:016x}", b"x")
     refused = Fate(reaches_server=False, answer=s3_error(status, code))
     proxy.decide = lambda request: refused if "uploads" in request.target else None
     for dry_run in (True, False):

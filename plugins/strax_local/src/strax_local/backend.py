@@ -7,7 +7,7 @@ import secrets
 import shutil
 import stat
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from io import BufferedReader
 from typing import Any
@@ -51,7 +51,7 @@ class LocalBackend(StorageBackend):
         self._fsync = options.fsync
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_root": self._root, "_fsync": self._fsync}
+        return {name: value for name, value in vars(self).items() if name != "_resolved"}
 
     @property
     def place(self) -> str:
@@ -119,16 +119,9 @@ class LocalBackend(StorageBackend):
             )
 
     def delete(self, path: str) -> None:
-        self._delete(path, _remove)
-
-    def delete_files(self, paths: Sequence[str]) -> None:
-        for path in paths:
-            self._delete(path, lambda folder, name: os.unlink(name, dir_fd=folder))
-
-    def _delete(self, path: str, remove: Callable[[int, str], None]) -> None:
         *above, name = checked_path(path).split("/")
         with suppress(ObjectMissing), self._errors(path), self._passing(above) as folder:
-            remove(folder, name)
+            _remove(folder, name)
         self._drop_empty(above)
 
     def rename(self, source: str, target: str) -> None:
