@@ -16,6 +16,7 @@ from s3_places import backend_on
 from s3_server import S3Server
 
 from strax_core import Chunk, Context, DirectoryFrontend, Plugin
+from strax_core.layout import prefix_of
 from strax_core.testing import HttpProxy, everything, sample_key, save_sample
 from strax_core.testing.levels import at_level
 
@@ -92,7 +93,10 @@ def test_on_ceph_a_thousand_files_are_removed_in_few_requests(
         key = sample_key()
         save_sample(backend, key)
         with ThreadPoolExecutor(8) as threads:
-            paths = [f"{key.name}/{i:06d} & <ä>" for i in range(1000)]
+            of_a_dead_writer = f"{'0' * 16}-{'0' * 8}"
+            paths = [
+                f"{key.name}/{prefix_of(key.name)}-{i:06d}-{of_a_dead_writer}" for i in range(1000)
+            ]
             list(threads.map(lambda path: raw.write(path, b"x"), paths))
         proxy.forget()
         backend.remove(key.name)

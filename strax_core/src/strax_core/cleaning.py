@@ -212,7 +212,7 @@ def _in_staging(backend: StorageBackend, old_ns: int) -> Iterator[Leftover]:
         path = f"{STAGING}/{entry.name}"
         if entry.is_link:
             yield _left(path, backend, entry)
-        elif is_scratch(entry.name, is_folder=entry.is_folder):
+        elif is_scratch(entry.name):
             if entry.modified_ns <= old_ns:
                 is_file = not entry.is_folder
                 yield Leftover(path, "something that was never finished", is_file=is_file)

@@ -10,8 +10,7 @@ from strax_core.layout import FAILURE_NOTE_START, metadata_name, prefix_of
 _ID = "[0-9a-f]{16}"
 _LETTERS = "[0-9a-f]{8}"
 _WRITE_ID = re.compile(_ID)
-_SCRATCH_FILE = re.compile(f"(tmp|clock)-{_ID}")
-_SCRATCH_FOLDER = re.compile(f"(dead|check|probe)-{_ID}")
+_SCRATCH = re.compile(f"(tmp|clock|dead|check|probe)-{_ID}")
 _NOTE = re.compile(rf"{FAILURE_NOTE_START}{_ID}\.json")
 _OF_TICKET = re.compile(rf"(ticket|replaced|ended|journal-{_LETTERS}-\d{{6,}})\.json")
 _KEPT_FOR_A_PERSON = re.compile(r"unreadable-[0-9a-f]+\.json")
@@ -22,10 +21,9 @@ def is_write_id(name: str) -> bool:
     return _WRITE_ID.fullmatch(name) is not None
 
 
-def is_scratch(name: str, *, is_folder: bool) -> bool:
+def is_scratch(name: str) -> bool:
     """Say whether something at the top of the staging place is one of our own short-lived ones."""
-    pattern = _SCRATCH_FOLDER if is_folder else _SCRATCH_FILE
-    return pattern.fullmatch(name) is not None
+    return _SCRATCH.fullmatch(name) is not None
 
 
 def is_failure_note(name: str) -> bool:
@@ -54,5 +52,5 @@ def is_of_data(backend_key: str, name: str) -> bool:
         is_chunk(backend_key, name)
         or name in {metadata_name(backend_key), "metadata.json"}
         or _KEPT_FOR_A_PERSON.fullmatch(name) is not None
-        or _SCRATCH_FILE.fullmatch(name) is not None
+        or is_scratch(name)
     )
