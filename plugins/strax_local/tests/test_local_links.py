@@ -174,6 +174,15 @@ def test_what_no_writer_made_stays_beside_what_goes(backend: LocalBackend, root:
     }
 
 
+def test_a_writer_that_died_before_its_first_chunk_leaves_nothing(
+    backend: LocalBackend, root: Path
+) -> None:
+    (root / ".staging" / KEY.name / DEAD / "data").mkdir(parents=True)
+
+    assert clean(backend, grace_s=0, dry_run=False)
+    assert [path for path in root.rglob("*") if path.name != ".staging"] == []
+
+
 @pytest.mark.usefixtures("victim")
 @pytest.mark.parametrize("bad", ["x/../../victim", "/victim", "..", f"../{KEY.name}", "", 7, None])
 def test_a_ticket_that_points_out_of_the_place_is_left(backend: LocalBackend, bad: object) -> None:

@@ -117,7 +117,7 @@ def _remove_writer(backend: StorageBackend, staging: Staging) -> None:
     """
     saver_class = backend.saver_class
     renames = saver_class is not None and issubclass(saver_class, RenamingSaver)
-    if renames and _in_data(backend, staging) and not any(_foreign_in_data(backend, staging)):
+    if renames and _has_data(backend, staging) and not any(_foreign_in_data(backend, staging)):
         tomb = f"{STAGING}/dead-{secrets.token_hex(8)}"
         with suppress(ObjectMissing):
             backend.rename(staging.data, tomb)
@@ -135,12 +135,16 @@ def _remove_writer(backend: StorageBackend, staging: Staging) -> None:
     backend.delete_files([staging.ticket])
 
 
+def _has_data(backend: StorageBackend, staging: Staging) -> bool:
+    """Say whether a writer has a folder for its chunks, be it empty, and not something else."""
+    return any(
+        entry.is_folder and not entry.is_link and f"{staging.folder}/{entry.name}" == staging.data
+        for entry in backend.list(staging.folder, starts_with="data")
+    )
+
+
 def _in_data(backend: StorageBackend, staging: Staging) -> list[Entry]:
-    """List a writer's chunks; nothing, if something else stands in the place of their folder."""
-    for entry in list(backend.list(staging.folder, starts_with="data")):
-        if f"{staging.folder}/{entry.name}" == staging.data:
-            return list(backend.list(staging.data)) if entry.is_folder else []
-    return []
+    return list(backend.list(staging.data)) if _has_data(backend, staging) else []
 
 
 def _own_in_data(backend: StorageBackend, staging: Staging) -> Iterator[Entry]:
