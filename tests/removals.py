@@ -171,8 +171,8 @@ REMOVALS = [
         "W13",
         "files are not synced",
         LOCAL + "backend.py",
-        "                    os.fsync(file)\n",
-        "                    pass\n",
+        "                        os.fsync(file)\n",
+        "                        pass\n",
     ),
     removal(
         "W13",

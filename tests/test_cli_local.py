@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from strax_core import cli
+from strax_core.testing import sample_key, save_sample
+from strax_local.backend import LocalBackend
+from strax_local.options import LocalOptions
 
 
 @pytest.fixture
@@ -80,3 +83,38 @@ def test_the_installed_command_runs_and_bears_a_reader_that_leaves() -> None:
         os.close(writing)
 
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_data_behind_a_link_are_rewritten_only_if_their_run_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, disk = tmp_path / "place", tmp_path / "disk"
+    place.mkdir()
+    key = sample_key("run_1")
+    backend = LocalBackend(LocalOptions(path=str(place), fsync=False))
+    save_sample(backend, key)
+    (place / key.name).rename(disk)
+    (place / key.name).symlink_to(disk)
+    before = {path: path.read_bytes() for path in disk.iterdir()}
+    errors = errors_of("recompress", str(place), "--compressor", "zstd", capsys=capsys)
+
+    assert f"{key.name} is passed over: it is a link; name its run, run_1" in errors
+    assert {path: path.read_bytes() for path in disk.iterdir()} == before
+    assert cli.main(["recompress", str(place), "--compressor", "zstd", "--run", "run_1"]) == 0
+    assert (place / key.name).is_symlink()
+    assert backend.get_metadata(key.name).compressor == "zstd"
+    backend.verify(key.name)
+
+
+def test_clean_shows_what_it_leaves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / ".staging").mkdir()
+    (tmp_path / ".staging" / "notes.txt").write_text("mine")
+    (tmp_path / ".staging" / "tmp-0123456789abcdef").write_text("ours")
+    for path in (tmp_path / ".staging").iterdir():
+        os.utime(path, (0, 0))
+
+    assert cli.main(["clean", str(tmp_path), "--yes"]) == 0
+    said = capsys.readouterr().out
+    assert f"{tmp_path}/.staging/notes.txt: left alone: nothing that a writer made\n" in said
+    assert said.endswith("removed: 1\n")
+    assert [path.name for path in (tmp_path / ".staging").iterdir()] == ["notes.txt"]

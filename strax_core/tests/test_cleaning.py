@@ -260,6 +260,19 @@ def test_a_ticket_that_points_at_other_data_is_not_believed(backend: MemoryBacke
     assert "other data" in told.reason
 
 
+def test_a_ticket_that_names_what_is_no_chunk_is_not_believed(backend: MemoryBackend) -> None:
+    raw = RawMemory(backend)
+    metadata = save_sample(backend, KEY)
+    mine = ["notes.txt", "thesis/chapter", f"{'0' * 16}/notes.txt"]
+    for name in mine:
+        raw.write(f"{KEY.name}/{name}", b"mine")
+    of_ticket = f".staging/{KEY.name}/{metadata.write_id}"
+    raw.write(f"{of_ticket}/replaced.json", json.dumps({"files": mine}).encode())
+    clean(backend, grace_s=0, dry_run=False)
+
+    assert {f"{KEY.name}/{name}" for name in mine} <= everything(raw)
+
+
 def test_a_writer_that_came_second_leaves_no_note(backend: MemoryBackend) -> None:
     second = new_saver(backend)
     save_sample(backend, KEY)

@@ -8,7 +8,7 @@ from sftp_server import SftpServer
 from ssh_places import backend_on
 
 from strax_core import DataCorrupted
-from strax_core.testing import clean, sample_key, save_sample
+from strax_core.testing import clean, sample_chunks, sample_key, save_sample
 from strax_ssh.backend import SshBackend
 
 KEY = sample_key("run_1")
@@ -98,6 +98,86 @@ def test_removing_a_piece_behind_a_link_removes_the_link_and_says_what_stays(
         backend.remove(KEY.name)
     assert {path.name for path in root.iterdir()} <= {".staging"}
     assert {path.name for path in disk.iterdir()} == names
+
+
+def test_nothing_is_written_or_renamed_through_a_link(
+    backend: SshBackend, root: Path, victim: Path
+) -> None:
+    backend.write("folder/data/file", [b"x"])
+    (root / "link").symlink_to(victim)
+    (root / "folder" / "link").symlink_to(victim)
+    before = {str(path) for path in victim.rglob("*")}
+    for change in (
+        lambda: backend.write("link/new", [b"x"]),
+        lambda: backend.write("folder/link/new", [b"x"], create_only=True),
+        lambda: backend.write("link/folder/new", [b"x"]),
+        lambda: backend.rename("folder/data", "link/data"),
+        lambda: backend.rename("folder/link", "new"),
+        lambda: backend.rename("link/sub", "new"),
+    ):
+        with pytest.raises(DataCorrupted, match=f"is a link to {victim}"):
+            change()
+    (root / ".staging").rename(root / "was-staging") if (root / ".staging").exists() else None
+    (root / ".staging").symlink_to(victim)
+    with pytest.raises(DataCorrupted, match=f"is a link to {victim}"):
+        backend.write("folder/new", [b"x"])
+    with pytest.raises(DataCorrupted, match=f"is a link to {victim}"):
+        list(backend.list(".staging"))
+    assert {str(path) for path in victim.rglob("*")} == before
+
+
+def test_a_file_that_is_a_link_out_of_its_folder_is_refused(
+    backend: SshBackend, root: Path, victim: Path
+) -> None:
+    backend.write("folder/file", [b"12345"])
+    (root / "folder" / "out").symlink_to(victim / "file")
+    (root / "folder" / "sub").symlink_to(victim / "sub")
+    (root / "folder" / "beside").symlink_to("file")
+    (root / "out").symlink_to(victim / "file")
+    n_bytes = len("file")
+    for path in ("folder/out", "folder/sub/file", "out"):
+        for read in (
+            lambda path=path: backend.read(path),
+            lambda path=path: backend.read_ranges(path, [(0, 1)]),
+            lambda path=path: backend.read_ranges(path, [(0, n_bytes)], file_bytes=n_bytes),
+        ):
+            with pytest.raises(DataCorrupted, match=r"is a link to|has 8 bytes"):
+                read()
+
+    assert backend.read("folder/beside") == b"12345"
+    assert backend.read_ranges("folder/beside", [(1, 2)], file_bytes=5) == [b"23"]
+
+
+def test_data_behind_a_link_are_replaced_there_when_asked_for_by_name(
+    backend: SshBackend, root: Path, tmp_path: Path
+) -> None:
+    save_sample(backend, KEY)
+    disk = tmp_path / "disk"
+    (root / KEY.name).rename(disk)
+    (root / KEY.name).symlink_to(disk)
+    (disk / "thesis").write_text("mine")
+    before = backend.get_metadata(KEY.name).write_id
+    save_sample(backend, KEY, sample_chunks(KEY, mark=2), overwrite="always")
+    after = backend.get_metadata(KEY.name)
+
+    assert (root / KEY.name).is_symlink()
+    assert after.write_id != before
+    backend.verify(KEY.name)
+    assert {str(path.relative_to(disk)) for path in disk.rglob("*") if path.is_file()} == {
+        *(info.filename for info in after.chunks if info.filename),
+        next(disk.glob("*metadata.json")).name,
+        "thesis",
+    }
+    assert {path.name for path in root.iterdir()} - {".staging"} == {KEY.name}
+
+
+@pytest.mark.parametrize("overwrite", ["if_broken", "always"])
+def test_nothing_is_written_behind_a_link_to_something_else(
+    backend: SshBackend, root: Path, victim: Path, overwrite: str
+) -> None:
+    (root / KEY.name).symlink_to(victim)
+    with pytest.raises(DataCorrupted, match=f"is a link to {victim}"):
+        save_sample(backend, KEY, overwrite=overwrite)
 
 
 def test_removing_keeps_what_is_not_ours_and_says_so(

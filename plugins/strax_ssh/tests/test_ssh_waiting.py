@@ -329,7 +329,7 @@ def test_a_thread_interrupted_while_it_reads_for_others_leaves_them_to_another(
 def test_a_thread_interrupted_while_it_waits_is_not_waited_for() -> None:
     waiting = together.Together()
     wanted = Wanted("file", [(0, 1)], 1)
-    first, second, third = (together.Small(name, wanted) for name in "abc")
+    first, second, third = (together.Small(name, wanted, [name]) for name in "abc")
     waiting._is_led = True  # by the thread of `first`
     first.leads = True
 

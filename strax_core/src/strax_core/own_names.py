@@ -10,7 +10,7 @@ from strax_core.layout import FAILURE_NOTE_START, metadata_name, prefix_of
 _ID = "[0-9a-f]{16}"
 _LETTERS = "[0-9a-f]{8}"
 _WRITE_ID = re.compile(_ID)
-_SCRATCH = re.compile(f"(tmp|clock|dead|check|probe)-{_ID}")
+_SCRATCH = re.compile(f"(tmp|clock|dead|check|probe|speed)-{_ID}")
 _NOTE = re.compile(rf"{FAILURE_NOTE_START}{_ID}\.json")
 _OF_TICKET = re.compile(rf"(ticket|replaced|ended|journal-{_LETTERS}-\d{{6,}})\.json")
 _KEPT_FOR_A_PERSON = re.compile(r"unreadable-[0-9a-f]+\.json")

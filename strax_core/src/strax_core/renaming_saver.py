@@ -14,6 +14,8 @@ from strax_core.settling import SettlingSaver
 class RenamingSaver(SettlingSaver):
     """Chunks and metadata lie in the writer's own staging until one rename makes them data."""
 
+    _is_behind_link = False
+
     @property
     def folder(self) -> str:
         """The part of the writer's own staging that is renamed."""
@@ -55,7 +57,7 @@ class RenamingSaver(SettlingSaver):
                 f"{way_out}, and what lies there is replaced only where it is asked for by name: "
                 "Context.make(…, again=True), or remove it first"
             )
-        self.medium = behind
+        self.medium, self._is_behind_link = behind, True
         try:
             old = self._published()
         except NewerFormat:
@@ -76,9 +78,18 @@ class RenamingSaver(SettlingSaver):
             for info in metadata.chunks
         ]
         if any(info.filename is not None for info in infos):
-            self._settle(lambda: self._move_data(folder))
+            if self._is_behind_link:
+                self._copy_data(folder)
+            else:
+                self._settle(lambda: self._move_data(folder))
         document = {**metadata, "chunks": [info.as_json() for info in infos]}
         self._replace_metadata(Metadata(document, place=metadata.place))
+
+    def _copy_data(self, folder: str) -> None:
+        """Copy the chunks: behind a link lies another disk, to which nothing can be renamed."""
+        for entry in list(self.medium.list(self.staging.data)):
+            raw = self.medium.read(f"{self.staging.data}/{entry.name}")
+            self.medium.write(f"{folder}/{entry.name}", [raw])
 
     def _move_data(self, folder: str) -> None:
         if not any(

@@ -247,13 +247,16 @@ class LocalBackend(StorageBackend):
                     return folder, file
 
             folder, file = folders.retrying(create, while_there=lambda: os.path.isdir(self._root))
-            stack.callback(_unlink_if_there, folder, name)
-            with open(file, "wb") as writing:
-                writing.writelines(buffers)
-                writing.flush()
-                if self._fsync:
-                    os.fsync(file)
-            yield Name(folder, name)
+            try:
+                with open(file, "wb") as writing:
+                    writing.writelines(buffers)
+                    writing.flush()
+                    if self._fsync:
+                        os.fsync(file)
+                yield Name(folder, name)
+            except BaseException:
+                _unlink_if_there(folder, name)
+                raise
 
     def _drop_empty(self, parts: Sequence[str]) -> None:
         """Remove folders that are empty, from the deepest up; never one that is a link."""

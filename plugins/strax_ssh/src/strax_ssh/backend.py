@@ -1,5 +1,6 @@
 """The byte verbs over SFTP."""
 
+import copy
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -25,17 +26,16 @@ from strax_ssh.folders import (
     attributes_of,
     is_below_a_file,
     listing,
-    refuse_links,
     refuse_unless_exclusive,
     remove,
     remove_files,
     rename_exclusively,
     replace,
-    target_of,
     with_parents,
 )
+from strax_ssh.links import Way, ask_about, real_path, refuse_links, target_of
 from strax_ssh.options import SshOptions
-from strax_ssh.packets import Kind, SftpError, Status, packed_path
+from strax_ssh.packets import Attributes, Kind, SftpError, Status, packed_path
 from strax_ssh.session import LostError, Session, SilentError
 from strax_ssh.together import Small
 from strax_ssh.transfer import Transfer, Wanted
@@ -58,6 +58,8 @@ class SshBackend(StorageBackend):
         self._root = options.path.rstrip("/") or "/"
         self._connection = connection_to(options)
         self._is_exclusive = False
+        self._resolved: tuple[str, str] | None = None
+        """A folder at the top that is a link, and where it led when it was resolved."""
 
     def __reduce__(self) -> tuple[type["SshBackend"], tuple[SshOptions]]:
         return type(self), (self._options,)
@@ -80,24 +82,35 @@ class SshBackend(StorageBackend):
         ranges: Sequence[tuple[int, int]] | None,
         file_bytes: int | None = None,
     ) -> "ListOfBytes":
-        full, wanted = self._full(path), Wanted(self._where(path), ranges, file_bytes)
+        way, wanted = self._way(path), Wanted(self._where(path), ranges, file_bytes)
         if wanted.is_small:
             try:
-                content = self._connection.read_small(Small(full, wanted))
+                small = Small(way.full, wanted, way.on_way_to_read)
+                content = self._connection.read_small(small)
             except LostError as error:
                 raise self._unusable(path, error) from error
             if content is not None:
                 return content
 
         def read(session: Session) -> list[bytes]:
-            return Transfer(session, self._options.in_flight).read(full, wanted)
+            asked = ask_about(session, way.on_way_to_read)  # the answers come with the others
+            content = Transfer(session, self._options.in_flight).read(way.full, wanted)
+            refuse_links(session, asked, file=way.full)
+            return content
 
         return self._run(path, read)
 
     def list(self, folder: str, *, starts_with: str = "") -> Iterator[Entry]:
-        full = self._full(folder) if folder else self._root
+        way = self._way(folder) if folder else Way(self._root, ())
+
+        def found_by(session: Session) -> list[tuple[str, Attributes, bool]]:
+            asked = ask_about(session, way.on_way_to_list if folder else ())
+            found = listing(session, way.full, resolves=not folder)
+            refuse_links(session, asked)
+            return found
+
         try:
-            found = self._run(folder, lambda session: listing(session, full, resolves=not folder))
+            found = self._run(folder, found_by)
         except ObjectMissing:
             return
         for name, attributes, is_link in found:
@@ -111,21 +124,24 @@ class SshBackend(StorageBackend):
                 )
 
     def write(self, path: str, buffers: Sequence[Buffer], *, create_only: bool = False) -> None:
-        full = self._full(path)
-        temporary = self._full("/".join((STAGING, f"tmp-{secrets.token_hex(8)}")))
+        way = self._way(path)
+        # Behind a link may be another disk, to which nothing can be renamed from here.
+        beside = way.start if way.is_resolved else self._full(STAGING)
+        temporary = "/".join((beside, f"tmp-{secrets.token_hex(8)}"))
         move = rename_exclusively if create_only else replace
         if create_only:
             self._refuse_unless_exclusive()
 
         def write(session: Session) -> None:
             transfer, fsync = Transfer(session, self._options.in_flight), self._options.fsync
+            refuse_links(session, ask_about(session, {self._full(STAGING), *way.folders}))
             with_parents(
                 session,
                 temporary,
-                self._root,
+                way.start,
                 lambda: transfer.write(temporary, buffers, fsync=fsync),
             )
-            with_parents(session, full, self._root, lambda: move(session, temporary, full))
+            with_parents(session, way.full, way.start, lambda: move(session, temporary, way.full))
 
         try:
             self._run(path, write, writes=True)
@@ -137,19 +153,17 @@ class SshBackend(StorageBackend):
             raise
 
     def delete(self, path: str) -> None:
-        full = self._full(path)
+        way = self._way(path)
 
         def delete(session: Session) -> None:
-            refuse_links(session, self._root, full)
-            if not remove(session, full):
+            refuse_links(session, ask_about(session, way.folders))
+            if not remove(session, way.full):
                 attributes_of(session, self._root)  # a place that vanished is not an empty one
-            above = full.rpartition("/")[0]
-            while above != self._root:
+            for above in reversed(way.folders[way.is_resolved :]):
                 try:
                     session.ask(Kind.RMDIR, packed_path(above))
                 except SftpError:
                     return  # not empty, or gone already
-                above = above.rpartition("/")[0]
 
         with suppress(ObjectMissing):
             self._run(path, delete)
@@ -162,7 +176,7 @@ class SshBackend(StorageBackend):
             full = [self._full(path) for path in others]
 
             def delete(session: Session, first: str = first, full: list[str] = full) -> None:
-                refuse_links(session, self._root, self._full(first))
+                refuse_links(session, ask_about(session, self._way(first).folders))
                 remove_files(session, full)
 
             with suppress(ObjectMissing):
@@ -170,27 +184,39 @@ class SshBackend(StorageBackend):
             self.delete(first)  # which also looks whether the place is there, and drops the folder
 
     def rename(self, source: str, target: str) -> None:
-        full_source, full_target = self._full(source), self._full(target)
+        old, new = self._way(source), self._way(target)
 
         def rename(session: Session) -> None:
+            asked = ask_about(session, [*old.folders, old.full, *new.folders])
             # Also finds out whether the connection is still there.
-            if not attributes_of(session, full_source).is_folder:
+            if not attributes_of(session, old.full).is_folder:
                 raise SftpError(Status.NO_SUCH_FILE, "not a folder")
+            refuse_links(session, asked)
             with_parents(
                 session,
-                full_target,
-                self._root,
-                lambda: rename_exclusively(session, full_source, full_target),
+                new.full,
+                new.start,
+                lambda: rename_exclusively(session, old.full, new.full),
             )
 
         self._refuse_unless_exclusive()
         self._run(target, rename, writes=True)
 
     def link_target(self, path: str) -> str | None:
-        full = self._full(path)
+        way = self._way(path)
+        if not way.parts:
+            return None
         with suppress(ObjectMissing):
-            return self._run(path, lambda session: target_of(session, full))
+            return self._run(path, lambda session: target_of(session, way.full))
         return None
+
+    def behind_link(self, folder: str) -> "SshBackend | None":
+        if "/" in folder or folder.startswith(".") or self.link_target(folder) is None:
+            return None
+        full = self._full(folder)
+        twin = copy.copy(self)
+        twin._resolved = (folder, self._run(folder, lambda session: real_path(session, full)))  # noqa: SLF001 - of this class
+        return twin
 
     def make_root(self) -> None:
         """Make the directory, if it is only its last part that is missing."""
@@ -244,8 +270,14 @@ class SshBackend(StorageBackend):
                 raise ConfigError(f"{self.place}: {error}") from error
             self._is_exclusive = True
 
+    def _way(self, path: str) -> Way:
+        parts = tuple(checked_path(path).split("/"))
+        if self._resolved is not None and parts[0] == self._resolved[0]:
+            return Way(self._resolved[1], parts[1:], is_resolved=True)
+        return Way(self._root, parts)
+
     def _full(self, path: str) -> str:
-        return f"{self._root.rstrip('/')}/{checked_path(path)}"
+        return self._way(path).full
 
     def _where(self, path: str) -> str:
         return f"{self.place}/{path}" if path else self.place

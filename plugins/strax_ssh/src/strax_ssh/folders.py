@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
-from strax_core import ConfigError, DataCorrupted, ObjectExists, StorageUnavailable
+from strax_core import ConfigError, ObjectExists, StorageUnavailable
 from strax_ssh.packets import (
     Attributes,
     Kind,
@@ -47,45 +47,6 @@ def is_below_a_file(session: Session, path: str) -> bool:
             if not attributes_of(session, "/".join(parts[:n])).is_folder:
                 return True
     return False
-
-
-def target_of(session: Session, path: str) -> str | None:
-    """Return where a link leads, as it says itself; None if it is none, or nothing is there."""
-    try:
-        about = session.ask(Kind.LSTAT, packed_path(path), answer=Kind.ATTRS).attributes()
-    except SftpError as error:
-        if error.code == Status.NO_SUCH_FILE:
-            return None
-        raise
-    if not about.is_link:
-        return None
-    return next(session.ask(Kind.READLINK, packed_path(path), answer=Kind.NAME).names())[0]
-
-
-def refuse_links(session: Session, root: str, path: str) -> None:
-    """Refuse a path of which a folder is a link: what is behind it is not of this place.
-
-    SFTP has no way to open one part of a path after the other, so somebody may still put a link
-    there between this and what follows.
-
-    Raises:
-        DataCorrupted: one is a link.
-    """
-    parts = path.removeprefix(root.rstrip("/")).strip("/").split("/")[:-1]
-    above = ["/".join((root.rstrip("/"), *parts[: n + 1])) for n in range(len(parts))]
-    asked = [session.send(Kind.LSTAT, packed_path(folder)) for folder in above]
-    for folder, request in zip(above, asked, strict=True):
-        try:
-            is_link = session.answer(request, Kind.ATTRS).attributes().is_link
-        except SftpError as error:
-            if error.code != Status.NO_SUCH_FILE:
-                raise
-            continue
-        if is_link:
-            raise DataCorrupted(
-                f"{folder} is a link; what a place holds lies in it, and nothing is changed behind "
-                "a link: put there what it leads to, or name that folder as a place of its own"
-            )
 
 
 def listing(session: Session, folder: str, *, resolves: bool) -> list[tuple[str, Attributes, bool]]:

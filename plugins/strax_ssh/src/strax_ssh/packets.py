@@ -31,6 +31,7 @@ class Kind(IntEnum):
     REMOVE = 13
     MKDIR = 14
     RMDIR = 15
+    REALPATH = 16
     STAT = 17
     READLINK = 19
     RENAME = 18

@@ -2,11 +2,12 @@
 
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import BytesIO
 
 from strax_core import AccessDenied
+from strax_ssh.links import Asked, ask_about
 from strax_ssh.packets import Kind, Open, SftpError, packed_path, packed_text
 from strax_ssh.session import LostError, Request, Session
 from strax_ssh.transfer import Wanted, pieces
@@ -19,8 +20,10 @@ READING = struct.pack(">II", Open.READ, 0)
 class Small:
     """A small file: what is wanted of it; later, that."""
 
-    def __init__(self, path: str, wanted: Wanted) -> None:
+    def __init__(self, path: str, wanted: Wanted, on_way: Sequence[str]) -> None:
         self.path = path
+        self.on_way = on_way
+        """What may be no link; the file itself comes last."""
         self.wanted = wanted
         self.is_done = False
         self.leads = False
@@ -110,14 +113,15 @@ def _make_leader(small: Small) -> None:
 
 def _read(session: Session, several: list[Small]) -> None:
     """Ask for all of them, then take the answers; an answer costs nothing while others come."""
+    asked = [ask_about(session, small.on_way) for small in several]
     openings = [session.send(Kind.OPEN, packed_path(small.path), READING) for small in several]
     handles: list[bytes] = []
     readings = []
     try:
-        for small, opening in zip(several, openings, strict=True):
+        for small, about, opening in zip(several, asked, openings, strict=True):
             with suppress(SftpError):
                 handles.append(packed_text(session.answer(opening, Kind.HANDLE).text()))
-                readings.append(_Reading(session, handles[-1], small))
+                readings.append(_Reading(session, handles[-1], small, about))
         for reading in readings:
             with suppress(SftpError):
                 reading.finish()
@@ -129,9 +133,8 @@ def _read(session: Session, several: list[Small]) -> None:
 class _Reading:
     """The requests for one file, on their way."""
 
-    def __init__(self, session: Session, handle: bytes, small: Small) -> None:
-        self._session, self._small = session, small
-        self._about = session.send(Kind.FSTAT, handle)
+    def __init__(self, session: Session, handle: bytes, small: Small, about: Asked) -> None:
+        self._session, self._small, self._about = session, small, about
         ranges = small.wanted.ranges or ()
         # Filled in place, and given away without a copy once nothing else looks into them.
         self._files = [BytesIO(bytes(size)) for _, size in ranges]
@@ -144,10 +147,11 @@ class _Reading:
 
     def finish(self) -> None:
         """Take the answers; what does not fit is left for who reads it alone."""
-        size_bytes = self._session.answer(self._about, Kind.ATTRS).attributes().size_bytes
+        about = [self._session.answer(each, Kind.ATTRS).attributes() for _, each in self._about]
         for request, _ in self._asked:
             self._session.answer(request, Kind.DATA)
         is_whole = all(request.n_bytes == n_bytes for request, n_bytes in self._asked)
         self._asked.clear()
-        if is_whole and size_bytes == self._small.wanted.file_bytes:
+        has_size = about[-1].size_bytes == self._small.wanted.file_bytes
+        if is_whole and has_size and not any(each.is_link for each in about):
             self._small.content = [file.getvalue() for file in self._files]

@@ -111,9 +111,17 @@ def _opened(place: str, job: Job) -> StorageFrontend:
 def _pieces(frontend: StorageFrontend, job: Job) -> Iterator[Found]:
     """Iterate over the complete data that are wanted; what cannot be read, `strax ls` shows."""
     for name, backend in frontend.backends.items():
-        for folder in sorted(entry.name for entry in backend.list("") if entry.is_folder):
+        entries = sorted(backend.list(""), key=lambda entry: entry.name)
+        for entry in (each for each in entries if each.is_folder):
+            folder = entry.name
             parts = DataKey.parse_name(folder)
             if parts is None or not job.wants(*parts[:2]):
+                continue
+            if entry.is_link and job.to is None and parts[0] not in job.runs:
+                complain(
+                    f"{one_line(folder)} is passed over: it is a link; name its run, "
+                    f"{one_line(parts[0])}, to rewrite what it leads to"
+                )
                 continue
             try:
                 metadata = backend.get_metadata(folder)
