@@ -131,8 +131,10 @@ def _remove_writer(backend: StorageBackend, staging: Staging) -> None:
         for entry in backend.list(staging.folder)
         if not entry.is_folder and not entry.is_link and is_of_ticket(entry.name)
     ]
-    backend.delete_files([path for path in own if path != staging.ticket])
-    backend.delete_files([staging.ticket])
+    for last in (False, True):
+        backend.delete_files([path for path in own if (path == staging.ticket) is last])
+    if not own:
+        backend.delete(f"{staging.folder}/nothing")  # lets a medium with folders drop the empty one
 
 
 def _has_data(backend: StorageBackend, staging: Staging) -> bool:
@@ -217,7 +219,7 @@ def _in_staging(backend: StorageBackend, old_ns: int) -> Iterator[Leftover]:
         if entry.is_link:
             yield _left(path, backend, entry)
         elif is_scratch(entry.name):
-            if entry.modified_ns <= old_ns:
+            if _newest_ns(backend, path, entry) <= old_ns:
                 is_file = not entry.is_folder
                 yield Leftover(path, "something that was never finished", is_file=is_file)
         elif entry.is_folder:
@@ -230,16 +232,27 @@ def _of_key(backend: StorageBackend, key_name: str, old_ns: int) -> Iterator[Lef
     folder = f"{STAGING}/{key_name}"
     for entry in list(backend.list(folder)):
         path = f"{folder}/{entry.name}"
-        is_old = entry.modified_ns <= old_ns
         if entry.is_link:
             yield _left(path, backend, entry)
         elif entry.is_folder and is_write_id(entry.name):
             if _last_beat_ns(backend, path, entry) <= old_ns:
                 yield from _of_writer(backend, Staging(key_name, entry.name))
-        elif is_old and not entry.is_folder and is_failure_note(entry.name):
-            yield Leftover(path, "a note of a failed save", is_file=True)
-        elif is_old:
-            yield _left(path, backend, entry)
+        elif _newest_ns(backend, path, entry) <= old_ns:
+            if is_failure_note(entry.name) and not entry.is_folder:
+                yield Leftover(path, "a note of a failed save", is_file=True)
+            else:
+                yield _left(path, backend, entry)
+
+
+def _newest_ns(medium: Medium, path: str, entry: Entry) -> int:
+    """Return when something was changed last: a folder, when the newest file in it was.
+
+    Some places have no folders, and list each as of now.
+    """
+    if not entry.is_folder or entry.is_link:
+        return entry.modified_ns
+    below = [_newest_ns(medium, f"{path}/{each.name}", each) for each in medium.list(path)]
+    return max(below, default=entry.modified_ns)
 
 
 def _last_beat_ns(medium: Medium, folder: str, entry: Entry) -> int:

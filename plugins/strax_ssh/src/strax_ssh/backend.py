@@ -33,7 +33,7 @@ from strax_ssh.folders import (
     replace,
     with_parents,
 )
-from strax_ssh.links import Way, ask_about, real_path, refuse_links, target_of
+from strax_ssh.links import Way, ask_about, dangling_target, real_path, refuse_links, target_of
 from strax_ssh.options import SshOptions
 from strax_ssh.packets import Attributes, Kind, SftpError, Status, packed_path
 from strax_ssh.session import LostError, Session, SilentError
@@ -94,9 +94,11 @@ class SshBackend(StorageBackend):
 
         def read(session: Session) -> list[bytes]:
             asked = ask_about(session, way.on_way_to_read)  # the answers come with the others
-            content = Transfer(session, self._options.in_flight).read(way.full, wanted)
-            refuse_links(session, asked, file=way.full)
-            return content
+            try:
+                return Transfer(session, self._options.in_flight).read(way.full, wanted)
+            finally:
+                if session.error is None:
+                    refuse_links(session, asked, file=way.full)
 
         return self._run(path, read)
 
@@ -310,9 +312,28 @@ class SshBackend(StorageBackend):
     ) -> StorageError:
         """Find out what a refusal means: a server says little more than "Failure"."""
         where = self._where(path)
+        top = f"{self._root.rstrip('/')}/{path.partition('/')[0]}"
+        asked = ask_about(session, [top])  # the answer comes with the next
+        problem = self._problem_of_root(session)
+        if problem is not None:
+            return problem
+        if error.code == Status.FAILURE and path and is_below_a_file(session, self._full(path)):
+            return ObjectMissing(f"{where} is not there: a part of the path is a file ({error})")
+        if writes:
+            return why_not_written(session, error, self._root, where)
+        target = None
+        if error.code == Status.NO_SUCH_FILE:
+            target = dangling_target(session, asked)
+        if target is not None:
+            text = f"{top} is a link to {target}, which is not there: is it mounted?"
+            return StorageUnavailable(f"{self.place}: {text}")
+        return translated(error, where)
+
+    def _problem_of_root(self, session: Session) -> StorageError | None:
+        """Return what is wrong with the directory itself, if anything is."""
         try:
-            if not attributes_of(session, self._root).is_folder:
-                return ConfigError(f"{self.place} is not a directory")
+            if attributes_of(session, self._root).is_folder:
+                return None
         except SftpError as gone:
             if gone.code != Status.NO_SUCH_FILE:
                 return translated(gone, self.place)
@@ -320,8 +341,4 @@ class SshBackend(StorageBackend):
                 f"the directory {self.place} is not there: is its disk mounted? "
                 f"If it is new, make it: ssh {self._options.host} mkdir -p {self._root}"
             )
-        if error.code == Status.FAILURE and path and is_below_a_file(session, self._full(path)):
-            return ObjectMissing(f"{where} is not there: a part of the path is a file ({error})")
-        if writes:
-            return why_not_written(session, error, self._root, where)
-        return translated(error, where)
+        return ConfigError(f"{self.place} is not a directory")

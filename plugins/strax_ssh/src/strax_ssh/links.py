@@ -99,6 +99,18 @@ def target_of(session: Session, path: str) -> str | None:
     return next(session.ask(Kind.READLINK, packed_path(path), answer=Kind.NAME).names())[0]
 
 
+def dangling_target(session: Session, asked: Asked) -> str | None:
+    """Take the answer about one path; return where it leads, if it is a link to nothing."""
+    ((path, request),) = asked
+    try:
+        if not session.answer(request, Kind.ATTRS).attributes().is_link:
+            return None
+        session.ask(Kind.STAT, packed_path(path), answer=Kind.ATTRS)
+    except SftpError:
+        return target_of(session, path)
+    return None
+
+
 def real_path(session: Session, path: str) -> str:
     """Return a path without any link in it."""
     return next(session.ask(Kind.REALPATH, packed_path(path), answer=Kind.NAME).names())[0]

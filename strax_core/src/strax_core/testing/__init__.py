@@ -12,7 +12,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 PARTS = (
-    *("byte", "name", "race", "dataset", "saving", "part", "damage", "cleaning", "fault"),
+    *("byte", "name", "race", "dataset", "saving", "part", "damage", "cleaning", "link", "fault"),
     *("death", "secret", "machine", "finding", "keeping", "document"),
 )
 CONTRACTS = ("codec_contract", "distribution_contract", "reading_contract")
@@ -32,12 +32,20 @@ from strax_core.testing.fault_checks import FaultChecks  # noqa: E402
 from strax_core.testing.faults import Call, Fault, FaultyBackend, Moment  # noqa: E402
 from strax_core.testing.http_proxy import Fate, HttpProxy, HttpRequest, s3_error  # noqa: E402
 from strax_core.testing.levels import KIT_VERSION  # noqa: E402
+from strax_core.testing.link_checks import ForeignChecks, LinkChecks  # noqa: E402
 from strax_core.testing.machine_checks import MachineChecks  # noqa: E402
 from strax_core.testing.name_checks import NameChecks  # noqa: E402
 from strax_core.testing.part_checks import PartChecks  # noqa: E402
 from strax_core.testing.proxy import End, LinkFault, Proxy, Way  # noqa: E402
 from strax_core.testing.race_checks import RaceChecks  # noqa: E402
-from strax_core.testing.raw import RawAccess, RawFolder, RawMemory, everything  # noqa: E402
+from strax_core.testing.raw import (  # noqa: E402
+    FolderLinks,
+    RawAccess,
+    RawFolder,
+    RawLinks,
+    RawMemory,
+    everything,
+)
 from strax_core.testing.reading_contract import ReadingContract  # noqa: E402
 from strax_core.testing.samples import (  # noqa: E402
     sample_chunks,
@@ -64,9 +72,12 @@ __all__ = [
     "Fault",
     "FaultChecks",
     "FaultyBackend",
+    "FolderLinks",
+    "ForeignChecks",
     "FrontendContract",
     "HttpProxy",
     "HttpRequest",
+    "LinkChecks",
     "LinkFault",
     "MachineChecks",
     "Moment",
@@ -76,6 +87,7 @@ __all__ = [
     "RaceChecks",
     "RawAccess",
     "RawFolder",
+    "RawLinks",
     "RawMemory",
     "ReadingContract",
     "SavingChecks",

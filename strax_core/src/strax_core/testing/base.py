@@ -6,7 +6,7 @@ import pytest
 
 from strax_core.backend import StorageBackend
 from strax_core.renaming_saver import RenamingSaver
-from strax_core.testing.raw import RawAccess
+from strax_core.testing.raw import FolderLinks, RawAccess, RawFolder, RawLinks
 from strax_core.testing.scorecard import keep_scorecard
 
 
@@ -53,6 +53,13 @@ class BackendBase(ContractBase):
         """Another object on the same place; by default a pickled copy."""
         copy: StorageBackend = pickle.loads(pickle.dumps(backend))
         return copy
+
+    @pytest.fixture
+    def links(self, raw: RawAccess, tmp_path_factory: pytest.TempPathFactory) -> RawLinks | None:
+        """A way to put links into the place; None, unless `raw` is a folder: it has none."""
+        if isinstance(raw, RawFolder):
+            return FolderLinks(raw.root, tmp_path_factory.mktemp("outside"))
+        return None
 
     @pytest.fixture
     def secret(self) -> str | None:

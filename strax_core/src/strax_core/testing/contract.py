@@ -9,6 +9,7 @@ from strax_core.testing.document_checks import DocumentChecks
 from strax_core.testing.fault_checks import FaultChecks
 from strax_core.testing.finding_checks import FindingChecks
 from strax_core.testing.keeping_checks import KeepingChecks
+from strax_core.testing.link_checks import ForeignChecks, LinkChecks
 from strax_core.testing.machine_checks import MachineChecks
 from strax_core.testing.name_checks import NameChecks
 from strax_core.testing.part_checks import PartChecks
@@ -26,6 +27,8 @@ class BackendContract(
     PartChecks,
     DamageChecks,
     CleaningChecks,
+    ForeignChecks,
+    LinkChecks,
     FaultChecks,
     DeathChecks,
     SecretChecks,
@@ -36,6 +39,7 @@ class BackendContract(
     - `backend`: your backend on a place that is fresh and empty in each test.
     - `raw`: a `RawAccess` to the same place that does not use your code.
     - `second`: another object on the same place; a pickled copy unless you override it.
+    - `links`: how links get there, if the medium has any and `raw` is no `RawFolder`.
     - `secret`: the secret that `backend` uses, if it takes one.
     - Deviations that are known and meant are class attributes (see `BackendBase`).
     """

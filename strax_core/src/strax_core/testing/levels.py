@@ -10,7 +10,7 @@ from typing import TypeVar
 from strax_core.errors import ConfigError
 from strax_core.suggestions import did_you_mean
 
-KIT_VERSION = "3.1"
+KIT_VERSION = "4.0"
 """The first number grows when what passed may fail, the second when there is more to use."""
 VARIABLE = "STRAX_CONTRACT"
 LEVELS = ("quick", "full")

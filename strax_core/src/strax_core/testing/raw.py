@@ -45,6 +45,55 @@ class RawFolder:
         (self.root / path).unlink()
 
 
+class RawLinks(Protocol):
+    """Links in a place, put there without the backend; all lead to one folder outside of it."""
+
+    def link(self, path: str, to: str = "") -> str:
+        """Put a link there that leads to something outside; return where, as it says itself."""
+
+    def is_link(self, path: str) -> bool:
+        """Say whether there is a link, wherever it leads."""
+
+    def move_outside(self, path: str) -> str:
+        """Move a folder of the place out of it, put a link in its place, and say where it leads."""
+
+    def put_outside(self, path: str, data: bytes) -> None:
+        """Put a file outside of the place."""
+
+    def outside(self) -> dict[str, bytes]:
+        """Return all files outside of the place."""
+
+
+class FolderLinks:
+    """Links in a directory of this machine."""
+
+    def __init__(self, root: Path, outside: Path) -> None:
+        self._root = root
+        self._outside = outside
+
+    def link(self, path: str, to: str = "") -> str:
+        full = self._root / path
+        full.parent.mkdir(parents=True, exist_ok=True)
+        full.symlink_to(self._outside / to)
+        return str(self._outside / to)
+
+    def is_link(self, path: str) -> bool:
+        return (self._root / path).is_symlink()
+
+    def move_outside(self, path: str) -> str:
+        (self._root / path).rename(self._outside / path)
+        return self.link(path, path)
+
+    def put_outside(self, path: str, data: bytes) -> None:
+        RawFolder(self._outside).write(path, data)
+
+    def outside(self) -> dict[str, bytes]:
+        raw = RawFolder(self._outside)
+        files = [path for path in sorted(self._outside.rglob("*")) if path.is_file()]
+        names = [str(path.relative_to(self._outside)) for path in files]
+        return {name: raw.read(name) for name in names}
+
+
 class RawMemory:
     """Raw access to the dictionary of a `MemoryBackend`."""
 
