@@ -133,7 +133,13 @@ def mutation(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure against upstream and others; `-- --quick`, `-- NAME …`: benchmarks/README.md."""
+    """Measure against upstream and others; `-- --quick`, `-- NAME …`: benchmarks/README.md.
+
+    With `-- --against REF`, against an older commit: also `-- --against REF NAME …`.
+    """
+    if "--against" in session.posargs:
+        bench_against(session)
+        return
     packages = [ROOT / "strax_core", ROOT / "plugins" / "strax_local"]
     ours = [word for package in packages for word in ("--editable", str(package))]
     make_environment(session, BENCH / "ours", [*ours, *PEERS])
@@ -146,6 +152,44 @@ def bench(session: nox.Session) -> None:
         *session.posargs,
         external=True,
     )
+
+
+def bench_against(session: nox.Session) -> None:
+    """Measure this checkout against an older commit, which gets a work tree of its own."""
+    at = session.posargs.index("--against")
+    if at + 1 == len(session.posargs):
+        session.error("--against wants a commit")
+    others, ref = [*session.posargs[:at], *session.posargs[at + 2 :]], session.posargs[at + 1]
+    commit = git(session, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}").strip()
+    if not commit:
+        session.error(f"there is no commit {ref!r}")
+    folder = BENCH / "against" / commit[:12]
+    tree = folder / "tree"
+    if not tree.exists():
+        git(session, "worktree", "prune")
+        git(session, "worktree", "add", "--quiet", "--detach", str(tree), commit)
+    pythons = {}
+    for side, root in (("now", ROOT), ("before", tree)):
+        packages = [root / "strax_core", root / "plugins" / "strax_local"]
+        installs = [word for package in packages for word in ("--editable", str(package))]
+        environment = (BENCH / "against" if side == "now" else folder) / "environment"
+        make_environment(session, environment, [*installs, "pandas"])
+        pythons[side] = str(environment / "bin" / "python")
+    session.run(
+        pythons["now"],
+        str(SIDE_BY_SIDE / "against.py"),
+        *("--folder", str(BENCH / "against" / "data"), "--commit", f"{ref} ({commit[:12]})"),
+        *("--python-now", pythons["now"], "--python-before", pythons["before"]),
+        *others,
+        external=True,
+    )
+
+
+def git(session: nox.Session, *arguments: str) -> str:
+    """Return what git says; nothing, if it found nothing."""
+    codes = [0, 1] if arguments[0] == "rev-parse" else [0]
+    said = session.run("git", *arguments, external=True, silent=True, success_codes=codes)
+    return str(said or "")
 
 
 def run(session: nox.Session, command: str, *arguments: str, **variables: str) -> None:
