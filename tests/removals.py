@@ -171,16 +171,16 @@ REMOVALS = [
         "W13",
         "files are not synced",
         LOCAL + "backend.py",
-        "                        os.fsync(file)\n",
-        "                        pass\n",
+        "                    os.fsync(file)\n",
+        "                    pass\n",
     ),
     removal(
         "W13",
         "the folder of a new name is not synced",
         LOCAL + "backend.py",
-        "                    move(temporary, Name(folder, name))\n"
+        "                    move(Name(scratch, temporary), Name(folder, name))\n"
         "                    self._sync(folder)\n",
-        "                    move(temporary, Name(folder, name))\n",
+        "                    move(Name(scratch, temporary), Name(folder, name))\n",
     ),
     removal(
         "W13",
@@ -200,13 +200,13 @@ REMOVALS = [
         "W14",
         "files are written under their final name",
         LOCAL + "backend.py",
-        "        with self._errors(path), self._temporary(staging, buffers) as temporary:\n",
-        """        with self._errors(path), self._made(above) as folder:
+        '        temporary = f"tmp-{secrets.token_hex(8)}"\n',
+        """        with self._errors(path), Descriptor(self._made(above)) as folder:
             flags = os.O_WRONLY | os.O_CREAT | (os.O_EXCL if create_only else os.O_TRUNC)
             with open(os.open(name, flags, dir_fd=folder), "wb") as file:
                 file.writelines(buffers)
             return
-        with self._errors(path), self._temporary(staging, buffers) as temporary:
+        temporary = f"tmp-{secrets.token_hex(8)}"
 """,
     ),
     removal(
@@ -492,8 +492,8 @@ REMOVALS = [
         "W29",
         "a backend does not check paths",
         LOCAL + "backend.py",
-        "os.path.join(self._root, checked_path(path))",
-        "os.path.join(self._root, path)",
+        'return checked_path(path).split("/")',
+        'return path.split("/")',
     ),
     removal(
         "W30",

@@ -5,7 +5,6 @@ Not named test_*: pytest collects it only when it is asked for by its name.
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,25 +20,18 @@ from strax_local.options import LocalOptions
 class FollowsLinks(LocalBackend):
     """Gives each path to the system as a whole, and knows no links."""
 
-    @contextmanager
-    def _passing(
+    def _folder(
         self,
         parts: Sequence[str],
         *,
         flags: int = folders.PASS,
         resolves: bool = False,  # noqa: ARG002 - that is what is wrong
-    ) -> Iterator[int]:
-        descriptor = os.open(os.path.join(self.place, *parts), flags)
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
+    ) -> int:
+        return os.open(os.path.join(self.place, *parts), flags)
 
-    @contextmanager
-    def _made(self, parts: Sequence[str]) -> Iterator[int]:
+    def _made(self, parts: Sequence[str]) -> int:
         os.makedirs(os.path.join(self.place, *parts), exist_ok=True)
-        with self._passing(parts) as descriptor:
-            yield descriptor
+        return self._folder(parts)
 
     def list(self, folder: str, *, starts_with: str = "") -> Iterator[Entry]:
         for entry in super().list(folder, starts_with=starts_with):

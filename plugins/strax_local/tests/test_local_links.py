@@ -203,7 +203,10 @@ def test_a_link_that_comes_and_goes_leads_nobody_out(
     try:
         n_swapped = 0
         while n_swapped < N_SWAPS and worker.is_alive():
-            n_swapped += _swap(root, root / ".staging" / RECORDS, victim, what)
+            if _swap(root, root / ".staging" / RECORDS, victim, what):
+                n_swapped += 1
+            else:
+                done.wait(1e-4)  # lets the other thread make it
     finally:
         done.set()
         worker.join()

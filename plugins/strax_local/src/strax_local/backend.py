@@ -8,7 +8,7 @@ import shutil
 import stat
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from typing import Any
 
@@ -24,7 +24,7 @@ from strax_core import (
     checked_path,
 )
 from strax_local import folders
-from strax_local.folders import LinkError, SpecialFileError
+from strax_local.folders import Descriptor, LinkError, SpecialFileError
 from strax_local.options import LocalOptions
 from strax_local.rename_exclusive import Name, rename, rename_exclusive
 from strax_local.translate_errors import storage_error
@@ -103,36 +103,46 @@ class LocalBackend(StorageBackend):
                     yield item.name
 
     def write(self, path: str, buffers: Sequence[Buffer], *, create_only: bool = False) -> None:
-        *above, name = checked_path(path).split("/")
+        *above, name = _parts(path)
         # Behind a link may be another disk, to which nothing can be renamed from here.
-        staging = above[:1] if self._resolved and above[:1] == [self._resolved.name] else [STAGING]
+        beside = above[:1] if self._resolved and above[:1] == [self._resolved.name] else [STAGING]
+        temporary = f"tmp-{secrets.token_hex(8)}"
         move = rename_exclusive if create_only else rename
-        with self._errors(path), self._temporary(staging, buffers) as temporary:
+        with (
+            self._errors(path),
+            Descriptor(self._write_temporary(beside, temporary, buffers)) as scratch,
+        ):
 
             def finish() -> None:
-                with self._made(above) as folder:
-                    move(temporary, Name(folder, name))
+                with Descriptor(self._made(above)) as folder:
+                    move(Name(scratch, temporary), Name(folder, name))
                     self._sync(folder)
 
-            folders.retrying(
-                finish, while_there=lambda: folders.is_there(temporary.folder, temporary.name)
-            )
+            try:
+                folders.retrying(finish, while_there=lambda: folders.is_there(scratch, temporary))
+            except BaseException:
+                _unlink_if_there(scratch, temporary)
+                raise
 
     def delete(self, path: str) -> None:
-        *above, name = checked_path(path).split("/")
-        with suppress(ObjectMissing), self._errors(path), self._passing(above) as folder:
+        *above, name = _parts(path)
+        with (
+            suppress(ObjectMissing),
+            self._errors(path),
+            Descriptor(self._folder(above)) as folder,
+        ):
             _remove(folder, name)
         self._drop_empty(above)
 
     def rename(self, source: str, target: str) -> None:
-        *above, name = checked_path(source).split("/")
-        *target_above, target_name = checked_path(target).split("/")
-        with self._errors(source), self._passing(above) as folder:
-            with folders.passing(os.dup(folder), [name]) as moved:
+        *above, name = _parts(source)
+        *target_above, target_name = _parts(target)
+        with self._errors(source), Descriptor(self._folder(above)) as folder:
+            with Descriptor(folders.open_below(folder, name)) as moved:
                 self._sync(moved)
 
             def move() -> None:
-                with self._made(target_above) as target_folder:
+                with Descriptor(self._made(target_above)) as target_folder:
                     rename_exclusive(Name(folder, name), Name(target_folder, target_name))
                     self._sync(target_folder)
 
@@ -141,18 +151,22 @@ class LocalBackend(StorageBackend):
             self._sync(folder)
 
     def link_target(self, path: str) -> str | None:
-        *above, name = checked_path(path).split("/")
+        *above, name = _parts(path)
         if self._resolved and not above and name == self._resolved.name:
             return None
-        with suppress(ObjectMissing), self._errors(path), self._passing(above) as folder:
+        with (
+            suppress(ObjectMissing),
+            self._errors(path),
+            Descriptor(self._folder(above)) as folder,
+        ):
             return folders.target_of(folder, name)
         return None
 
     def behind_link(self, folder: str) -> "LocalBackend | None":
         if "/" in folder or folder.startswith(".") or self.link_target(folder) is None:
             return None
-        with self._errors(folder), self._passing([]) as root:
-            descriptor = os.open(folder, folders.PASS, dir_fd=root)
+        with self._errors(folder):
+            descriptor = self._folder([folder], resolves=True)
         twin = copy.copy(self)
         twin._resolved = _Resolved(folder, descriptor)  # noqa: SLF001 - of this class
         return twin
@@ -161,27 +175,26 @@ class LocalBackend(StorageBackend):
 
     @contextmanager
     def _opened(self, path: str) -> Iterator[tuple[BufferedReader, str]]:
-        *above, name = checked_path(path).split("/")
+        *above, name = _parts(path)
         with self._errors(path) as full:
-            with self._passing(above, resolves=True) as folder:
+            with Descriptor(self._folder(above, resolves=True)) as folder:
                 descriptor = folders.open_file(folder, name)
             with open(descriptor, "rb") as file:
                 yield file, full
 
     @contextmanager
     def _scanned(self, folder: str) -> Iterator[tuple[Iterator["os.DirEntry[str]"], int]]:
-        parts = checked_path(folder).split("/") if folder else []
+        parts = _parts(folder) if folder else []
         with (
             self._errors(folder or None),
-            self._passing(parts, flags=folders.READ, resolves=True) as descriptor,
+            Descriptor(self._folder(parts, flags=folders.READ, resolves=True)) as descriptor,
             os.scandir(descriptor) as found,
         ):
             yield found, descriptor
 
-    @contextmanager
-    def _passing(
+    def _folder(
         self, parts: Sequence[str], *, flags: int = folders.PASS, resolves: bool = False
-    ) -> Iterator[int]:
+    ) -> int:
         """Open a folder of the place, part by part.
 
         Args:
@@ -189,81 +202,72 @@ class LocalBackend(StorageBackend):
             flags: with which the last one is opened.
             resolves: whether the first may be a link, unless it is one of our own.
         """
-        first, below = self._begun(parts, flags, resolves=resolves)
-        with folders.passing(first, below, flags=flags) as descriptor:
-            yield descriptor
-
-    def _begun(
-        self, parts: Sequence[str], flags: int, *, resolves: bool
-    ) -> tuple[int, Sequence[str]]:
-        """Open where to begin; return that, and the parts below it."""
         if self._resolved and parts and parts[0] == self._resolved.name:
-            return os.open(".", flags, dir_fd=self._resolved.descriptor), parts[1:]
+            begun = os.open(".", flags, dir_fd=self._resolved.descriptor)
+            return folders.walk(begun, parts[1:], flags=flags)
         if not parts:
-            return os.open(self._root, flags), parts
-        root = os.open(self._root, folders.PASS)
-        if not resolves or parts[0].startswith("."):
-            return root, parts
+            return os.open(self._root, flags)
+        if resolves and not parts[0].startswith("."):
+            return folders.walk(self._top(parts[0], flags), parts[1:], flags=flags)
+        return folders.walk(os.open(self._root, folders.PASS), parts, flags=flags)
+
+    def _top(self, name: str, flags: int) -> int:
+        """Open a folder at the top, or what a link there leads to."""
+        full = os.path.join(self._root, name)
         try:
-            return os.open(parts[0], folders.PASS if parts[1:] else flags, dir_fd=root), parts[1:]
+            return os.open(full, flags)
         except OSError as error:
-            target = folders.target_of(root, parts[0])
-            if target is None:
+            if not os.path.islink(full):
                 raise
-            full = os.path.join(self._root, parts[0])
             raise StorageUnavailable(
-                f"{full} is a link to {target}, which is not there: is it mounted? "
+                f"{full} is a link to {os.readlink(full)}, which is not there: is it mounted? "
                 f"({error.strerror})"
             ) from error
-        finally:
-            os.close(root)
 
-    @contextmanager
-    def _made(self, parts: Sequence[str]) -> Iterator[int]:
+    def _made(self, parts: Sequence[str]) -> int:
         """Open a folder of the place; make it and those above, but never the root."""
-        first, below = self._begun(parts, folders.PASS, resolves=False)
-        descriptor = first
-        try:
-            for part in below:
-                made = folders.make_below(descriptor, part, synced=self._fsync)
-                os.close(descriptor)
-                descriptor = made
-            yield descriptor
-        finally:
-            os.close(descriptor)
+        if self._resolved and parts and parts[0] == self._resolved.name:
+            folder, parts = self._folder(parts[:1]), parts[1:]
+        else:
+            folder = os.open(self._root, folders.PASS)
+        for part in parts:
+            with Descriptor(folder):
+                folder = folders.make_below(folder, part, synced=self._fsync)
+        return folder
 
-    @contextmanager
-    def _temporary(self, parts: Sequence[str], buffers: Sequence[Buffer]) -> Iterator[Name]:
-        """Write a file that nobody looks for; `strax clean` removes it should we die here."""
-        name = f"tmp-{secrets.token_hex(8)}"
-        with ExitStack() as stack:
+    def _write_temporary(self, parts: Sequence[str], name: str, buffers: Sequence[Buffer]) -> int:
+        """Write a file that nobody looks for, and open its folder.
 
-            def create() -> tuple[int, int]:
-                with ExitStack() as opened:
-                    folder = opened.enter_context(self._made(parts))
-                    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-                    file = os.open(name, flags, 0o666, dir_fd=folder)
-                    stack.push(opened.pop_all())
-                    return folder, file
+        `strax clean` removes it should we die before it gets its own name.
+        """
 
-            folder, file = folders.retrying(create, while_there=lambda: os.path.isdir(self._root))
+        def create() -> tuple[int, int]:
+            folder = self._made(parts)
             try:
-                with open(file, "wb") as writing:
-                    writing.writelines(buffers)
-                    writing.flush()
-                    if self._fsync:
-                        os.fsync(file)
-                yield Name(folder, name)
+                return folder, os.open(name, folders.CREATE, 0o666, dir_fd=folder)
             except BaseException:
-                _unlink_if_there(folder, name)
+                os.close(folder)
                 raise
+
+        folder, file = folders.retrying(create, while_there=lambda: os.path.isdir(self._root))
+        try:
+            with open(file, "wb") as writing:
+                writing.writelines(buffers)
+                writing.flush()
+                if self._fsync:
+                    os.fsync(file)
+        except BaseException:
+            _unlink_if_there(folder, name)
+            os.close(folder)
+            raise
+        return folder
 
     def _drop_empty(self, parts: Sequence[str]) -> None:
         """Remove folders that are empty, from the deepest up; never one that is a link."""
         with suppress(OSError, LinkError):  # not empty, or gone already
             while parts and not (self._resolved and list(parts) == [self._resolved.name]):
                 *above, name = parts
-                with self._passing(above) as folder:
+                with Descriptor(self._folder(above)) as folder:
                     os.rmdir(name, dir_fd=folder)
                 parts = above
 
@@ -274,7 +278,7 @@ class LocalBackend(StorageBackend):
     @contextmanager
     def _errors(self, path: str | None) -> Iterator[str]:
         """Give the full path (None: the root) and translate errors; a vanished root has its own."""
-        full = self._root if path is None else os.path.join(self._root, checked_path(path))
+        full = self._root if path is None else os.path.join(self._root, path)
         try:
             yield full
         except LinkError as error:
@@ -301,6 +305,10 @@ class _Resolved:
         self.name = name
         self.descriptor = descriptor
         weakref.finalize(self, os.close, descriptor)
+
+
+def _parts(path: str) -> list[str]:
+    return checked_path(path).split("/")
 
 
 def _entry(item: "os.DirEntry[str]", folder: int, *, resolves: bool) -> Entry:

@@ -8,8 +8,8 @@ place of a folder between two calls.
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 FOLDER_TRIES = 100  # another process may tidy up an empty folder just as we fill it
@@ -17,11 +17,27 @@ LINKS_MAX = 8  # from file to file of one folder
 # To pass through a folder it need not be readable, where the system knows that difference.
 PASS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY
 READ = os.O_RDONLY | os.O_DIRECTORY
+CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 Result = TypeVar("Result")
 
 
 class LinkError(Exception):
     """A link where none may be; the text says which, and where it leads."""
+
+
+class Descriptor:
+    """An open folder, for as long as a block needs it."""
+
+    __slots__ = ("_number",)
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __enter__(self) -> int:
+        return self._number
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._number)
 
 
 class SpecialFileError(Exception):
@@ -111,24 +127,18 @@ def is_there(folder: int, name: str) -> bool:
     return True
 
 
-@contextmanager
-def passing(first: int, parts: Sequence[str], *, flags: int = PASS) -> Iterator[int]:
-    """Open a folder part by part below a descriptor, which is closed with all others.
+def walk(folder: int, parts: Sequence[str], *, flags: int = PASS) -> int:
+    """Open a folder part by part below another one, which is closed, also if that fails.
 
     Args:
-        first: of the folder that the first part lies in; if there are no parts, it is the answer.
+        folder: in which the first part lies; if there are no parts, it is the answer.
         parts: names of folders, none of which may be a link.
         flags: with which the last one is opened.
     """
-    descriptor = first
-    try:
-        for number, part in enumerate(parts, 1):
-            below = open_below(descriptor, part, flags=flags if number == len(parts) else PASS)
-            os.close(descriptor)
-            descriptor = below
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    for number, part in enumerate(parts, 1):
+        with Descriptor(folder):
+            folder = open_below(folder, part, flags=flags if number == len(parts) else PASS)
+    return folder
 
 
 def make_below(folder: int, name: str, *, synced: bool) -> int:
