@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import stat
 import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -276,6 +277,17 @@ def test_a_compressed_member_is_refused_with_the_way_out(
     for ask in (backend.read, lambda path: backend.read_ranges(path, [(0, 1)])):
         with pytest.raises(DataCorrupted, match=r"compressed.*zip_run or `zip -0`"):
             ask("run_7-a/x")
+
+
+def test_a_member_that_is_a_link_is_refused(tmp_path: Path, backend: ZipBackend) -> None:
+    link = zipfile.ZipInfo("run_7-a/x")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16  # what `zip -y` writes
+    with zipfile.ZipFile(tmp_path / "run_7.zip", "w") as archive:
+        archive.writestr(link, b"../run_8-a/x")
+
+    for read in (backend.read, lambda path: backend.read_ranges(path, [(0, 4)])):
+        with pytest.raises(DataCorrupted, match="it is a link"):
+            read("run_7-a/x")
 
 
 def hurt(archive: Path, at: int, new: bytes) -> None:

@@ -1,6 +1,7 @@
 """One zip archive: what is in it, and the bytes of its members."""
 
 import os
+import stat
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -83,6 +84,8 @@ class Archive:
 
     def _start_of(self, file: BinaryIO, info: ZipInfo) -> int:
         """Return where the bytes of a stored member begin."""
+        if stat.S_ISLNK(info.external_attr >> 16):  # where Info-ZIP keeps a file's mode
+            raise BadZipFile("it is a link, and no link leads out of an archive: zip without -y")
         if info.flag_bits & _ENCRYPTED:
             raise BadZipFile("it is encrypted")
         if info.compress_type != ZIP_STORED or info.compress_size != info.file_size:
