@@ -146,7 +146,7 @@ REMOVALS = [
         "W11",
         "the old folder is deleted just before the new one gets its name",
         CORE + "renaming_saver.py",
-        "        self.medium.delete(document)\n        self._replace(metadata)\n",
+        "        self.medium.delete_files([document])\n        self._replace(metadata)\n",
         "        self.medium.delete(self.backend_key)\n"
         "        self.medium.rename(self.staging.data, self.backend_key)\n",
     ),
@@ -221,23 +221,23 @@ REMOVALS = [
         "W15",
         "failed data get the final name",
         CORE + "saver.py",
-        "            self._discard()\n",
-        "            self.medium.rename(self.staging.data, self.backend_key)\n"
-        "            self._discard()\n",
+        "        answers = self._tries(self._discard)\n",
+        "        self.medium.rename(self.staging.data, self.backend_key)\n"
+        "        answers = self._tries(self._discard)\n",
     ),
     removal(
         "W16",
         "nothing of dead writers is cleaned up",
-        CORE + "cleaning.py",
-        "            if _last_beat_ns(backend, path, entry) <= old_ns:\n",
-        "            if not entry:\n",
+        CORE + "leftovers.py",
+        "    if _last_beat_ns(backend, staging.folder, entry) > old_ns:\n",
+        "    if entry:\n",
     ),
     removal(
         "W16",
         "a writer that may be alive is cleaned up too",
-        CORE + "cleaning.py",
-        "            if _last_beat_ns(backend, path, entry) <= old_ns:\n",
-        "            if entry:\n",
+        CORE + "leftovers.py",
+        "    if _last_beat_ns(backend, staging.folder, entry) > old_ns:\n",
+        "    if not entry:\n",
     ),
     removal(
         "W17",

@@ -53,6 +53,38 @@ def test_a_mistyped_name_gets_a_hint(config: Path, capsys: pytest.CaptureFixture
     assert "did you mean 'scratch'?" in errors
 
 
+@pytest.mark.parametrize("command", [("ls",), ("clean", "--yes")])
+def test_a_name_that_is_also_another_directory_here_is_refused(
+    command: tuple[str, ...],
+    config: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("scratch", "data"):
+        (config.parent / name).mkdir()
+    monkeypatch.chdir(config.parent)
+    errors = errors_of(*command, "scratch", capsys=capsys)
+
+    assert (
+        f"'scratch' is a place in {config}, and another directory here: write ./scratch" in errors
+    )
+    assert cli.main([*command, "./scratch"]) == 0
+    assert str(config.parent / "scratch") in capsys.readouterr().out
+    assert cli.main([*command, "scratch", "--config", str(config)]) == 0
+    monkeypatch.setenv("STRAX_CONFIG", str(config))
+    assert cli.main([*command, "scratch"]) == 0
+
+
+def test_a_name_of_just_this_directory_has_one_meaning(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (config.parent / "data").mkdir()
+    (config.parent / "scratch").symlink_to("data")
+    monkeypatch.chdir(config.parent)
+
+    assert cli.main(["ls", "scratch"]) == 0
+
+
 def test_a_bare_name_is_also_a_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

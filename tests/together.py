@@ -229,13 +229,15 @@ def dying(folder: Path, step: Step) -> Callable[[str, tuple[Any, ...]], None]:
         is_open = event == "open" and isinstance(arguments[2], int) and arguments[2] & os.O_ACCMODE
         if not is_open and event not in changes:
             return
-        path = str(arguments[0])  # a relative one is inside a folder that is being removed
-        if path.startswith("/") and not path.startswith(str(folder)):
+        # A relative one is inside a folder that is open: of strax, one that is being removed.
+        path = folder / ".staging" / str(arguments[0])
+        if not path.is_relative_to(folder):
             return
         seen.append(event)
         if len(seen) == step.dies_at:
             if is_open and step.leaves_empty_file:
-                os.close(os.open(arguments[0], os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
+                with contextlib.suppress(FileNotFoundError):  # of ours, before there is any staging
+                    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
             os._exit(KILLED)
 
     return hook

@@ -169,6 +169,21 @@ class DeletesSiblings(Honest):
         super().delete(path)
 
 
+class DeletesFolders(Honest):
+    """To delete files takes along what lies in a folder of that name."""
+
+    def delete_files(self, paths: Sequence[str]) -> None:
+        for path in paths:
+            self.delete(path)
+
+
+class DropsFull(Honest):
+    """To drop an empty folder drops a full one, too."""
+
+    def drop_empty(self, folder: str) -> None:
+        self.delete(folder)
+
+
 class RenameReplaces(Honest):
     """To rename replaces what has the new name."""
 
@@ -272,6 +287,14 @@ class TestFillsAnySize(TestHonest):
 
 class TestDeletesSiblings(TestHonest):
     backend_class = DeletesSiblings
+
+
+class TestDeletesFolders(TestHonest):
+    backend_class = DeletesFolders
+
+
+class TestDropsFull(TestHonest):
+    backend_class = DropsFull
 
 
 class TestRenameReplaces(TestHonest):

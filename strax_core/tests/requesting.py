@@ -54,6 +54,8 @@ def staged(frontend: DirectoryFrontend) -> dict[str, list[str]]:
 def no_thread_left() -> Iterator[None]:
     before = threads()
     yield
+    for thread in threads() - before:
+        thread.join(60)  # told to end, it may not have had a processor yet
     assert threads() <= before
 
 

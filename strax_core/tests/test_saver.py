@@ -1,7 +1,7 @@
 import json
 import pickle
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -499,16 +499,16 @@ def test_a_frozen_writer_that_wakes_while_it_is_cleaned_commits_nothing() -> Non
     saver.save(sample_chunks(KEY)[0], 0)
     kill(saver)
     woken: list[str] = []
-    delete = backend.delete
+    delete_files = backend.delete_files
 
-    def waking(path: str) -> None:
-        if path.startswith(".staging/dead-"):
+    def waking(paths: Sequence[str]) -> None:
+        if any("/dead-" in path for path in paths):
             with pytest.raises(ObjectMissing):
                 backend.rename(saver.staging.data, KEY.name)
-            woken.append(path)
-        delete(path)
+            woken.extend(paths)
+        delete_files(paths)
 
-    backend.delete = waking  # type: ignore[method-assign]
+    backend.delete_files = waking  # type: ignore[method-assign]
     clean(backend, grace_s=0, dry_run=False)
 
     assert woken

@@ -4,6 +4,7 @@ import copy
 import json
 import pickle
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -246,8 +247,8 @@ def test_what_is_no_failure_leaves_no_note(
 def test_a_place_that_fails_while_tidying_up_is_told_and_raises_nothing(
     backend: MemoryBackend, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def denied(path: str) -> None:
-        raise StorageUnavailable(f"{path} cannot be removed now")
+    def denied(paths: Sequence[str]) -> None:
+        raise StorageUnavailable(f"{paths} cannot be removed now")
 
     savers = [new_saver(backend, overwrite="always") for _ in range(2)]
     heard = [listening(saver) for saver in savers]
@@ -255,7 +256,7 @@ def test_a_place_that_fails_while_tidying_up_is_told_and_raises_nothing(
     for chunk_i, chunk in enumerate(sample_chunks(KEY)):
         savers[0].save(chunk, chunk_i)
     with monkeypatch.context() as patch:
-        patch.setattr(backend, "delete", denied)
+        patch.setattr(backend, "delete_files", denied)
         metadata = savers[0].commit()
         savers[1].abort(error)
 

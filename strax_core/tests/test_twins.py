@@ -28,6 +28,7 @@ BROKEN = {
             "test_whichever_call_fails_the_data_are_whole_or_absent",
         },
         {
+            "test_a_folder_in_the_place_of_a_chunk_stays",
             "test_a_writer_that_stops_at_any_call_leaves_whole_data_or_none",
             "test_an_answer_lost_for_good_is_called_unknown_and_nothing_is_discarded",
         },
@@ -55,15 +56,39 @@ BROKEN = {
         },
         {"test_any_order_of_verbs_does_what_a_dictionary_does"},
     ),
+    "TestDeletesFolders": (
+        {"test_deleting_several_files_leaves_a_folder_of_that_name"},
+        {"test_a_folder_in_the_place_of_a_chunk_stays"},
+    ),
+    "TestDropsFull": (
+        {
+            "test_only_an_empty_folder_is_dropped",
+            "test_a_scratch_folder_with_something_of_others_is_left",
+            "test_the_end_of_a_writing_takes_nothing_with_it_that_no_writer_made",
+        },
+        # Whoever tidies up drops folders.
+        {
+            "test_a_folder_in_the_place_of_a_chunk_stays",
+            "test_a_writer_at_work_is_left_alone",
+            "test_cleaning_leaves_what_no_writer_made_and_says_so",
+            "test_data_in_a_place_within_this_one_are_left_to_that_one",
+            "test_metadata_that_name_a_file_of_others_do_not_make_it_ours",
+            "test_notes_of_failed_saves_are_cleaned_up",
+            "test_removing_leaves_what_no_writer_made_and_says_so",
+            "test_what_a_ticket_tells_of_damaged_data_is_not_cleaned",
+        },
+    ),
     "TestRenameReplaces": (
         {"test_renaming_never_replaces", "test_of_many_who_rename_exactly_one_succeeds"},
         # A saver commits by renaming: its promise that the first writer wins falls with it.
         {
+            "test_a_folder_in_the_place_of_a_chunk_stays",
             "test_a_folder_without_metadata_is_in_nobodys_way",
             "test_a_lost_answer_does_not_turn_a_loser_into_a_winner",
             "test_any_order_of_saving_removing_and_cleaning_does_what_a_model_does",
             "test_any_order_of_verbs_does_what_a_dictionary_does",
             "test_good_data_are_not_replaced",
+            "test_metadata_that_name_a_file_of_others_do_not_make_it_ours",
             "test_of_many_who_commit_at_once_exactly_one_wins",
             "test_the_first_of_two_writers_wins",
             "test_unreadable_data_are_replaced_unless_never",

@@ -54,8 +54,8 @@ class Watched(LocalBackend):
         super().rename(source, target)
         self.seen.append(self.look())
 
-    def delete(self, path: str) -> None:
-        super().delete(path)
+    def delete_files(self, paths: Sequence[str]) -> None:
+        super().delete_files(paths)
         self.seen.append(self.look())
 
 
@@ -178,7 +178,7 @@ def test_a_copy_that_died_half_way_is_not_found_and_can_be_started_again(tmp_pat
     def die(*_: str) -> None:
         raise SystemExit
 
-    died.rename = died.delete = die  # type: ignore[method-assign]  # so it cannot tidy up either
+    died.rename = died.delete_files = die  # type: ignore[method-assign]  # so it cannot tidy up either
     with pytest.raises(SystemExit):
         loading(tmp_path / "from", on(died, "there")).copy(RUN, "records", "there")
 

@@ -426,9 +426,31 @@ def test_errors_of_the_system_are_typed(
         (errno.ENOSPC, StorageFull),
     ):
         error = OSError(number, os.strerror(number))
-        monkeypatch.setattr(Path, "open", lambda *_, error=error: (_ for _ in ()).throw(error))
-        with pytest.raises(expected, match=r"run_7\.zip"):
-            backend.read("run_7-a/x")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "open", lambda *_, error=error: (_ for _ in ()).throw(error))
+            with pytest.raises(expected, match=r"run_7\.zip"):
+                backend.read("run_7-a/x")
+
+
+@pytest.mark.parametrize("what", ["pipe", "link to a device"])
+def test_what_is_no_file_is_no_archive(tmp_path: Path, backend: ZipBackend, what: str) -> None:
+    if what == "pipe":
+        os.mkfifo(tmp_path / "run_7.zip")
+    else:
+        (tmp_path / "run_7.zip").symlink_to("/dev/zero")
+    write_zip(tmp_path / "run_8.zip", {"run_8-a/x": b"x"})
+
+    with pytest.raises(DataCorrupted, match="no archive"):
+        backend.read("run_7-a/x")
+    assert [entry.name for entry in backend.list("")] == ["run_8-a"]
+
+
+def test_an_archive_may_be_a_link_to_another_disk(tmp_path: Path, backend: ZipBackend) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    write_zip(tmp_path / "elsewhere" / "run_7.zip", {"run_7-a/x": b"x"})
+    (tmp_path / "run_7.zip").symlink_to("elsewhere/run_7.zip")
+
+    assert backend.read("run_7-a/x") == b"x"
 
 
 def test_a_zip_url_names_no_machine() -> None:

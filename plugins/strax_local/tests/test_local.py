@@ -303,7 +303,7 @@ def test_a_temporary_file_of_a_killed_process_is_cleaned_up(
     backend: LocalBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:  # as if killed: nothing of the tidying up happens
-        patch.setattr("strax_local.backend._unlink_if_there", lambda *_: None)
+        patch.setattr("strax_local.folders.unlink", lambda *_: None)
         patch.setattr(os, "replace", failing(errno.EIO))
         with pytest.raises(StorageUnavailable):
             backend.write("run_1-peaks-abc/file", [b"x"])

@@ -1,6 +1,8 @@
 """Nothing outside a place is deleted over SSH, whatever links lie in it."""
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -86,3 +88,47 @@ def test_a_file_that_is_a_link_out_of_its_folder_is_refused(
 
     assert backend.read("folder/beside") == b"12345"
     assert backend.read_ranges("folder/beside", [(1, 2)], file_bytes=5) == [b"23"]
+
+
+@pytest.mark.servers
+def test_a_pipe_is_refused_at_once_and_what_is_read_beside_it_comes(
+    openssh: SftpServer, root: Path
+) -> None:
+    # Only OpenSSH: asyncssh's server itself waits for who writes into the pipe, and does no more.
+    backend = backend_on(openssh, root, fsync=False)
+    n_files = 8
+    for i in range(n_files):
+        backend.write(f"folder/{i}", [b"12345"])
+    os.mkfifo(root / "folder" / "pipe")
+    (root / "folder" / "beside").symlink_to("pipe")
+
+    def read(path: str) -> list[bytes] | str:
+        try:
+            return backend.read_ranges(path, [(0, 5)], file_bytes=5)
+        except DataCorrupted as error:
+            return str(error)
+
+    for path in ("folder/pipe", "folder/beside"):
+        assert "is a pipe" in str(read(path)) or "is a link to pipe" in str(read(path))
+        with pytest.raises(DataCorrupted, match=r"is a pipe|is a link to pipe"):
+            backend.read(path)
+    paths = [*(f"folder/{i}" for i in range(n_files)), "folder/pipe"]
+    with ThreadPoolExecutor(len(paths)) as pool:
+        *good, bad = pool.map(read, paths)
+
+    assert good == [[b"12345"]] * n_files
+    assert "is a pipe" in bad
+
+
+def test_a_folder_that_came_in_the_place_of_a_file_stays(backend: SshBackend, root: Path) -> None:
+    backend.write("folder/other", [b"x"])
+    for path in ("folder/first/thesis", "folder/second/thesis"):
+        backend.write(path, [b"mine"])
+    backend.delete_files(["folder/first", "folder/other", "folder/second", "folder/missing"])
+    backend.drop_empty("folder/first")
+
+    assert sorted(path.name for path in (root / "folder").rglob("*") if path.is_file()) == [
+        "thesis",
+        "thesis",
+    ]
+    assert not (root / "folder" / "other").exists()

@@ -1,5 +1,6 @@
 """Role 2: loads pieces of data and creates savers, on a handful of byte verbs."""
 
+import secrets
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -11,6 +12,7 @@ from strax_core.errors import (
     DataNotAvailable,
     ObjectMissing,
     ReadOnlyError,
+    StorageUnavailable,
 )
 from strax_core.loader import Loader
 from strax_core.medium import Buffer, Entry
@@ -139,12 +141,33 @@ class StorageBackend(TracedBackend):
         put_bytes(memory, content)
 
     def delete_files(self, paths: Sequence[str]) -> None:
-        """Remove files that are known to be no folders; those that are not there are fine.
+        """Remove files; what is not there is fine, and a folder of that name stays.
 
-        Only for a place that removes many in fewer steps than one by one.
+        For a place that removes many in fewer steps than one by one, or that can refuse a folder
+        in the same step: here it is looked for before.
         """
+        by_folder: dict[str, list[str]] = {}
         for path in paths:
-            self.delete(path)
+            by_folder.setdefault(path.rpartition("/")[0], []).append(path)
+        for folder, some in by_folder.items():
+            one = some[0].rpartition("/")[2] if len(some) == 1 else ""
+            names = {
+                entry.name
+                for entry in self.list(folder, starts_with=one)
+                if not entry.is_folder or entry.is_link
+            }
+            for path in some:
+                if path.rpartition("/")[2] in names:
+                    self.delete(path)
+
+    def drop_empty(self, folder: str) -> None:
+        """Remove a folder if nothing is in it; those above may go, too, if that empties them.
+
+        Only for a place that has folders. Here a file is deleted that is not there, since a place
+        with folders may then drop the empty one: to delete the folder itself could take with it
+        what somebody is putting there.
+        """
+        self.delete(f"{folder}/nothing-{secrets.token_hex(8)}")
 
     def folder_names(self, folder: str, *, starts_with: str = "") -> Iterator[str]:
         """Iterate over the names of the folders that `list` shows.
@@ -280,6 +303,11 @@ class StorageBackend(TracedBackend):
         target = self.link_target(backend_key)
         if target is not None:
             self.delete_files([backend_key])
+            if any(each.name == backend_key for each in self.list("", starts_with=backend_key)):
+                raise StorageUnavailable(
+                    f"{self.place}/{backend_key} was a link to {target}, and is not any more; "
+                    "nothing is removed: try it again"
+                )
             warnings.warn(
                 f"{self.place}/{backend_key} was a link, and is removed; what it leads to stays: "
                 f"{target}",
@@ -290,7 +318,7 @@ class StorageBackend(TracedBackend):
         if kept:
             warnings.warn(
                 f"{self.place}/{backend_key} is removed, but for what no writer made: "
-                f"{', '.join(kept)}",
+                f"{', '.join(each if each.isprintable() else ascii(each) for each in kept)}",
                 stacklevel=2,
             )
 

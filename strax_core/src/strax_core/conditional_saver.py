@@ -7,6 +7,7 @@ from strax_core.chunk_info import ChunkInfo
 from strax_core.layout import chunk_name, metadata_path, prefix_of
 from strax_core.medium import Buffer
 from strax_core.metadata import Metadata
+from strax_core.own_names import is_chunk, write_ids_in
 from strax_core.renaming_saver import check_sizes
 from strax_core.settling import SettlingSaver
 
@@ -39,7 +40,8 @@ class ConditionalSaver(SettlingSaver):
             [
                 f"{self.backend_key}/{entry.name}"
                 for entry in found
-                if not entry.is_folder and self.write_id in entry.name
+                if is_chunk(self.backend_key, entry.name)
+                and self.write_id in write_ids_in(entry.name)
             ]
         )
-        self.medium.delete(self.staging.folder)
+        self._remove_ticket()

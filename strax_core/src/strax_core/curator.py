@@ -7,12 +7,13 @@ from threading import Event
 from typing import TypeVar
 
 from strax_core.catalogue import Catalogue
-from strax_core.cleaning import Leftover, clean
+from strax_core.cleaning import clean
 from strax_core.copying import Target, copy_data
 from strax_core.errors import CleanedInPart, ConfigError, DataExistsError, ReadOnlyError
 from strax_core.executors import workers
 from strax_core.frontend import StorageFrontend
 from strax_core.keys import DataKey
+from strax_core.leftovers import Leftover
 from strax_core.names import texts
 from strax_core.rewriting import Rewritten, rewrite_data, stored_at
 from strax_core.several import RUNS_AT_ONCE, for_each_run

@@ -64,6 +64,9 @@ class Medium(Protocol):
     def delete_files(self, paths: Sequence[str]) -> None:
         """Remove files, and no folders."""
 
+    def drop_empty(self, folder: str) -> None:
+        """Remove a folder if nothing is in it."""
+
     def rename(self, source: str, target: str) -> None:
         """Move a folder atomically, never replacing."""
 

@@ -94,6 +94,14 @@ class MemoryBackend(StorageBackend):
             for below in [name for name in self._storage.files if name.startswith(f"{path}/")]:
                 del self._storage.files[below]
 
+    def delete_files(self, paths: Sequence[str]) -> None:
+        with self._storage.lock:
+            for path in paths:
+                self._storage.files.pop(checked_path(path), None)
+
+    def drop_empty(self, folder: str) -> None:
+        checked_path(folder)  # there are no folders
+
     def rename(self, source: str, target: str) -> None:
         source, target = f"{checked_path(source)}/", f"{checked_path(target)}/"
         with self._storage.lock:

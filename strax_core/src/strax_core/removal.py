@@ -1,53 +1,46 @@
 """Removes one piece of data: what writers made, and nothing else that lies in its folder."""
 
-from strax_core.errors import DataCorrupted, NewerFormat, ObjectMissing
-from strax_core.layout import Staging, metadata_paths
+from collections.abc import Iterator
+
+from strax_core.layout import metadata_paths
 from strax_core.medium import Medium
-from strax_core.metadata import read_metadata
-from strax_core.own_names import is_of_data, is_write_id
-from strax_core.settling import named_files
+from strax_core.own_files import is_plain_file, is_plain_folder
+from strax_core.own_names import is_of_data, is_write_id, write_ids_in
+from strax_core.tickets import writings_of
 
 
 def remove_data(medium: Medium, backend_key: str) -> list[str]:
-    """Remove a piece of data, its metadata first; return what is in its folder and not ours.
+    """Remove a piece of data, its metadata first; return what stays in its folder.
 
     Raises:
         StorageError: something could not be removed.
     """
     # Listed first, so that what a writer brings meanwhile is not taken with it.
-    writers = [each.name for each in medium.list(Staging(backend_key, "").of_key) if each.is_folder]
-    named = _named(medium, backend_key)
-    doomed: list[str] = []
-    kept: list[str] = []
-    for entry in list(medium.list(backend_key)):
-        if any(write_id in entry.name for write_id in writers):
-            continue
-        if entry.is_folder and not entry.is_link and is_write_id(entry.name):
-            below = [
-                (f"{entry.name}/{each.name}", each)
-                for each in medium.list(f"{backend_key}/{entry.name}")
-            ]
-        else:
-            below = [(entry.name, entry)]
-        for name, each in below:
-            is_own = name in named or is_of_data(backend_key, each.name)
-            if is_own and not each.is_folder and not each.is_link:
-                doomed.append(f"{backend_key}/{name}")
-            else:
-                kept.append(name)
-    first = metadata_paths(backend_key)
-    for path in first:
-        if path in doomed:
-            medium.delete(path)
+    writers = {each.write_id for each in writings_of(medium, backend_key)}
+    doomed = [
+        f"{backend_key}/{name}" for name, is_own in _files(medium, backend_key, writers) if is_own
+    ]
+    first = [path for path in metadata_paths(backend_key) if path in doomed]
+    medium.delete_files(first)
     medium.delete_files([path for path in doomed if path not in first])
-    if not any(True for _ in medium.list(backend_key)):
-        medium.delete(f"{backend_key}/nothing")  # lets a medium with folders drop the empty one
-    return sorted(kept)
+    folders = {path.rpartition("/")[0] for path in doomed} - {backend_key}
+    for folder in (*sorted(folders), backend_key):
+        medium.drop_empty(folder)
+    # Looked at again: anybody may have put something in the place of a file.
+    return sorted(name for name, _ in _files(medium, backend_key, writers))
 
 
-def _named(medium: Medium, backend_key: str) -> set[str]:
-    """Return the chunk files that the metadata name; none if they cannot be read."""
-    try:
-        return set(named_files(read_metadata(medium, backend_key)))
-    except (ObjectMissing, DataCorrupted, NewerFormat):
-        return set()
+def _files(medium: Medium, backend_key: str, writers: set[str]) -> Iterator[tuple[str, bool]]:
+    """Iterate over names below the data, and whether each is a file of ours.
+
+    Those of the writers are left out: they are at work, or `clean` removes what they left.
+    """
+    for entry in list(medium.list(backend_key)):
+        if write_ids_in(entry.name) & writers:
+            continue
+        if is_plain_folder(entry) and is_write_id(entry.name):
+            for below in list(medium.list(f"{backend_key}/{entry.name}")):
+                is_own = is_plain_file(below) and is_of_data(backend_key, below.name)
+                yield f"{entry.name}/{below.name}", is_own
+        else:
+            yield entry.name, is_plain_file(entry) and is_of_data(backend_key, entry.name)

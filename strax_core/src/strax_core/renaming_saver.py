@@ -8,7 +8,9 @@ from strax_core.errors import DataCorrupted, NewerFormat
 from strax_core.layout import metadata_name
 from strax_core.medium import Buffer
 from strax_core.metadata import Metadata
-from strax_core.settling import SettlingSaver
+from strax_core.own_files import is_plain_file
+from strax_core.own_names import is_of_data, write_ids_in
+from strax_core.settling import SettlingSaver, is_there
 
 
 class RenamingSaver(SettlingSaver):
@@ -34,7 +36,7 @@ class RenamingSaver(SettlingSaver):
             return
         self._go_behind_link()
         self._replaceable()
-        self.medium.delete(document)
+        self.medium.delete_files([document])
         self._replace(metadata)
 
     def _go_behind_link(self) -> None:
@@ -108,9 +110,10 @@ class RenamingSaver(SettlingSaver):
         if self._is_published():
             self._tidy()
             return
-        self.medium.delete(f"{self.backend_key}/{self.write_id}")
-        self.medium.delete(self.staging.data)
-        self.medium.delete(self.staging.folder)
+        moved = f"{self.backend_key}/{self.write_id}"
+        if is_there(self.medium, moved):
+            self._remove_own(moved)
+        self._remove_ticket()
 
 
 def check_sizes(
@@ -124,7 +127,7 @@ def check_sizes(
     sizes = {
         entry.name: entry.size_bytes
         for entry in saver.medium.list(folder, starts_with=starts_with)
-        if not entry.is_folder
+        if is_plain_file(entry)
     }
     for info in infos:
         if info.filename is not None and sizes.pop(info.filename, None) != info.filesize:
@@ -132,6 +135,11 @@ def check_sizes(
                 f"{saver.metadata.place}: chunk {info.chunk_i} is not there as it was written "
                 f"({info.filename}, {info.filesize} bytes)"
             )
-    for name in sizes:
-        if name.find(saver.write_id) >= 0 or folder == saver.staging.data:
-            saver.medium.delete(f"{folder}/{name}")
+    unnamed = [
+        f"{folder}/{name}"
+        for name in sizes
+        if is_of_data(saver.backend_key, name)
+        and (folder == saver.staging.data or saver.write_id in write_ids_in(name))
+    ]
+    if unnamed:
+        saver.medium.delete_files(unnamed)

@@ -29,6 +29,8 @@ from strax_core.journal import Journal
 from strax_core.layout import FAILURE_NOTE_START, Staging, chunk_name, metadata_path
 from strax_core.medium import Buffer, Medium
 from strax_core.metadata import FORMAT_VERSION, STRAX_VERSION, Metadata, encode_document, packed
+from strax_core.own_files import is_plain_file, remove_own_files, remove_writer
+from strax_core.own_names import is_failure_note
 from strax_core.receipts import ordered_receipts
 from strax_core.saving import save_all
 from strax_core.tasks import AtWork
@@ -257,15 +259,9 @@ class Saver:
         self._is_closed = True
         self._writing.wait_for_none()  # or a late write would lie where this tidied up
         self._journal.close()
-        try:
-            self._discard()
-            if isinstance(error, Exception) and not isinstance(error, DataExistsError):
-                self._leave_note(error)
-        except StorageError as failure:
-            # The first error is the one to tell; `clean` removes what is left.
-            _LOG.warning(
-                "%s: could not tidy up after a failed save: %s", self.metadata.place, failure
-            )
+        answers = self._tries(self._discard)
+        if answers and isinstance(error, Exception) and not isinstance(error, DataExistsError):
+            self._tries(lambda: self._leave_note(error))
         if error is not None:
             self._tell(self.after_failure, error)
 
@@ -300,6 +296,20 @@ class Saver:
         self.abort(error)
 
     # Inside
+
+    def _tries(self, step: Callable[[], None]) -> bool:
+        """Do a part of tidying up, and say whether the place answers.
+
+        An earlier error is the one to tell, and `clean` removes what is left.
+        """
+        try:
+            step()
+        except StorageError as failure:
+            _LOG.warning(
+                "%s: could not tidy up after a failed save: %s", self.metadata.place, failure
+            )
+            return not isinstance(failure, StorageUnavailable)
+        return True
 
     def _tell(self, listener: Callable[[Any], None] | None, news: object) -> None:
         """Tell the frontend; what is stored is stored, even if the frontend cannot note it."""
@@ -344,11 +354,26 @@ class Saver:
     def _tidy(self) -> None:
         """After the commit: remove notes of earlier failures, then the ticket."""
         try:
-            for entry in self.medium.list(self.staging.of_key, starts_with=FAILURE_NOTE_START):
-                self.medium.delete(f"{self.staging.of_key}/{entry.name}")
-            self.medium.delete(self.staging.folder)
+            of_key = self.staging.of_key
+            found = list(self.medium.list(of_key, starts_with=FAILURE_NOTE_START))
+            self.medium.delete_files(
+                [
+                    f"{of_key}/{entry.name}"
+                    for entry in found
+                    if is_plain_file(entry) and is_failure_note(entry.name)
+                ]
+            )
+            self._remove_ticket()
         except StorageError as error:
             _LOG.warning("%s: committed, but its ticket stays: %s", self.metadata.place, error)
+
+    def _remove_own(self, folder: str) -> None:
+        """Remove from a folder what writers of these data make; if it is empty then, it goes."""
+        remove_own_files(self.medium, self.backend_key, folder)
+
+    def _remove_ticket(self) -> None:
+        """Remove what this writing has in staging, its ticket last; what others put there stays."""
+        remove_writer(self.medium, self.staging)
 
     def _leave_note(self, error: Exception) -> None:
         text = "".join(traceback.format_exception(error))

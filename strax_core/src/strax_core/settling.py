@@ -14,10 +14,12 @@ from strax_core.errors import (
     StorageError,
     StorageUnavailable,
 )
-from strax_core.layout import Staging, metadata_path
+from strax_core.layout import metadata_path
 from strax_core.medium import Medium
 from strax_core.metadata import Metadata, encode_document
+from strax_core.own_names import is_chunk_below
 from strax_core.saver import Saver
+from strax_core.tickets import writings_of
 
 _LOG = logging.getLogger("strax_core")
 
@@ -155,7 +157,9 @@ class SettlingSaver(Saver):
     def _replace_metadata(self, metadata: Metadata) -> None:
         """Replace the metadata file in one step; `_tidy` deletes exactly what the old one named."""
         self._note_replaced([])  # before the old metadata are read: see `_has_rivals`
-        has_metadata, old_files = self._replaceable()
+        has_metadata, named = self._replaceable()
+        # Metadata may name anything: only what has the name of a chunk of these data is ours.
+        old_files = [name for name in named if is_chunk_below(self.backend_key, name)]
         self._has_replaced = has_metadata
         # Should we die between the two steps, `clean` finds here what is left to delete.
         self._note_replaced(old_files)
@@ -196,11 +200,10 @@ class SettlingSaver(Saver):
         finds every one, or, if it has ended meanwhile, its metadata in the place of ours.
         """
         return any(
-            entry.is_folder
-            and entry.name != self.write_id
-            and is_there(self.medium, Staging(self.backend_key, entry.name).replaced)
-            and not is_there(self.medium, Staging(self.backend_key, entry.name).ended)
-            for entry in list(self.medium.list(self.staging.of_key))
+            other.write_id != self.write_id
+            and is_there(self.medium, other.replaced)
+            and not is_there(self.medium, other.ended)
+            for other in writings_of(self.medium, self.backend_key)
         )
 
 

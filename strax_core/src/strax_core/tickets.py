@@ -9,6 +9,7 @@ from strax_core.chunk_info import ChunkInfo
 from strax_core.errors import DataCorrupted, ObjectMissing
 from strax_core.layout import Staging
 from strax_core.medium import Medium
+from strax_core.own_names import is_write_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,11 @@ def writings_of(medium: Medium, backend_key: str) -> list[Staging]:
         StorageError: the place could not be read.
     """
     of_key = Staging(backend_key, "").of_key
-    names = sorted(entry.name for entry in medium.list(of_key) if entry.is_folder)
+    names = sorted(
+        entry.name
+        for entry in medium.list(of_key)
+        if entry.is_folder and not entry.is_link and is_write_id(entry.name)
+    )
     return [Staging(backend_key, name) for name in names]
 
 

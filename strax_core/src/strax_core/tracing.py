@@ -61,7 +61,7 @@ class TracedBackend(Traced):
 
     _traced = (
         *("read", "read_ranges", "read_into", "list"),
-        *("write", "delete", "delete_files", "rename"),
+        *("write", "delete", "delete_files", "drop_empty", "rename"),
     )
 
 

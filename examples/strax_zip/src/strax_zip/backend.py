@@ -1,6 +1,8 @@
 """The byte verbs on a folder of zip archives: those that read."""
 
 import logging
+import os
+import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -113,7 +115,7 @@ class ZipBackend(StorageBackend):
     @contextmanager
     def _opened(self, run_id: str) -> Iterator[tuple[Archive, BinaryIO]]:
         full = self._root / f"{run_id}.zip"
-        with self._errors(full), full.open("rb") as file:
+        with self._errors(full), _opened_file(full) as file:
             with self._lock:
                 archive = self._archives.pop(run_id, None)
             if archive is None or archive.stamp != stamp_of(file):
@@ -136,6 +138,15 @@ class ZipBackend(StorageBackend):
                     f"the folder {self._root} is not there: is it mounted?"
                 ) from error
             raise
+
+
+def _opened_file(full: Path) -> BinaryIO:
+    """Open an archive, which may be a link to one: not a pipe, which could take for ever."""
+    file = os.fdopen(os.open(full, os.O_RDONLY | os.O_NONBLOCK), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise DataCorrupted(f"{full} is a pipe, a device or a folder, and no archive")
+    return file
 
 
 def _level(archive: Archive, run_id: str, start: str, starts_with: str) -> Iterator[Entry]:

@@ -121,7 +121,7 @@ class LocalBackend(StorageBackend):
             try:
                 folders.retrying(finish, while_there=lambda: folders.is_there(scratch, temporary))
             except BaseException:
-                _unlink_if_there(scratch, temporary)
+                folders.unlink(scratch, temporary)
                 raise
 
     def delete(self, path: str) -> None:
@@ -133,6 +133,24 @@ class LocalBackend(StorageBackend):
         ):
             _remove(folder, name)
         self._drop_empty(above)
+
+    def delete_files(self, paths: Sequence[str]) -> None:
+        by_folder: dict[tuple[str, ...], list[str]] = {}
+        for path in paths:
+            *above, name = _parts(path)
+            by_folder.setdefault(tuple(above), []).append(name)
+        for parts, names in by_folder.items():
+            with (
+                suppress(ObjectMissing),
+                self._errors("/".join((*parts, names[0]))),
+                Descriptor(self._folder(parts)) as folder,
+            ):
+                for name in names:
+                    folders.unlink(folder, name)
+            self._drop_empty(parts)
+
+    def drop_empty(self, folder: str) -> None:
+        self._drop_empty(_parts(folder))
 
     def rename(self, source: str, target: str) -> None:
         *above, name = _parts(source)
@@ -257,7 +275,7 @@ class LocalBackend(StorageBackend):
                 if self._fsync:
                     os.fsync(file)
         except BaseException:
-            _unlink_if_there(folder, name)
+            folders.unlink(folder, name)
             os.close(folder)
             raise
         return folder
@@ -342,9 +360,4 @@ def _remove(folder: int, name: str) -> None:
             while_there=lambda: folders.is_there(folder, name),
         )
     else:
-        os.unlink(name, dir_fd=folder)
-
-
-def _unlink_if_there(folder: int, name: str) -> None:
-    with suppress(FileNotFoundError):
         os.unlink(name, dir_fd=folder)

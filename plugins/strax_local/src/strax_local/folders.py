@@ -75,6 +75,8 @@ def open_file(folder: int, name: str) -> int:
             # Without waiting: a pipe that nobody writes to would block for ever.
             file = os.open(named, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
         except OSError as error:
+            if error.errno == errno.ENXIO:
+                raise SpecialFileError("it is a socket, or a device, and no file") from error
             target = target_of(folder, named) if error.errno == errno.ELOOP else None
             if target is None:
                 raise
@@ -125,6 +127,22 @@ def is_there(folder: int, name: str) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def unlink(folder: int, name: str) -> None:
+    """Remove a file or a link; what is not there is fine, and a folder stays.
+
+    Raises:
+        OSError: it may not be removed.
+    """
+    try:
+        os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        # Linux says EISDIR; POSIX, and so macOS, EPERM.
+        if error.errno not in {errno.EISDIR, errno.EPERM} or not is_folder(folder, name):
+            raise
 
 
 def walk(folder: int, parts: Sequence[str], *, flags: int = PASS) -> int:

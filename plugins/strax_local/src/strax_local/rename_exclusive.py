@@ -40,7 +40,13 @@ def rename_exclusive(source: Name, target: Name) -> None:
     if is_folder(source.folder, source.name):
         rename(source, target)
     else:
-        os.link(source.name, target.name, src_dir_fd=source.folder, dst_dir_fd=target.folder)
+        os.link(
+            source.name,
+            target.name,
+            src_dir_fd=source.folder,
+            dst_dir_fd=target.folder,
+            follow_symlinks=False,  # or who puts a link in its place has another file published
+        )
         os.unlink(source.name, dir_fd=source.folder)
 
 

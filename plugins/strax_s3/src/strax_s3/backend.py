@@ -104,6 +104,9 @@ class S3Backend(StorageBackend):
     def delete_files(self, paths: Sequence[str]) -> None:
         self._deleting.delete([self._key(path) for path in paths])
 
+    def drop_empty(self, folder: str) -> None:
+        checked_path(folder)  # there are no folders
+
     def checks(self, *, writes: bool) -> Iterator[Check]:
         yield from (reached := list(reach_checks(self._bucket, self._root)))
         if all(check.is_good for check in reached):  # else the rest would say the same again

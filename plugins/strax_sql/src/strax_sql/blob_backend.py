@@ -89,6 +89,9 @@ class SqlBlobBackend(StorageBackend):
         if files:
             self._database.write(lambda connection: delete_files(connection, files))
 
+    def drop_empty(self, folder: str) -> None:
+        checked_path(folder)  # there are no folders
+
     def checks(self, *, writes: bool) -> Iterator[Check]:
         yield from (reached := [*reach_checks(self._database)])
         if all(check.is_good for check in reached):  # else the rest would say the same again

@@ -24,6 +24,7 @@ from strax_ssh.connecting import connection_to
 from strax_ssh.folders import (
     NO_ATTRIBUTES,
     attributes_of,
+    drop_empty,
     is_below_a_file,
     listing,
     refuse_unless_exclusive,
@@ -33,7 +34,16 @@ from strax_ssh.folders import (
     replace,
     with_parents,
 )
-from strax_ssh.links import Way, ask_about, dangling_target, real_path, refuse_links, target_of
+from strax_ssh.links import (
+    Way,
+    answers,
+    are_plain,
+    ask_about,
+    dangling_target,
+    real_path,
+    refuse_links,
+    target_of,
+)
 from strax_ssh.options import SshOptions
 from strax_ssh.packets import Attributes, Kind, SftpError, Status, packed_path
 from strax_ssh.session import LostError, Session, SilentError
@@ -92,15 +102,22 @@ class SshBackend(StorageBackend):
             if content is not None:
                 return content
 
-        def read(session: Session) -> list[bytes]:
-            asked = ask_about(session, way.on_way_to_read)  # the answers come with the others
-            try:
-                return Transfer(session, self._options.in_flight).read(way.full, wanted)
-            finally:
-                if session.error is None:
-                    refuse_links(session, asked, file=way.full)
+        def read(session: Session) -> list[bytes] | None:
+            asked = ask_about(session, way.on_way_to_read)  # the answers come with the next
+            transfer = Transfer(session, self._options.in_flight)
+            opening = transfer.begin(way.full)
+            if are_plain(answers(session, asked)):
+                return transfer.read(opening, wanted)
+            session.close()  # the server may wait for ever, such as for who writes into a pipe
+            return None
 
-        return self._run(path, read)
+        def read_carefully(session: Session) -> list[bytes]:
+            refuse_links(session, ask_about(session, way.on_way_to_read), file=way.full)
+            transfer = Transfer(session, self._options.in_flight)
+            return transfer.read(transfer.begin(way.full), wanted)
+
+        content = self._run(path, read)
+        return self._run(path, read_carefully) if content is None else content
 
     def list(self, folder: str, *, starts_with: str = "") -> Iterator[Entry]:
         way = self._way(folder) if folder else Way(self._root, ())
@@ -161,11 +178,7 @@ class SshBackend(StorageBackend):
             refuse_links(session, ask_about(session, way.folders))
             if not remove(session, way.full):
                 attributes_of(session, self._root)  # a place that vanished is not an empty one
-            for above in reversed(way.folders[way.is_resolved :]):
-                try:
-                    session.ask(Kind.RMDIR, packed_path(above))
-                except SftpError:
-                    return  # not empty, or gone already
+            drop_empty(session, way.folders[way.is_resolved :])
 
         with suppress(ObjectMissing):
             self._run(path, delete)
@@ -174,16 +187,30 @@ class SshBackend(StorageBackend):
         by_folder: dict[str, list[str]] = {}
         for path in paths:
             by_folder.setdefault(path.rpartition("/")[0], []).append(path)
-        for first, *others in by_folder.values():
-            full = [self._full(path) for path in others]
+        for some in by_folder.values():
+            way, full = self._way(some[0]), [self._full(path) for path in some]
 
-            def delete(session: Session, first: str = first, full: list[str] = full) -> None:
-                refuse_links(session, ask_about(session, self._way(first).folders))
-                remove_files(session, full)
+            def delete(session: Session, way: Way = way, full: list[str] = full) -> None:
+                refuse_links(session, ask_about(session, way.folders))
+                if not remove_files(session, full):
+                    attributes_of(session, self._root)  # a place that vanished is not an empty one
+                drop_empty(session, way.folders[way.is_resolved :])
 
             with suppress(ObjectMissing):
-                self._run(first, delete)
-            self.delete(first)  # which also looks whether the place is there, and drops the folder
+                self._run(some[0], delete)
+
+    def drop_empty(self, folder: str) -> None:
+        way = self._way(folder)
+
+        if not way.parts:
+            return  # what a link leads to, which was resolved
+
+        def drop(session: Session) -> None:
+            refuse_links(session, ask_about(session, way.folders))
+            drop_empty(session, [*way.folders[way.is_resolved :], way.full])
+
+        with suppress(ObjectMissing):
+            self._run(folder, drop)
 
     def rename(self, source: str, target: str) -> None:
         old, new = self._way(source), self._way(target)

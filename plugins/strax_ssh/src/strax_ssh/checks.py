@@ -45,6 +45,6 @@ def speed_text(backend: StorageBackend) -> str:
             raise DataCorrupted("what was written came back changed")
         read = time.perf_counter()
     finally:
-        backend.delete(path)
+        backend.delete_files([path])
     rates = (TRIAL_BYTES / 1e6 / each for each in (written - began, read - written))
     return "{:.0f} MB/s to there, {:.0f} MB/s from there".format(*rates)

@@ -15,7 +15,7 @@ from strax_ssh.packets import (
     packed_path,
     packed_text,
 )
-from strax_ssh.session import LostError, Request, Session
+from strax_ssh.session import LostError, Session
 
 AT_ONCE = 64  # requests on their way
 FOLDER_TRIES = 100  # another process may tidy up an empty folder just as we fill it
@@ -109,11 +109,31 @@ def remove(session: Session, path: str) -> bool:
     return True
 
 
-def remove_files(session: Session, paths: Sequence[str]) -> None:
-    """Remove files; those that are not there are fine."""
+def remove_files(session: Session, paths: Sequence[str]) -> bool:
+    """Remove files; say whether there was any. What is not there is fine, and folders stay."""
+    n_there = 0
     for some in _batches(paths):
-        for request in [session.send(Kind.REMOVE, packed_path(path)) for path in some]:
-            _answered_unless_missing(session, request)
+        asked = [session.send(Kind.REMOVE, packed_path(path)) for path in some]
+        for path, request in zip(some, asked, strict=True):
+            try:
+                session.answer(request)
+            except SftpError as error:
+                if error.code == Status.NO_SUCH_FILE or not is_there(session, path):
+                    continue
+                about = session.ask(Kind.LSTAT, packed_path(path), answer=Kind.ATTRS)
+                if not about.attributes().is_folder:
+                    raise
+            n_there += 1
+    return n_there > 0
+
+
+def drop_empty(session: Session, folders: Sequence[str]) -> None:
+    """Remove folders that are empty, from the last one up."""
+    for folder in reversed(folders):
+        try:
+            session.ask(Kind.RMDIR, packed_path(folder))
+        except SftpError:
+            return  # not empty, or gone already
 
 
 def _remove_folder(session: Session, path: str) -> None:
@@ -245,11 +265,3 @@ def replace(session: Session, source: str, target: str) -> None:
 
 def _batches(items: Sequence[str]) -> Iterator[Sequence[str]]:
     return (items[at : at + AT_ONCE] for at in range(0, len(items), AT_ONCE))
-
-
-def _answered_unless_missing(session: Session, request: Request) -> None:
-    try:
-        session.answer(request)
-    except SftpError as error:
-        if error.code != Status.NO_SUCH_FILE:
-            raise

@@ -60,6 +60,24 @@ def ask_about(session: Session, paths: Iterable[str]) -> Asked:
     return [(path, session.send(Kind.LSTAT, packed_path(path))) for path in paths]
 
 
+def answers(session: Session, asked: Asked) -> list[Attributes | None]:
+    """Take the answers; None for what is not there."""
+    found: list[Attributes | None] = []
+    for _, request in asked:
+        try:
+            found.append(session.answer(request, Kind.ATTRS).attributes())
+        except SftpError as error:
+            if error.code != Status.NO_SUCH_FILE:
+                raise
+            found.append(None)
+    return found
+
+
+def are_plain(found: Iterable[Attributes | None]) -> bool:
+    """Say whether none of them is a link, or something that to open may take for ever."""
+    return not any(each is not None and (each.is_link or each.is_special) for each in found)
+
+
 def refuse_links(session: Session, asked: Asked, *, file: str | None = None) -> None:
     """Take the answers; what is not there is no link.
 
@@ -69,15 +87,15 @@ def refuse_links(session: Session, asked: Asked, *, file: str | None = None) -> 
         file: which of them may be a link to another file of the same folder.
 
     Raises:
-        DataCorrupted: one is a link.
+        DataCorrupted: one is a link, or a pipe, a socket or a device.
     """
-    for path, request in asked:
-        try:
-            attributes = session.answer(request, Kind.ATTRS).attributes()
-        except SftpError as error:
-            if error.code != Status.NO_SUCH_FILE:
-                raise
+    for (path, _), attributes in zip(asked, answers(session, asked), strict=True):
+        if attributes is None:
             continue
+        if attributes.is_special:
+            raise DataCorrupted(
+                f"{path} is a pipe, a socket or a device, and no file; move it away"
+            )
         if attributes.is_link and not (path == file and _is_to_sibling(session, path)):
             target = target_of(session, path)
             raise DataCorrupted(f"{path} is a link to {target}; {WAY_OUT}")
@@ -88,7 +106,7 @@ def _is_to_sibling(session: Session, path: str) -> bool:
     if target is None or "/" in target or target in {".", ".."}:
         return False
     about = _about(session, f"{path.rpartition('/')[0]}/{target}")
-    return about is not None and not about.is_link
+    return are_plain([about])
 
 
 def target_of(session: Session, path: str) -> str | None:

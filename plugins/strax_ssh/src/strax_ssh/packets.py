@@ -95,6 +95,11 @@ class Attributes:
         """Whether it is a symbolic link."""
         return stat.S_ISLNK(self.mode)
 
+    @property
+    def is_special(self) -> bool:
+        """Whether it is a pipe, a socket or a device: to open it may take for ever."""
+        return stat.S_IFMT(self.mode) in {stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK}
+
 
 def encoded(path: str) -> bytes:
     """Return a path as it goes over the line."""

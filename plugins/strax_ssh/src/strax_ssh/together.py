@@ -7,7 +7,7 @@ from contextlib import suppress
 from io import BytesIO
 
 from strax_core import AccessDenied
-from strax_ssh.links import Asked, ask_about
+from strax_ssh.links import Asked, answers, are_plain, ask_about
 from strax_ssh.packets import Kind, Open, SftpError, packed_path, packed_text
 from strax_ssh.session import LostError, Request, Session
 from strax_ssh.transfer import Wanted, pieces
@@ -26,6 +26,8 @@ class Small:
         """What may be no link; the file itself comes last."""
         self.wanted = wanted
         self.is_done = False
+        self.is_odd = False
+        """Whether there is a link on the way to it, or it is none that can be opened like this."""
         self.leads = False
         """Whether its thread reads, also for others."""
         self.woken = threading.Lock()
@@ -113,15 +115,20 @@ def _make_leader(small: Small) -> None:
 
 def _read(session: Session, several: list[Small]) -> None:
     """Ask for all of them, then take the answers; an answer costs nothing while others come."""
+    several = [small for small in several if not small.is_odd]
     asked = [ask_about(session, small.on_way) for small in several]
     openings = [session.send(Kind.OPEN, packed_path(small.path), READING) for small in several]
     handles: list[bytes] = []
     readings = []
     try:
-        for small, about, opening in zip(several, asked, openings, strict=True):
+        sizes = [_looked_at(session, *each) for each in zip(several, asked, strict=True)]
+        if any(small.is_odd for small in several):
+            session.close()  # the server may wait for ever, such as for who writes into a pipe
+            raise LostError("what is to be read is no plain file")  # again, without it
+        for small, size_bytes, opening in zip(several, sizes, openings, strict=True):
             with suppress(SftpError):
                 handles.append(packed_text(session.answer(opening, Kind.HANDLE).text()))
-                readings.append(_Reading(session, handles[-1], small, about))
+                readings.append(_Reading(session, handles[-1], small, size_bytes))
         for reading in readings:
             with suppress(SftpError):
                 reading.finish()
@@ -130,11 +137,21 @@ def _read(session: Session, several: list[Small]) -> None:
             session.send(Kind.CLOSE, handle)  # nothing is lost if it is refused
 
 
+def _looked_at(session: Session, small: Small, asked: Asked) -> int:
+    """Note whether a small file is an odd one; return its size in bytes, -1: not known."""
+    try:
+        found = answers(session, asked)
+    except SftpError:
+        return -1
+    small.is_odd = not are_plain(found)
+    return -1 if found[-1] is None else found[-1].size_bytes
+
+
 class _Reading:
     """The requests for one file, on their way."""
 
-    def __init__(self, session: Session, handle: bytes, small: Small, about: Asked) -> None:
-        self._session, self._small, self._about = session, small, about
+    def __init__(self, session: Session, handle: bytes, small: Small, size_bytes: int) -> None:
+        self._session, self._small, self._size_bytes = session, small, size_bytes
         ranges = small.wanted.ranges or ()
         # Filled in place, and given away without a copy once nothing else looks into them.
         self._files = [BytesIO(bytes(size)) for _, size in ranges]
@@ -147,11 +164,9 @@ class _Reading:
 
     def finish(self) -> None:
         """Take the answers; what does not fit is left for who reads it alone."""
-        about = [self._session.answer(each, Kind.ATTRS).attributes() for _, each in self._about]
         for request, _ in self._asked:
             self._session.answer(request, Kind.DATA)
         is_whole = all(request.n_bytes == n_bytes for request, n_bytes in self._asked)
         self._asked.clear()
-        has_size = about[-1].size_bytes == self._small.wanted.file_bytes
-        if is_whole and has_size and not any(each.is_link for each in about):
+        if is_whole and self._size_bytes == self._small.wanted.file_bytes:
             self._small.content = [file.getvalue() for file in self._files]

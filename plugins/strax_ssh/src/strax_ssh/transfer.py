@@ -73,15 +73,23 @@ class Transfer:
         )
         self._turn = session.turn if session.round_trip_s < NEAR_S else nullcontext()
 
-    def read(self, path: str, wanted: Wanted) -> list[bytes]:
+    def begin(self, path: str) -> Request:
+        """Ask to open a file, and do not wait for the answer."""
+        return self._session.send(Kind.OPEN, packed_path(path), struct.pack(">II", Open.READ, 0))
+
+    def read(self, opening: Request, wanted: Wanted) -> list[bytes]:
         """Return the bytes of each range.
+
+        Args:
+            opening: what `begin` gave.
+            wanted: the ranges.
 
         Raises:
             SftpError: the server refused.
             DataCorrupted: a range reaches beyond the end, or the file has another size.
         """
         session = self._session
-        handle = self._open(path, Open.READ)
+        handle = packed_text(session.answer(opening, Kind.HANDLE).text())
         try:
             about = session.send(Kind.FSTAT, handle)
             # Of a file of unknown size, the first bytes are asked for together with the size.
@@ -104,12 +112,6 @@ class Transfer:
             return [file.getvalue() for file in files]
         finally:
             session.send(Kind.CLOSE, handle)  # nothing is lost if it is refused
-
-    def _open(self, path: str, how: Open) -> bytes:
-        """Return a handle, with its length in front."""
-        flags = struct.pack(">II", how, 0)
-        answer = self._session.ask(Kind.OPEN, packed_path(path), flags, answer=Kind.HANDLE)
-        return packed_text(answer.text())
 
     def _ask(self, handle: bytes, offset: int, room: memoryview) -> Request:
         where = struct.pack(">QI", offset, len(room))
@@ -166,7 +168,9 @@ class Transfer:
             SftpError: the server refused any part of it.
         """
         session = self._session
-        handle = self._open(path, Open.WRITE)
+        flags = struct.pack(">II", Open.WRITE, 0)
+        opening = session.ask(Kind.OPEN, packed_path(path), flags, answer=Kind.HANDLE)
+        handle = packed_text(opening.text())
         try:
             on_way: deque[Request] = deque()
             offset = 0

@@ -6,7 +6,7 @@ from pathlib import Path
 from strax_core.config import open_storage
 from strax_core.errors import ConfigError, ReadOnlyError
 from strax_core.frontend import StorageFrontend
-from strax_core.settings import FILE_NAME, Settings, load_settings
+from strax_core.settings import ENVIRONMENT_VARIABLE, FILE_NAME, Settings, load_settings
 from strax_core.suggestions import did_you_mean
 
 
@@ -14,10 +14,13 @@ def open_place(place: str, config: str | None, *, readonly: bool) -> StorageFron
     """Open a path, a URL, or a name in ``strax.toml``; to look only, if `readonly`.
 
     Raises:
-        ConfigError: it is none of them.
+        ConfigError: it is none of them, or a name and a directory, and which one is not certain.
         PluginError: the storage plugin is missing or broken.
     """
     settings = load_settings(config)
+    is_named = config is not None or bool(os.environ.get(ENVIRONMENT_VARIABLE))
+    if place in settings.storage and not is_named:
+        _refuse_two_meanings(place, settings)
     if place and "://" not in place and place not in settings.storage:
         _check_directory(place, settings)
         place = os.path.abspath(os.path.expanduser(place))  # noqa: PTH100, PTH111 - a text stays a text
@@ -50,6 +53,20 @@ def check_is_there(frontend: StorageFrontend) -> None:
     """
     for backend in frontend.backends.values():
         next(iter(backend.list("")), None)
+
+
+def _refuse_two_meanings(place: str, settings: Settings) -> None:
+    """Refuse a name of a strax.toml that nobody named, if a directory here is called so, too.
+
+    Whoever may write here could put such a file beside it, and send a `strax clean` elsewhere.
+    """
+    path = settings.storage[place].get("path")
+    meant = settings.folder / os.path.expanduser(path) if isinstance(path, str) else None  # noqa: PTH111 - as above
+    if Path(place).is_dir() and not (meant and meant.is_dir() and meant.samefile(place)):
+        raise ConfigError(
+            f"{place!r} is a place in {settings.path}, and another directory here: write ./{place} "
+            f"for the directory, or add --config {settings.path} for the place"
+        )
 
 
 def _check_directory(place: str, settings: Settings) -> None:

@@ -30,9 +30,10 @@ from strax_core.testing.death_checks import DeathChecks  # noqa: E402
 from strax_core.testing.distribution_contract import DistributionContract  # noqa: E402
 from strax_core.testing.fault_checks import FaultChecks  # noqa: E402
 from strax_core.testing.faults import Call, Fault, FaultyBackend, Moment  # noqa: E402
+from strax_core.testing.foreign_checks import ForeignChecks  # noqa: E402
 from strax_core.testing.http_proxy import Fate, HttpProxy, HttpRequest, s3_error  # noqa: E402
 from strax_core.testing.levels import KIT_VERSION  # noqa: E402
-from strax_core.testing.link_checks import ForeignChecks, LinkChecks  # noqa: E402
+from strax_core.testing.link_checks import LinkChecks  # noqa: E402
 from strax_core.testing.machine_checks import MachineChecks  # noqa: E402
 from strax_core.testing.name_checks import NameChecks  # noqa: E402
 from strax_core.testing.part_checks import PartChecks  # noqa: E402

@@ -336,6 +336,24 @@ class ByteChecks(BackendBase):
 
         assert everything(raw) == {"a/b/file10", "a/b/fil", "a/file1", "file1"}
 
+    def test_deleting_several_files_leaves_a_folder_of_that_name(
+        self, backend: StorageBackend, raw: RawAccess
+    ) -> None:
+        for path in ("folder/thesis", "a/folder/deep/thesis", "a/file"):
+            raw.write(path, b"x")
+        backend.delete_files(["folder", "a/file", "a/folder"])
+        backend.delete_files(["a/folder/deep"])
+
+        assert everything(raw) == {"folder/thesis", "a/folder/deep/thesis"}
+
+    def test_only_an_empty_folder_is_dropped(self, backend: StorageBackend, raw: RawAccess) -> None:
+        for path in ("folder/nothing/thesis", "a/file", "file"):
+            raw.write(path, b"x")
+        for folder in ("folder", "a", "folder/nothing", "missing", "missing/deep", "file"):
+            backend.drop_empty(folder)
+
+        assert everything(raw) == {"folder/nothing/thesis", "a/file", "file"}
+
     def test_it_has_a_name(self, backend: StorageBackend) -> None:
         assert backend.place
         assert backend.place in repr(backend)

@@ -8,8 +8,9 @@ from strax_core.testing.death_checks import DeathChecks
 from strax_core.testing.document_checks import DocumentChecks
 from strax_core.testing.fault_checks import FaultChecks
 from strax_core.testing.finding_checks import FindingChecks
+from strax_core.testing.foreign_checks import ForeignChecks
 from strax_core.testing.keeping_checks import KeepingChecks
-from strax_core.testing.link_checks import ForeignChecks, LinkChecks
+from strax_core.testing.link_checks import LinkChecks
 from strax_core.testing.machine_checks import MachineChecks
 from strax_core.testing.name_checks import NameChecks
 from strax_core.testing.part_checks import PartChecks

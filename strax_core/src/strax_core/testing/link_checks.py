@@ -6,7 +6,7 @@ import pytest
 
 from strax_core.backend import StorageBackend
 from strax_core.cleaning import clean
-from strax_core.errors import DataCorrupted, ReadOnlyError, StorageUnavailable
+from strax_core.errors import DataCorrupted, StorageUnavailable
 from strax_core.layout import STAGING
 from strax_core.testing.base import BackendBase, renames
 from strax_core.testing.dataset_checks import (
@@ -17,7 +17,6 @@ from strax_core.testing.dataset_checks import (
     sample_bytes,
     stored_bytes,
 )
-from strax_core.testing.faults import kill
 from strax_core.testing.raw import RawAccess, RawLinks, everything
 from strax_core.testing.samples import bytes_of_chunks, sample_chunks, save_sample
 
@@ -223,78 +222,6 @@ class LinkChecks(BackendBase):
 
         assert outside.is_link(f"{KEY.name}/{name}")
         assert [entry.name for entry in backend.list(KEY.name)] == [name]
-
-
-class ForeignChecks(BackendBase):
-    """What no writer made is left where it is, and told."""
-
-    def test_cleaning_leaves_what_no_writer_made_and_says_so(
-        self, backend: StorageBackend, raw: RawAccess
-    ) -> None:
-        if backend.saver_class is None:
-            with pytest.raises(ReadOnlyError):
-                clean(backend, grace_s=0)
-            return
-        dead = new_saver(backend)
-        dead.save(sample_chunks(KEY)[0], 0)
-        kill(dead)
-        mine = [
-            f"{STAGING}/notes.txt",
-            f"{STAGING}/{KEY.name}/notes.txt",
-            f"{dead.staging.folder}/notes.txt",
-            f"{STAGING}/thesis/chapter/text",
-            f"{KEY.name}/notes.txt",
-        ]
-        for path in mine:
-            raw.write(path, b"mine")
-        would = clean(backend, grace_s=0, dry_run=True)
-        told = clean(backend, grace_s=0, dry_run=False)
-
-        assert would == told
-        assert {path for path in everything(raw) if raw_is_file(raw, path)} == set(mine)
-        assert {each.path for each in told if each.stays} == {
-            *mine[:3],
-            f"{STAGING}/thesis/chapter",
-        }
-
-    def test_removing_leaves_what_no_writer_made_and_says_so(
-        self, backend: StorageBackend, raw: RawAccess
-    ) -> None:
-        save_sample(backend, KEY)
-        mine = [f"{KEY.name}/notes.txt", f"{KEY.name}/thesis/text"]
-        for path in mine:
-            raw.write(path, b"mine")
-        with pytest.warns(UserWarning, match=r"no writer made: notes\.txt, thesis$"):
-            backend.remove(KEY.name)
-
-        assert everything(raw) == set(mine)
-
-    def test_a_ticket_is_believed_only_about_its_own_data(
-        self, backend: StorageBackend, raw: RawAccess
-    ) -> None:
-        metadata = save_sample(backend, KEY)
-        mine = [f"{KEY.name}/notes.txt", f"{KEY.name}/{DEAD}/notes.txt", "outside"]
-        for path in mine:
-            raw.write(path, b"mine")
-        names = b'["notes.txt", "%s/notes.txt", "../outside"]' % DEAD.encode()
-        for write_id, key in ((metadata.write_id, KEY.name), (DEAD, f"../{KEY.name}")):
-            folder = f"{STAGING}/{KEY.name}/{write_id}"
-            raw.write(f"{folder}/ticket.json", b'{"backend_key": "%s"}' % key.encode())
-            raw.write(f"{folder}/replaced.json", b'{"files": %s}' % names)
-        told = clean(backend, grace_s=0, dry_run=False)
-
-        assert set(mine) <= everything(raw)
-        assert [each.path for each in told if each.stays] == [f"{STAGING}/{KEY.name}/{DEAD}"]
-        assert stored_bytes(backend) == sample_bytes()
-
-
-def raw_is_file(raw: RawAccess, path: str) -> bool:
-    """Say whether something is no empty folder."""
-    try:
-        raw.read(path)
-    except Exception:  # noqa: BLE001 - any exception says that there is no such file
-        return False
-    return True
 
 
 def _refused(*changes: Callable[[], object]) -> None:
