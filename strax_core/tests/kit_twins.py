@@ -24,6 +24,7 @@ from strax_core import (
     checked_path,
     metadata_path,
 )
+from strax_core.layout import STAGING
 from strax_core.medium import Buffer
 from strax_core.memory import MemoryBackend, MemoryOptions
 from strax_core.metadata import Metadata as FullMetadata
@@ -178,10 +179,11 @@ class DeletesFolders(Honest):
 
 
 class DropsFull(Honest):
-    """To drop an empty folder drops a full one, too."""
+    """To drop an empty folder drops a full one, too; but where it would break every save."""
 
     def drop_empty(self, folder: str) -> None:
-        self.delete(folder)
+        if not folder.startswith(STAGING):
+            self.delete(folder)
 
 
 class RenameReplaces(Honest):

@@ -150,14 +150,25 @@ def test_a_ticket_cannot_make_it_delete_elsewhere(backend: MemoryBackend, name: 
     assert stored_bytes(backend) == sample_bytes()
 
 
-def test_unfinished_files_are_removed_when_they_are_old(backend: MemoryBackend) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("tmp-0123456789abcdef", "clock-0123456789abcdef", "speed-0123456789abcdef"),
+        *("probe-0123456789abcdef", "checksum-0123456789abcdef"),
+        *("check-0123456789abcdef/once", "check-0123456789abcdef/here/file"),
+        *("probe-0123456789abcdef/a/file", "probe-0123456789abcdef/b/file"),
+    ],
+)
+def test_what_was_never_finished_is_removed_when_it_is_old(
+    backend: MemoryBackend, name: str
+) -> None:
     raw = RawMemory(backend)
-    backend.write(".staging/tmp-0123456789abcdef", [b"half"])
+    backend.write(f".staging/{name}", [b"half"])
     assert clean(backend, grace_s=3600, dry_run=False) == []
-    age(backend, "tmp-", 2 * HOUR_NS)
+    age(backend, name, 2 * HOUR_NS)
     (left,) = clean(backend, grace_s=3600, dry_run=False)
 
-    assert left.path == ".staging/tmp-0123456789abcdef"
+    assert left.path == f".staging/{name.partition('/')[0]}"
     assert left.reason
     assert everything(raw) == set()
 

@@ -10,7 +10,7 @@ from strax_core.layout import FAILURE_NOTE_START, metadata_name, prefix_of
 _ID = "[0-9a-f]{16}"
 _LETTERS = "[0-9a-f]{8}"
 _WRITE_ID = re.compile(_ID)
-_SCRATCH_FILE = re.compile(f"(tmp|clock|speed)-{_ID}")
+_SCRATCH_FILE = re.compile(f"(tmp|clock|speed|probe|checksum)-{_ID}")
 _TRIAL = re.compile(f"(check|probe)-{_ID}")
 _OF_TRIAL = re.compile(r"once|(here|there|new|a|b)(/file)?")
 _TOMB = re.compile(f"dead-{_ID}")
