@@ -24,7 +24,7 @@ from strax_ssh.transfer import Wanted
 N_THREADS = 16  # more than channels, and than those that could be woken by ones that end
 N_SMALL, N_LARGE = 1000, 3_000_000
 IO_S, CONNECT_S, BUSY_S = 1.0, 0.5, 0.25
-HANGS_S = 600.0  # a busy machine is slow; nothing here waits that long
+HANGS_S = 120.0  # a busy machine is slow; nothing here waits that long
 
 
 @pytest.fixture
@@ -155,6 +155,31 @@ def test_a_black_hole_is_an_error_in_every_thread(
     assert ends == ["StorageUnavailable"] * N_THREADS
     assert n_tries < N_THREADS  # none waits until all others have tried
     patiently(read_small, behind)
+
+
+def test_a_server_that_is_silent_when_a_channel_is_opened_is_an_error(
+    proxy: Proxy, behind: SshBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(channel: Any) -> Any:
+        proxy.is_black_hole = True  # the channel is there; that SFTP is asked for gets lost
+        return channel
+
+    ends: list[str] = []
+
+    def act() -> None:
+        try:
+            look(behind, 0)
+        except StorageUnavailable as error:
+            ends.append(str(error))
+
+    monkeypatch.setattr("strax_ssh.reaching.fast", opened)
+    waiting = threading.Thread(target=act, daemon=True)
+    waiting.start()
+    waiting.join(HANGS_S)
+    proxy.is_black_hole = False
+    proxy.reset_all()
+
+    assert "silent for 0.5 s when SFTP was asked for" in ends[0]
 
 
 @pytest.mark.parametrize("what", VERBS)

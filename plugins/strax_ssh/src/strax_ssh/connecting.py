@@ -136,6 +136,10 @@ class Connection:
             return None
         try:
             return self._client.open_session()
+        except SilentError as error:
+            self._drop()  # its other channels are as silent
+            self._failed_at, self._failure = time.monotonic(), SilentError(*error.args)
+            raise
         except LostError:
             if self._busy and not self._client.is_lost:
                 self._client.sessions_max = len(self._busy)  # this server allows fewer

@@ -104,6 +104,7 @@ class Client:
 
         Raises:
             LostError: the connection has ended, or the server allows no more channels.
+            SilentError: it does not answer.
         """
         transport = self._client.get_transport()
         timeout_s = self._options.connect_timeout_s
@@ -117,7 +118,8 @@ class Client:
             )
             channel.settimeout(timeout_s)
             stream = fast(channel)
-            channel.invoke_subsystem("sftp")
+            with _ended_after(channel, timeout_s):
+                channel.invoke_subsystem("sftp")
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise LostError(
                 f"the server opens no channel for SFTP ({error}): "
@@ -221,6 +223,33 @@ def _apart(action: Callable[[], None]) -> None:
     thread.join()
     if failures:
         raise failures.pop()
+
+
+@contextmanager
+def _ended_after(channel: paramiko.Channel, timeout_s: float) -> Iterator[None]:
+    """End a channel if the block takes longer: paramiko waits there without an end.
+
+    Raises:
+        SilentError: it took longer.
+    """
+    is_late = threading.Event()
+
+    def end() -> None:
+        is_late.set()
+        channel.close()
+
+    timer = threading.Timer(timeout_s, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except paramiko.SSHException as error:
+        if not is_late.is_set():
+            raise
+        text = f"the server was silent for {timeout_s:g} s when SFTP was asked for"
+        raise SilentError(text) from error
+    finally:
+        timer.cancel()
 
 
 def _connected(host: Host, options: SshOptions) -> PatientSocket:
