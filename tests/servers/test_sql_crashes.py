@@ -82,8 +82,11 @@ def make_until(scene: Scene, run_id: str, at_step: int) -> None:
                 return super().write(path, buffers, create_only=create_only)
             return watched(lambda: super(Disk, self).write(path, buffers, create_only=create_only))
 
-        def delete(self, path: str) -> None:
-            watched(lambda: super(Disk, self).delete(path))
+        def delete_files(self, paths: Sequence[str]) -> None:
+            watched(lambda: super(Disk, self).delete_files(paths))
+
+        def drop_empty(self, folder: str) -> None:
+            watched(lambda: super(Disk, self).drop_empty(folder))
 
         def rename(self, source: str, target: str) -> None:
             death.comes_near()

@@ -4,6 +4,8 @@ No folder is ever removed with what is in it. Anybody may have put something the
 looked at; so files go by name, and a folder goes if the medium says that it is empty.
 """
 
+from collections.abc import Collection
+
 from strax_core.layout import Staging
 from strax_core.medium import Entry, Medium
 from strax_core.own_names import is_of_data, is_of_ticket, is_tomb
@@ -19,18 +21,26 @@ def is_plain_folder(entry: Entry) -> bool:
     return entry.is_folder and not entry.is_link
 
 
-def own_files(medium: Medium, backend_key: str, folder: str) -> list[str]:
-    """Return the paths of the files in a folder that have names of this piece of data."""
+def own_files(
+    medium: Medium, backend_key: str, folder: str, *, keep: Collection[str] = ()
+) -> list[str]:
+    """Return the paths of the files in a folder that have names of this piece of data.
+
+    Args:
+        keep: names of those to leave out.
+    """
     return [
         f"{folder}/{entry.name}"
         for entry in medium.list(folder)
-        if is_plain_file(entry) and is_of_data(backend_key, entry.name)
+        if is_plain_file(entry) and is_of_data(backend_key, entry.name) and entry.name not in keep
     ]
 
 
-def remove_own_files(medium: Medium, backend_key: str, folder: str) -> None:
+def remove_own_files(
+    medium: Medium, backend_key: str, folder: str, *, keep: Collection[str] = ()
+) -> None:
     """Remove them, and the folder if it is empty then."""
-    medium.delete_files(own_files(medium, backend_key, folder))
+    medium.delete_files(own_files(medium, backend_key, folder, keep=keep))
     medium.drop_empty(folder)
 
 

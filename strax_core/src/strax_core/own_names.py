@@ -58,10 +58,10 @@ def is_chunk(backend_key: str, name: str) -> bool:
     """Say whether a file has the name of a chunk of this piece of data.
 
     strax's own; with letters, if it is of another process; with the writing, where chunks lie under
-    the final name before the commit.
+    the final name before the commit; with what a saver of others adds (`Saver._file_name`).
     """
     rest = name.removeprefix(f"{prefix_of(backend_key)}-")
-    return rest != name and re.fullmatch(rf"\d{{6,}}(-{_ID})?(-{_LETTERS})?", rest) is not None
+    return rest != name and re.fullmatch(r"\d{6,}(-[0-9a-f]{8,})*", rest) is not None
 
 
 def is_chunk_below(backend_key: str, path: str) -> bool:

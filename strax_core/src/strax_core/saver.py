@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from types import TracebackType
@@ -147,6 +147,11 @@ class Saver:
         return self.backend_key
 
     def _file_name(self, chunk_i: int) -> str:
+        """Return the name of a chunk's file, perhaps in the folder `write_id`.
+
+        What is added to the plain name is one or more times `-` and 8 or more hexadecimal digits:
+        by that `clean`, `remove` and who replaces the data know that a writer made the file.
+        """
         name = chunk_name(self.backend_key, chunk_i)
         return name if self._journal.is_owner else f"{name}-{secrets.token_hex(4)}"
 
@@ -367,9 +372,13 @@ class Saver:
         except StorageError as error:
             _LOG.warning("%s: committed, but its ticket stays: %s", self.metadata.place, error)
 
-    def _remove_own(self, folder: str) -> None:
-        """Remove from a folder what writers of these data make; if it is empty then, it goes."""
-        remove_own_files(self.medium, self.backend_key, folder)
+    def _remove_own(self, folder: str, *, keep: Collection[str] = ()) -> None:
+        """Remove from a folder what writers of these data make; if it is empty then, it goes.
+
+        Args:
+            keep: names in the folder to leave.
+        """
+        remove_own_files(self.medium, self.backend_key, folder, keep=keep)
 
     def _remove_ticket(self) -> None:
         """Remove what this writing has in staging, its ticket last; what others put there stays."""
