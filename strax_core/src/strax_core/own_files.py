@@ -24,11 +24,7 @@ def is_plain_folder(entry: Entry) -> bool:
 def own_files(
     medium: Medium, backend_key: str, folder: str, *, keep: Collection[str] = ()
 ) -> list[str]:
-    """Return the paths of the files in a folder that have names of this piece of data.
-
-    Args:
-        keep: names of those to leave out.
-    """
+    """Return the paths of the files in a folder that have names of this piece of data, but `keep`."""
     return [
         f"{folder}/{entry.name}"
         for entry in medium.list(folder)
@@ -39,7 +35,7 @@ def own_files(
 def remove_own_files(
     medium: Medium, backend_key: str, folder: str, *, keep: Collection[str] = ()
 ) -> None:
-    """Remove them, and the folder if it is empty then."""
+    """Remove them, and the folder if it is empty then; files named in `keep` stay."""
     medium.delete_files(own_files(medium, backend_key, folder, keep=keep))
     medium.drop_empty(folder)
 

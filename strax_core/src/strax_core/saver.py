@@ -375,8 +375,7 @@ class Saver:
     def _remove_own(self, folder: str, *, keep: Collection[str] = ()) -> None:
         """Remove from a folder what writers of these data make; if it is empty then, it goes.
 
-        Args:
-            keep: names in the folder to leave.
+        Files named in `keep` stay.
         """
         remove_own_files(self.medium, self.backend_key, folder, keep=keep)
 
