@@ -6,9 +6,9 @@ looked at; so files go by name, and a folder goes if the medium says that it is 
 
 from collections.abc import Collection
 
-from strax_core.layout import Staging
+from strax_core.layout import FAILURE_NOTE_START, Staging
 from strax_core.medium import Entry, Medium
-from strax_core.own_names import is_of_data, is_of_ticket, is_tomb
+from strax_core.own_names import is_failure_note, is_of_data, is_of_ticket, is_tomb
 
 
 def is_plain_file(entry: Entry) -> bool:
@@ -24,7 +24,7 @@ def is_plain_folder(entry: Entry) -> bool:
 def own_files(
     medium: Medium, backend_key: str, folder: str, *, keep: Collection[str] = ()
 ) -> list[str]:
-    """Return the paths of the files in a folder that have names of this piece of data, but `keep`."""
+    """Return the paths of the files in a folder that have names of these data, but `keep`."""
     return [
         f"{folder}/{entry.name}"
         for entry in medium.list(folder)
@@ -38,6 +38,17 @@ def remove_own_files(
     """Remove them, and the folder if it is empty then; files named in `keep` stay."""
     medium.delete_files(own_files(medium, backend_key, folder, keep=keep))
     medium.drop_empty(folder)
+
+
+def remove_failure_notes(medium: Medium, staging: Staging) -> None:
+    """Remove what tells why earlier saves of the same key failed."""
+    folder = staging.of_key
+    notes = [
+        f"{folder}/{entry.name}"
+        for entry in medium.list(folder, starts_with=FAILURE_NOTE_START)
+        if is_plain_file(entry) and is_failure_note(entry.name)
+    ]
+    medium.delete_files(notes)
 
 
 def is_chunk_folder(staging: Staging, entry: Entry) -> bool:

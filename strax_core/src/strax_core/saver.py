@@ -26,11 +26,10 @@ from strax_core.errors import (
     StorageUnavailable,
 )
 from strax_core.journal import Journal
-from strax_core.layout import FAILURE_NOTE_START, Staging, chunk_name, metadata_path
+from strax_core.layout import Staging, chunk_name, metadata_path
 from strax_core.medium import Buffer, Medium
 from strax_core.metadata import FORMAT_VERSION, STRAX_VERSION, Metadata, encode_document, packed
-from strax_core.own_files import is_plain_file, remove_own_files, remove_writer
-from strax_core.own_names import is_failure_note
+from strax_core.own_files import remove_failure_notes, remove_own_files, remove_writer
 from strax_core.receipts import ordered_receipts
 from strax_core.saving import save_all
 from strax_core.tasks import AtWork
@@ -359,15 +358,7 @@ class Saver:
     def _tidy(self) -> None:
         """After the commit: remove notes of earlier failures, then the ticket."""
         try:
-            of_key = self.staging.of_key
-            found = list(self.medium.list(of_key, starts_with=FAILURE_NOTE_START))
-            self.medium.delete_files(
-                [
-                    f"{of_key}/{entry.name}"
-                    for entry in found
-                    if is_plain_file(entry) and is_failure_note(entry.name)
-                ]
-            )
+            remove_failure_notes(self.medium, self.staging)
             self._remove_ticket()
         except StorageError as error:
             _LOG.warning("%s: committed, but its ticket stays: %s", self.metadata.place, error)
