@@ -1,6 +1,7 @@
 """The shape of the code; to raise a limit here is a decision that a reader sees."""
 
 import ast
+import importlib
 import subprocess
 import sys
 import tomllib
@@ -187,6 +188,20 @@ def test_core_imports_no_storage_plugin() -> None:
         imported = {name.split(".")[0] for name in imported_modules(path)}
 
         assert imported & {package.name for package in STORAGE_PLUGINS} == set(), path
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
+def test_what_is_stored_and_pickled_names_the_front_door(package: Path) -> None:
+    front_door = importlib.import_module(package.name)
+    public = {name: getattr(front_door, name) for name in front_door.__all__}
+    ours = {
+        name: value.__module__
+        for name, value in public.items()
+        if isinstance(value, type) and value.__module__.startswith("strax_")
+    }
+
+    assert ours
+    assert set(ours.values()) == {package.name}
 
 
 def test_no_file_names_a_place_on_one_machine() -> None:

@@ -220,7 +220,7 @@ def test_what_wrote_a_piece_of_data_stands_in_its_metadata() -> None:
     ctx.make("7", "peaks")
     writer = ctx.get_metadata("7", "peaks")["writer"]
 
-    assert writer["storage"] == "strax_core.memory:MemoryBackend"
+    assert writer["storage"] == "strax_core:MemoryBackend"
     assert writer["data_plugin_module"] == __name__
     assert len(writer["data_plugin_source"]) == 10
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from strax_core import old_names
 from strax_core.backend import StorageBackend
 from strax_core.checking import Check
 from strax_core.chunk_info import ChunkInfo
@@ -142,3 +143,18 @@ def __getattr__(name: str) -> Any:
 
         return secret_reference.SecretReference
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _show_the_front_door() -> None:
+    """What users pickle or see printed names this module, and none behind it.
+
+    Classes that come late say so themselves.
+    """
+    for name in __all__:
+        value = globals().get(name)
+        if isinstance(value, type) and value.__module__.startswith("strax_core."):
+            value.__module__ = __name__
+
+
+_show_the_front_door()
+old_names.install()

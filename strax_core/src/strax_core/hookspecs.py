@@ -43,6 +43,8 @@ class Provided:
     ``from_url(url: str) -> dict[str, object]``, which returns values by field name.
     """
 
+    __module__ = "strax_core"
+
     name: str  # what users write, as in `frontend = "s3"`
     help: str  # one line
     target: str  # "module:Class"

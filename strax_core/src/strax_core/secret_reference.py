@@ -20,6 +20,8 @@ class SecretReference:
     - ``~`` in a file's path is the home of the user who reveals it.
     """
 
+    __module__ = "strax_core"
+
     env: str | None = None
     file: str | None = None
 

@@ -39,6 +39,8 @@ class ZipBackend(StorageBackend):
     whole archive.
     """
 
+    __module__ = "strax_zip"
+
     default_storage_type = COMPRESSED
     may_hold_strax_folders = False  # strax renames a folder before anyone packs it
 

@@ -10,6 +10,8 @@ from strax_core import ConfigError
 class ZipOptions:
     """A folder with an archive ``<run_id>.zip`` for each run."""
 
+    __module__ = "strax_zip"
+
     path: str = field(metadata={"help": "the folder", "path": True})
 
     @classmethod

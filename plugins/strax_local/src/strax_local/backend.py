@@ -41,6 +41,8 @@ class LocalBackend(StorageBackend):
     by way of `behind_link`.
     """
 
+    __module__ = "strax_local"
+
     saver_class = RenamingSaver
     may_hold_strax_folders = True
     _resolved: "_Resolved | None" = None

@@ -15,6 +15,8 @@ class LocalFrontend(DirectoryFrontend):
     likely a disk that is not mounted than a wish.
     """
 
+    __module__ = "strax_local"
+
     def __init__(self, backend: LocalBackend, **options: Any) -> None:
         super().__init__(backend, **options)
         if not self.readonly:

@@ -10,6 +10,8 @@ from strax_core import ConfigError
 class LocalOptions:
     """A directory of this machine or of a mounted file system."""
 
+    __module__ = "strax_local"
+
     path: str = field(metadata={"help": "the directory", "path": True})
     fsync: bool = field(
         default=True,

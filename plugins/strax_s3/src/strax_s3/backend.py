@@ -32,6 +32,8 @@ ListOfBytes = list[bytes]  # inside the class, `list` is the verb
 class S3Backend(StorageBackend):
     """What lies in a bucket below a prefix; the bucket is not made here."""
 
+    __module__ = "strax_s3"
+
     saver_class = ConditionalSaver
     default_storage_type = 4
 

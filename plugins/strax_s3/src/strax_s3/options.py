@@ -22,6 +22,8 @@ class S3Options:
     Credentials that are not given are found as boto3 finds them: environment, files, roles.
     """
 
+    __module__ = "strax_s3"
+
     bucket: str = field(metadata=_said("name of the bucket; it must be there"))
     prefix: str = field(default="", metadata=_said("what all keys begin with; a / follows"))
     endpoint_url: str | None = field(

@@ -31,6 +31,8 @@ class SqlBlobBackend(StorageBackend):
     not mounted.
     """
 
+    __module__ = "strax_sql"
+
     saver_class = ConditionalSaver
     default_storage_type = 2
     leftover_reason = "data that are over their time"

@@ -13,6 +13,8 @@ class SqlBlobFrontend(DirectoryFrontend):
     readonly.
     """
 
+    __module__ = "strax_sql"
+
     def __init__(self, backend: SqlBlobBackend, **options: Any) -> None:
         super().__init__(backend, **options)
         if self.readonly and isinstance(backend, SqlBlobBackend):  # one around ours makes none

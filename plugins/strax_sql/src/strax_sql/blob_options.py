@@ -12,6 +12,8 @@ SCHEME_START = "sqlblob+"
 class SqlBlobOptions(DatabaseOptions):
     """Files in a database, or those below a prefix; several places may share a database."""
 
+    __module__ = "strax_sql"
+
     prefix: str = field(default="", metadata={"help": "what all names begin with; a / follows"})
     ttl_s: float | None = field(
         default=None,

@@ -66,6 +66,8 @@ class SqlFrontend(StorageFrontend):
         frontend_options: those of every `StorageFrontend`.
     """
 
+    __module__ = "strax_sql"
+
     def __init__(
         self, options: SqlOptions, *, name: str | None = None, **frontend_options: Any
     ) -> None:

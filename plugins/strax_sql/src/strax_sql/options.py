@@ -37,6 +37,8 @@ def located(url: object, folder: Path) -> object:
 class DatabaseOptions:
     """A database: a file of SQLite, or a database of a PostgreSQL server."""
 
+    __module__ = "strax_sql"
+
     url: str = field(metadata={"help": _HOW_TO_WRITE, "resolve": located})
     password: SecretReference | None = field(
         default=None,
@@ -87,6 +89,8 @@ class DatabaseOptions:
 @dataclass(frozen=True, kw_only=True)
 class SqlOptions(DatabaseOptions):
     """A catalogue in a database, and the backends that hold the data it knows."""
+
+    __module__ = "strax_sql"
 
     backends: Mapping[str, StorageBackend] = field(
         metadata={"help": "names of [backends.NAME], nearest first", "backends": True}

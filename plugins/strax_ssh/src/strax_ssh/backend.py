@@ -58,6 +58,8 @@ ListOfBytes = list[bytes]  # inside the class, `list` is the verb
 class SshBackend(StorageBackend):
     """A directory of another machine. All objects of a process share one connection to it."""
 
+    __module__ = "strax_ssh"
+
     saver_class = RenamingSaver
     may_hold_strax_folders = True
     default_storage_type = 4

@@ -15,6 +15,8 @@ class SshFrontend(DirectoryFrontend):
     is not mounted than a wish.
     """
 
+    __module__ = "strax_ssh"
+
     def __init__(self, backend: SshBackend, **options: Any) -> None:
         super().__init__(backend, **options)
         self._make_root = getattr(backend, "make_root", _nothing)  # one around ours may lack it

@@ -12,6 +12,8 @@ IN_FLIGHT_MAX = 64  # as OpenSSH's own sftp; more hangs some servers
 class SshOptions:
     """A directory of a machine that is reached by SSH."""
 
+    __module__ = "strax_ssh"
+
     host: str = field(metadata={"help": "the machine, or a Host of ~/.ssh/config"})
     path: str = field(
         metadata={"help": "the directory there; one without / in front starts in the home folder"}
