@@ -78,10 +78,11 @@ class Saver:
         self.overwrite = overwrite
         self.write_id = secrets.token_hex(8)
         self.staging = Staging(backend_key, self.write_id)
+        storage = f"{type(medium).__module__}:{type(medium).__qualname__}"
         self._draft = {
             "data_id": secrets.token_hex(8),
             **metadata,
-            "writer": {**metadata.get("writer", {}), "storage": _class_path(medium)},
+            "writer": {**metadata.get("writer", {}), "storage": storage},
             "format_version": FORMAT_VERSION,
             "strax_version": STRAX_VERSION,
             "write_id": self.write_id,
@@ -391,7 +392,3 @@ def _checked_number(chunk_i: int) -> int:
     if number < 0:
         raise ChunkError(f"chunks are counted from 0, not from {number}")
     return number
-
-
-def _class_path(medium: Medium) -> str:
-    return f"{type(medium).__module__}:{type(medium).__qualname__}"
