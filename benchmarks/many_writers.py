@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from strax_core import Chunk, Context, Plugin
-from strax_core.checksums import checksum
-from strax_core.metadata import Metadata
+from strax_core.format.checksums import checksum
+from strax_core.format.metadata import Metadata
 
 N_WRITERS = 16
 N_KILLED = round(N_WRITERS / 3)

@@ -43,10 +43,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "golden"))
 from make_columns import filtered_rows, odd_rows
 
 import strax_core as sc
-from strax_core.chunks import Chunk
+from strax_core.chunks.chunk import Chunk
 from strax_core.codecs.columns import ColumnsCodec, decoding
+from strax_core.data_plugins.plugin import Plugin
 from strax_core.errors import NewerFormat
-from strax_core.plugin import Plugin
 
 PEAK_BYTES = 8 << 20
 N_CHUNKS = 3

@@ -59,7 +59,7 @@ SLOW = (  # the other class has this test, too
 GROUPS = (
     Group(
         "saver",
-        (f"{CORE}/saver.py",),
+        (f"{CORE}/saver/saver.py",),
         (f"{CORE_TESTS}/test_saver_details.py",),
         (
             f"{CORE_TESTS}/test_saver.py",
@@ -70,7 +70,16 @@ GROUPS = (
     ),
     Group(
         "loader",
-        tuple(f"{CORE}/{name}.py" for name in ("loader", "reading", "filling", "chunk_io")),
+        tuple(
+            f"{CORE}/{name}.py"
+            for name in (
+                "loader/loader",
+                "loader/segments",
+                "loader/into_array",
+                "loader/chunk_file",
+                "codecs/encoded_chunk",
+            )
+        ),
         (f"{CORE_TESTS}/test_loader_details.py", f"{CORE_TESTS}/test_verifying.py"),
         (
             f"{CORE_TESTS}/test_loader.py",

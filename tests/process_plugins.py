@@ -10,17 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from strax_core import (
-    Buffer,
-    Chunk,
-    DirectoryFrontend,
-    Option,
-    Plugin,
-    Saver,
-    StorageFull,
-    lines,
-    loader,
-)
+from strax_core import Buffer, Chunk, DirectoryFrontend, Option, Plugin, Saver, StorageFull
+from strax_core.loader import loader
+from strax_core.processing import fused_task as lines
 from strax_local import LocalBackend, LocalOptions
 
 Rows = np.ndarray[Any, np.dtype[Any]]

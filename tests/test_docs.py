@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 import strax_core as sc
-from strax_core.context import GetOptions
-from strax_core.opening import frontend_options
-from strax_core.settings import ContextSettings, load_settings
+from strax_core.config.opener import frontend_options
+from strax_core.config.settings import ContextSettings, load_settings
+from strax_core.context.context import GetOptions
 from strax_local import LocalOptions
 
 pytestmark = pytest.mark.long

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from strax_core import Chunk, DataKey, Lineage, registry
+from strax_core import Chunk, DataKey, Lineage
 from strax_core.codecs import codec_named
+from strax_core.storage_plugins import registry
 from strax_local import LocalBackend, LocalOptions
 
 DTYPE = np.dtype([("time", "<i8"), ("endtime", "<i8"), ("x", "<f4")])

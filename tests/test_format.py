@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from strax_core.config import open_backend
+from strax_core.config.open import open_backend
 from strax_core.testing.samples import sample_key
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -14,7 +14,7 @@ from twins import Rows, our_context, source, their_context
 
 import strax_core
 from strax_core import ConfigError, DataNotAvailable
-from strax_core.config import open_backend
+from strax_core.config.open import open_backend
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 KEY = "run_7-things-6rymenyvbx"

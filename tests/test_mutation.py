@@ -93,7 +93,7 @@ def test_a_seed_draws_the_same_mutants_again_and_as_many_of_each_group() -> None
     assert first != other
     assert [sum(trial.group is group for trial in first) for group in GROUPS] == [33, 33, 33]
     assert {trial.file for trial in drawn(["saver.py"], limit=5, seed=1)} == {
-        "strax_core/src/strax_core/saver.py"
+        "strax_core/src/strax_core/saver/saver.py"
     }
 
 

@@ -12,8 +12,8 @@ from twins import our_context, their_context
 
 import strax_core
 from strax_core import DataExistsError, DataNotAvailable, Match
-from strax_core.config import open_backend
-from strax_core.memory import MemoryBackend
+from strax_core.backend.memory import MemoryBackend
+from strax_core.config.open import open_backend
 
 
 @pytest.fixture

@@ -722,7 +722,7 @@ def test_processes_are_forked_before_a_thread_of_ours_runs(tmp_path: Path) -> No
 def test_the_places_are_told_of_what_was_written_elsewhere_as_by_one_writer(
     spawned: ProcessPoolExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("strax_core.journal.SEGMENT_INTERVAL_S", 0.01)
+    monkeypatch.setattr("strax_core.saver.journal.SEGMENT_INTERVAL_S", 0.01)
     chunks = context(tmp_path, pp.Raw).get_iter(RUN, "raw", executor=spawned)
     for _ in range(3):
         next(chunks)

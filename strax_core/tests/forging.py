@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from strax_core.chunk_info import ChunkInfo
+from strax_core.format.chunk_info import ChunkInfo
 
 HEADER = "<4sHHIIQQ"
 BLOCK = np.dtype([("min_time", "<i8"), ("max_endtime", "<i8")])

@@ -24,10 +24,10 @@ from strax_core import (
     checked_path,
     metadata_path,
 )
-from strax_core.layout import STAGING
+from strax_core.backend.memory import MemoryBackend, MemoryOptions
+from strax_core.format.layout import STAGING
+from strax_core.format.metadata import Metadata as FullMetadata
 from strax_core.medium import Buffer
-from strax_core.memory import MemoryBackend, MemoryOptions
-from strax_core.metadata import Metadata as FullMetadata
 from strax_core.testing import BackendContract, RawAccess, RawMemory
 
 SECRET = "correct-horse-battery-staple"  # noqa: S105 - a canary, not a password

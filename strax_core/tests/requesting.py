@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from strax_core.context import Context
-from strax_core.directory import DirectoryFrontend
-from strax_core.memory import MemoryBackend
-from strax_core.plugin import Plugin
+from strax_core.backend.memory import MemoryBackend
+from strax_core.context.context import Context
+from strax_core.data_plugins.plugin import Plugin
+from strax_core.frontend.directory import DirectoryFrontend
 
 ROW = np.dtype([("time", "<i8"), ("endtime", "<i8"), ("x", "<i8")])
 

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from strax_core.chunk_info import ChunkInfo
-from strax_core.chunks import times_of
+from strax_core.chunks.chunk import times_of
 from strax_core.codecs import Decoder, Encoded, Out, Run, Segment, Selection, run_here
 from strax_core.codecs.columns import ColumnsCodec, decoding
 from strax_core.errors import DataCorrupted
-from strax_core.registry import Registry
+from strax_core.format.chunk_info import ChunkInfo
+from strax_core.storage_plugins.registry import Registry
 
 Rows = np.ndarray[Any, np.dtype[Any]]
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from strax_core.chunks import Chunk
-from strax_core.context import Context
-from strax_core.directory import DirectoryFrontend
+from strax_core.backend.memory import MemoryBackend
+from strax_core.chunks.chunk import Chunk
+from strax_core.context.context import Context
+from strax_core.data_plugins.option import Option
+from strax_core.data_plugins.plugin import Plugin
 from strax_core.errors import StorageUnavailable
-from strax_core.frontend import StorageFrontend
+from strax_core.frontend.directory import DirectoryFrontend
+from strax_core.frontend.frontend import StorageFrontend
 from strax_core.medium import Entry
-from strax_core.memory import MemoryBackend
-from strax_core.option import Option
-from strax_core.plugin import Plugin
 
 ROW = np.dtype([("time", "<i8"), ("endtime", "<i8"), ("x", "<f8")])
 N_CHUNKS, WIDTH, N_ROWS = 4, 1000, 5

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from small_plugins import Down, Records, context, edit_metadata, folder_of, place, take_down
 
-from strax_core.config import open_storage
-from strax_core.directory import DirectoryFrontend
+from strax_core.config.open import open_storage
 from strax_core.errors import ConfigError, DataCorrupted, StorageUnavailable
-from strax_core.frontend import StorageFrontend
+from strax_core.frontend.directory import DirectoryFrontend
+from strax_core.frontend.frontend import StorageFrontend
 from strax_core.medium import Entry
 
 

@@ -2,12 +2,12 @@ from typing import Any
 
 import pytest
 
+from strax_core.data_plugins.check_class import check_data_plugin
+from strax_core.data_plugins.merge_only import MergeOnlyPlugin
+from strax_core.data_plugins.option import Option, takes_config
+from strax_core.data_plugins.plugin import Plugin
+from strax_core.data_plugins.registered import DataPlugins
 from strax_core.errors import ConfigError
-from strax_core.merge_only import MergeOnlyPlugin
-from strax_core.option import Option, takes_config
-from strax_core.plugin import Plugin
-from strax_core.plugin_checks import check_data_plugin
-from strax_core.provenance import DataPlugins
 
 SPAN = [("time", "<i8"), ("endtime", "<i8")]
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strax_core import laws
-from strax_core.chunks import (
+from strax_core.chunks import invariants as laws
+from strax_core.chunks.chunk import (
     Chunk,
     check_continuity,
     check_dtype,
@@ -146,7 +146,7 @@ def test_a_chunk_travels_to_another_process() -> None:
 
 def test_importing_chunks_imports_no_numba() -> None:
     code = (
-        "import sys, numpy, strax_core.chunks as c, strax_core.rechunk as r;"
+        "import sys, numpy, strax_core.chunks.chunk as c, strax_core.chunks.rechunk as r;"
         "x = numpy.zeros(0, [('time', 'i8'), ('endtime', 'i8')]);"
         "r.Rechunker(9).receive(c.Chunk(0, 1, x, '7', 'peaks'));"
         "sys.exit('numba' in sys.modules)"

@@ -4,9 +4,9 @@ from contextlib import suppress
 
 import pytest
 
-from strax_core.cleaning import clean, now_ns
+from strax_core.backend.clean import clean, now_ns
+from strax_core.backend.memory import ConditionalMemoryBackend, MemoryBackend
 from strax_core.errors import DataExistsError, ReadOnlyError, StorageError
-from strax_core.memory import ConditionalMemoryBackend, MemoryBackend
 from strax_core.testing import FaultyBackend, RawMemory, everything
 from strax_core.testing.dataset_checks import (
     KEY,
@@ -177,7 +177,7 @@ def test_time_is_told_by_the_clock_of_the_place(
     backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there_ns = time.time_ns() + 5 * HOUR_NS
-    monkeypatch.setattr("strax_core.memory.time.time_ns", lambda: there_ns)
+    monkeypatch.setattr("strax_core.backend.memory.time.time_ns", lambda: there_ns)
 
     assert now_ns(backend) == there_ns
     assert everything(RawMemory(backend)) == set()

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 import strax_core as sc
-from strax_core import cli, registry
-from strax_core.backend import StorageBackend
-from strax_core.config import open_storage
-from strax_core.registry import Registry
+from strax_core import cli
+from strax_core.backend.backend import StorageBackend
+from strax_core.config.open import open_storage
+from strax_core.storage_plugins import registry
+from strax_core.storage_plugins.registry import Registry
 
 Run = Callable[..., tuple[int, str, str]]
 PEAK = np.dtype([("time", "<i8"), ("endtime", "<i8")])

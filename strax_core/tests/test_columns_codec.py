@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, Phase, given, reject, settings
 from hypothesis import strategies as st
 
 from strax_core import DataCorrupted
-from strax_core.chunk_info import ChunkInfo
 from strax_core.codecs import ALL, Selection
 from strax_core.codecs.columns import ColumnsCodec
 from strax_core.errors import NewerFormat
-from strax_core.metadata import packed
+from strax_core.format.chunk_info import ChunkInfo
+from strax_core.format.dtypes import packed
 from strax_core.testing.samples import DTYPES, sample_rows
 
 Rows = np.ndarray[Any, np.dtype[Any]]

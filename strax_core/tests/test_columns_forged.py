@@ -11,9 +11,9 @@ from forging import Frame, Segment, forged, opened
 from test_columns_codec import Answered, Cut, decoded, stored, waves
 
 from strax_core import DataCorrupted, Selection
-from strax_core.chunk_info import ChunkInfo
 from strax_core.codecs import ALL
 from strax_core.codecs.columns import decoding, plain
+from strax_core.format.chunk_info import ChunkInfo
 
 Rows = np.ndarray[Any, np.dtype[Any]]
 N = 200

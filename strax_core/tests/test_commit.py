@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from strax_core.cleaning import clean
+from strax_core.backend.clean import clean
+from strax_core.backend.memory import ConditionalMemoryBackend, MemoryBackend
 from strax_core.errors import (
     DataCorrupted,
     DataExistsError,
@@ -13,8 +14,7 @@ from strax_core.errors import (
     StorageUnavailable,
 )
 from strax_core.medium import Buffer
-from strax_core.memory import ConditionalMemoryBackend, MemoryBackend
-from strax_core.saver import Saver
+from strax_core.saver.saver import Saver
 from strax_core.testing import Call, FaultyBackend, RawMemory, everything
 from strax_core.testing.dataset_checks import (
     KEY,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from strax_core import compiling
+from strax_core.codecs.columns.kernels import compiling
 
 
 def test_without_a_place_for_its_cache_numba_still_compiles_and_warns_once(

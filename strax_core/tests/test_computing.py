@@ -4,12 +4,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from strax_core import computing
-from strax_core.chunks import Chunk
-from strax_core.computing import computed
+from strax_core.chunks.chunk import Chunk
+from strax_core.data_plugins.plugin import Plugin, provided
+from strax_core.data_plugins.registered import DataPlugins
 from strax_core.errors import ChunkError, PluginGaveWrongOutput, StorageUnavailable
-from strax_core.plugin import Plugin, provided
-from strax_core.provenance import DataPlugins
+from strax_core.processing import compute as computing
+from strax_core.processing.compute import computed
 
 ROW = np.dtype([("time", "<i8"), ("endtime", "<i8"), ("x", "<i4")])
 

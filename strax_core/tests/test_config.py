@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from strax_core.backend import StorageBackend
-from strax_core.config import find_config_file, load_settings, open_backend, open_storage
+from strax_core.backend.backend import StorageBackend
+from strax_core.config.open import find_config_file, load_settings, open_backend, open_storage
+from strax_core.config.secret import SecretReference
 from strax_core.errors import ConfigError, PluginError, StorageError
-from strax_core.frontend import StorageFrontend
-from strax_core.hookspecs import Provided, hookimpl
-from strax_core.registry import Registry
-from strax_core.secret_reference import SecretReference
+from strax_core.frontend.frontend import StorageFrontend
+from strax_core.storage_plugins.hookspecs import Provided, hookimpl
+from strax_core.storage_plugins.registry import Registry
 
 CANARY = "hunter2-canary"
 

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from strax_core.chunks import Chunk
-from strax_core.context import Context
-from strax_core.directory import DirectoryFrontend
+from strax_core.backend.memory import ConditionalMemoryBackend, MemoryBackend
+from strax_core.chunks.chunk import Chunk
+from strax_core.context.context import Context
+from strax_core.data_plugins.option import Option
+from strax_core.data_plugins.plugin import Plugin, SaveWhen
 from strax_core.errors import (
     ConfigError,
     DataCorrupted,
@@ -17,9 +19,7 @@ from strax_core.errors import (
     ReadOnlyError,
     StorageUnavailable,
 )
-from strax_core.memory import ConditionalMemoryBackend, MemoryBackend
-from strax_core.option import Option
-from strax_core.plugin import Plugin, SaveWhen
+from strax_core.frontend.directory import DirectoryFrontend
 
 SPAN = [("time", "<i8"), ("endtime", "<i8"), ("x", "<f8")]
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from strax_core import DataKey, DirectoryFrontend, MemoryBackend
-from strax_core.memory import ConditionalMemoryBackend
+from strax_core.backend.memory import ConditionalMemoryBackend
 from strax_core.testing import (
     FaultyBackend,
     FrontendContract,

@@ -22,8 +22,8 @@ from small_plugins import (
     take_down,
 )
 
-from strax_core.context import Context
-from strax_core.directory import DirectoryFrontend
+from strax_core.backend.memory import MemoryBackend
+from strax_core.context.context import Context
 from strax_core.errors import (
     ConfigError,
     DataCorrupted,
@@ -33,12 +33,12 @@ from strax_core.errors import (
     StorageFull,
     StorageUnavailable,
 )
-from strax_core.frontend import StorageFrontend
-from strax_core.keys import DataKey
-from strax_core.location import Location
+from strax_core.format.keys import DataKey
+from strax_core.frontend.directory import DirectoryFrontend
+from strax_core.frontend.frontend import StorageFrontend
+from strax_core.frontend.location import Location
 from strax_core.medium import Buffer
-from strax_core.memory import MemoryBackend
-from strax_core.notes import failure_notes
+from strax_core.saver.status import failure_notes
 from strax_core.testing.two_places import TwoPlaceFrontend
 
 

@@ -14,8 +14,8 @@ from strax_core import (
     StorageBackend,
     StorageUnavailable,
 )
+from strax_core.backend.memory import ConditionalMemoryBackend
 from strax_core.cli import main
-from strax_core.memory import ConditionalMemoryBackend
 from strax_core.testing import RawMemory, clean, everything, sample_key, save_sample
 
 

@@ -18,15 +18,15 @@ from small_plugins import (
     take_down,
 )
 
-from strax_core.chunks import Chunk
-from strax_core.context import Context
-from strax_core.directory import DirectoryFrontend
+from strax_core.backend.memory import MemoryBackend
+from strax_core.chunks.chunk import Chunk
+from strax_core.context.context import Context
+from strax_core.context.explain import OTHERS_MAX
+from strax_core.data_plugins.plugin import Plugin, SaveWhen
 from strax_core.errors import ConfigError, StorageUnavailable
-from strax_core.explaining import OTHERS_MAX
-from strax_core.frontend import StorageFrontend
-from strax_core.keys import DataKey
-from strax_core.memory import MemoryBackend
-from strax_core.plugin import Plugin, SaveWhen
+from strax_core.format.keys import DataKey
+from strax_core.frontend.directory import DirectoryFrontend
+from strax_core.frontend.frontend import StorageFrontend
 from strax_core.testing.two_places import TwoPlaceFrontend
 
 

@@ -23,19 +23,20 @@ from small_plugins import (
     take_down,
 )
 
-from strax_core.chunks import Chunk
-from strax_core.context import Context
-from strax_core.directory import DirectoryFrontend
+from strax_core.chunks.chunk import Chunk
+from strax_core.concurrency.executors import workers
+from strax_core.context.context import Context
+from strax_core.data_plugins.registered import DataPlugins
 from strax_core.errors import DataCorrupted, DataNotAvailable, StorageUnavailable
-from strax_core.executors import workers
-from strax_core.frontend import StorageFrontend
-from strax_core.keys import DataKey
-from strax_core.live import find_unfinished
-from strax_core.loading import is_same_making
-from strax_core.location import Location
-from strax_core.places import Places
-from strax_core.planning import Plan, Request
-from strax_core.provenance import DataPlugins
+from strax_core.format.keys import DataKey
+from strax_core.frontend.directory import DirectoryFrontend
+from strax_core.frontend.frontend import StorageFrontend
+from strax_core.frontend.live import find_unfinished
+from strax_core.frontend.location import Location
+from strax_core.places.failover import is_same_making
+from strax_core.places.places import Places
+from strax_core.processing.plan import Plan
+from strax_core.processing.request import Request
 
 KEY = context().key_for("7", "records")
 N, STEP = 20, 10

@@ -7,8 +7,8 @@ import pytest
 
 import strax_core
 from strax_core import ConfigError, Context, DirectoryFrontend, StorageBackend
-from strax_core.config import open_storage
-from strax_core.memory import MemoryBackend
+from strax_core.backend.memory import MemoryBackend
+from strax_core.config.open import open_storage
 
 
 def place(**options: Any) -> DirectoryFrontend:
@@ -83,7 +83,7 @@ def test_the_place_s_own_codec_wins_over_a_data_plugin_s() -> None:
 
 
 def test_left_open_it_is_zstd_whatever_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("strax_core.reserving.DEFAULT_COMPRESSOR", "none")
+    monkeypatch.setattr("strax_core.processing.open_savers.DEFAULT_COMPRESSOR", "none")
     for for_upstream, compressor in ((True, "zstd"), (False, "none")):
         context = Context(place(for_upstream=for_upstream), plugins=[things(None)])
         context.make("7", "things")

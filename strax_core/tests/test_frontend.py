@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from strax_core.backend import StorageBackend
-from strax_core.chunks import Chunk
-from strax_core.directory import DirectoryFrontend
+from strax_core.backend.backend import StorageBackend
+from strax_core.backend.memory import ConditionalMemoryBackend, MemoryBackend
+from strax_core.chunks.chunk import Chunk
 from strax_core.errors import (
     ConfigError,
     DataCorrupted,
@@ -18,12 +18,12 @@ from strax_core.errors import (
     RunMetadataNotAvailable,
     StorageUnavailable,
 )
-from strax_core.frontend import StorageFrontend
-from strax_core.keys import DataKey, Lineage
-from strax_core.location import Location, State
-from strax_core.matching import Match
+from strax_core.format.keys import DataKey, Lineage
+from strax_core.frontend.directory import DirectoryFrontend
+from strax_core.frontend.frontend import StorageFrontend
+from strax_core.frontend.location import Location, State
+from strax_core.frontend.match import Match
 from strax_core.medium import Entry
-from strax_core.memory import ConditionalMemoryBackend, MemoryBackend
 from strax_core.testing import FaultyBackend, RawMemory, everything
 from strax_core.testing.samples import (
     PEAKS,
@@ -127,7 +127,7 @@ def test_data_of_another_lineage_or_run_under_the_name_are_not_found() -> None:
 
         class Told(StorageFrontend):
             def _find(self, key: DataKey, match: Match) -> list[Location]:  # noqa: ARG002
-                from strax_core.metadata import Metadata
+                from strax_core.format.metadata import Metadata
 
                 told = Metadata(self.told, place="told")  # type: ignore[attr-defined]
                 return [Location(backend="main", backend_key="x", metadata=told)]

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from strax_core.chunks import Chunk
+from strax_core.backend.memory import ConditionalMemoryBackend, MemoryBackend
+from strax_core.chunks.chunk import Chunk
+from strax_core.concurrency.bounded import Budget
+from strax_core.concurrency.in_flight import InFlight
 from strax_core.errors import DataNotAvailable, StorageFull, StorageUnavailable
-from strax_core.keeping import Keeper
-from strax_core.keys import DataKey, Lineage
+from strax_core.format.keys import DataKey, Lineage
 from strax_core.medium import Buffer
-from strax_core.memory import ConditionalMemoryBackend, MemoryBackend
-from strax_core.saver import Saver
-from strax_core.saving import InFlight
-from strax_core.sharing import SharedStream
-from strax_core.tasks import Budget
+from strax_core.processing.saver_group import Keeper
+from strax_core.processing.shared_stream import SharedStream
+from strax_core.saver.saver import Saver
 
 ROW = np.dtype([("time", "<i8"), ("endtime", "<i8")])
 KEY = DataKey("7", "peaks", Lineage({"peaks": ("Peaks", "1", {})}))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from immutabledict import immutabledict
 
-from strax_core.keys import DataKey, Lineage, deterministic_hash
+from strax_core.format.keys import DataKey, Lineage, deterministic_hash
 
 SCALARS = (
     st.none()

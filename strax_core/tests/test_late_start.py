@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from strax_core.late_start import LateStarts
+from strax_core.concurrency.delayed_calls import LateStarts
 
 SOON_S = 0.05
 HANGS_S = 600
@@ -31,7 +31,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("strax_core.late_start.time", clock)
+    monkeypatch.setattr("strax_core.concurrency.delayed_calls.time", clock)
     return clock
 
 

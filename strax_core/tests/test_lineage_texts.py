@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strax_core import DataCorrupted, Lineage
-from strax_core.lineage_texts import LineageText, parse
-from strax_core.metadata import Metadata, encode_document
+from strax_core.format.lineage_text import LineageText, parse
+from strax_core.format.metadata import Metadata, encode_document
 from strax_core.testing import sample_key, sample_metadata
 
 LINEAGE = {"peaks": ["Peaks", "0.1.0", {"gain": 5.0, "a": [], "text": 'x"\n    }', "none": {}}]}

@@ -10,13 +10,13 @@ from requesting import threads as threads_now
 
 import strax_core
 from strax_core import Chunk, Context, MemoryBackend, Option, Plugin, StorageError
+from strax_core.concurrency.bounded import Budget, Queue
+from strax_core.data_plugins.registered import DataPlugins
 from strax_core.errors import StorageUnavailable
-from strax_core.journal import Journal
-from strax_core.layout import Staging
-from strax_core.lines import LINES_KEPT, Failed, Line, PackedLine, Task, do_chunk
-from strax_core.lining import _fits
-from strax_core.provenance import DataPlugins
-from strax_core.tasks import Budget, Queue
+from strax_core.format.layout import Staging
+from strax_core.processing.fused_task import LINES_KEPT, Failed, Line, PackedLine, Task, do_chunk
+from strax_core.processing.fusion import _fits
+from strax_core.saver.journal import Journal
 
 ROW = np.dtype([("time", "<i8"), ("endtime", "<i8"), ("x", "<f8")])
 N_CHUNKS, N_ROWS = 12, 100
@@ -233,7 +233,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("strax_core.journal._clocks", clock)
+    monkeypatch.setattr("strax_core.saver.journal._clocks", clock)
     return clock
 
 

@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from strax_core.directory import DirectoryFrontend
+from strax_core.backend.memory import ConditionalMemoryBackend, MemoryBackend, MemoryOptions
 from strax_core.errors import DataCorrupted, DataNotAvailable, StorageUnavailable
-from strax_core.keys import DataKey, Lineage
-from strax_core.live import find_unfinished
-from strax_core.location import Location, State
-from strax_core.matching import Match
-from strax_core.memory import ConditionalMemoryBackend, MemoryBackend, MemoryOptions
-from strax_core.notes import failure_notes, writers_at_work
-from strax_core.places import Places
-from strax_core.saver import Saver
+from strax_core.format.keys import DataKey, Lineage
+from strax_core.frontend.directory import DirectoryFrontend
+from strax_core.frontend.live import find_unfinished
+from strax_core.frontend.location import Location, State
+from strax_core.frontend.match import Match
+from strax_core.places.places import Places
+from strax_core.saver.saver import Saver
+from strax_core.saver.status import failure_notes, writers_at_work
 from strax_core.testing import FaultyBackend, RawMemory, everything
 from strax_core.testing.samples import (
     bytes_of_chunks,
@@ -44,7 +44,7 @@ def frontend(backend: MemoryBackend) -> DirectoryFrontend:
 @pytest.fixture(autouse=True)
 def _no_beats(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no heart beat by itself, nor outlive its test."""
-    monkeypatch.setattr("strax_core.journal.Journal._keep_beating", lambda _: None)
+    monkeypatch.setattr("strax_core.saver.journal.Journal._keep_beating", lambda _: None)
 
 
 def written(backend: MemoryBackend, *numbers: int, key: DataKey = KEY, **options: Any) -> Saver:

@@ -3,9 +3,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from strax_core.backend.memory import ConditionalMemoryBackend, MemoryBackend
 from strax_core.errors import DataCorrupted, DataNotAvailable, NewerFormat, StorageUnavailable
-from strax_core.memory import ConditionalMemoryBackend, MemoryBackend
-from strax_core.metadata import Metadata
+from strax_core.format.metadata import Metadata
 from strax_core.testing import Fault, FaultyBackend, RawMemory
 from strax_core.testing.damage_checks import change_metadata, chunk_path
 from strax_core.testing.dataset_checks import METADATA, sample_bytes, stored_bytes

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from strax_core.chunk_io import encode_chunk
-from strax_core.chunks import Chunk
+from strax_core.backend.memory import ConditionalMemoryBackend, MemoryBackend
+from strax_core.chunks.chunk import Chunk
 from strax_core.codecs import codec_named
+from strax_core.codecs.encoded_chunk import encode_chunk
 from strax_core.errors import ConfigError, DataCorrupted, DataNotAvailable, ObjectMissing
-from strax_core.excerpts import WHOLE_ROWS
-from strax_core.memory import ConditionalMemoryBackend, MemoryBackend
-from strax_core.reading import Means
+from strax_core.loader.segments import Means
+from strax_core.selection.scan import WHOLE_ROWS
 from strax_core.testing import RawMemory
 from strax_core.testing.damage_checks import change_metadata, chunk_path
 from strax_core.testing.dataset_checks import METADATA, sample_bytes, stored_bytes
@@ -239,6 +239,6 @@ def test_fewer_rows_than_the_metadata_say_are_damage(
     backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_sample(backend, KEY)
-    monkeypatch.setattr("strax_core.loader.read_segment", lambda *_: 1)
+    monkeypatch.setattr("strax_core.loader.loader.read_segment", lambda *_: 1)
     with pytest.raises(DataCorrupted, match="chunk 0: 1 rows were decoded, not "):
         backend.loader(KEY.name).read_all()

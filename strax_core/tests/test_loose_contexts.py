@@ -20,9 +20,9 @@ from small_plugins import (
     staged,
 )
 
-from strax_core.chunks import Chunk
+from strax_core.chunks.chunk import Chunk
+from strax_core.data_plugins.plugin import Plugin
 from strax_core.errors import ConfigError, DataCorrupted, DataNotAvailable
-from strax_core.plugin import Plugin
 
 LOOSE = {"fuzzy_for_options": ("offset",)}
 
@@ -179,7 +179,7 @@ class Slow(Records):
 @pytest.fixture
 def busy_journal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the journal tell soon what was written."""
-    monkeypatch.setattr("strax_core.journal.SEGMENT_INTERVAL_S", 0.01)
+    monkeypatch.setattr("strax_core.saver.journal.SEGMENT_INTERVAL_S", 0.01)
 
 
 @pytest.mark.usefixtures("busy_journal")

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from strax_core.errors import ConfigError
-from strax_core.keys import Lineage
-from strax_core.matching import ANY_LINEAGE, STRICT, Match, differences
+from strax_core.format.keys import Lineage
+from strax_core.frontend.match import ANY_LINEAGE, STRICT, Match, differences
 
 NAN = float("nan")
 LINEAGE = {

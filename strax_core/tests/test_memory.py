@@ -1,6 +1,6 @@
 import pytest
 
-from strax_core.memory import ConditionalMemoryBackend, MemoryBackend, MemoryOptions
+from strax_core.backend.memory import ConditionalMemoryBackend, MemoryBackend, MemoryOptions
 from strax_core.testing import BackendContract, RawAccess, RawMemory
 
 

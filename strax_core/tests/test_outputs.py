@@ -5,12 +5,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from strax_core.chunks import Chunk
-from strax_core.computing import computed
+from strax_core.chunks.chunk import Chunk
+from strax_core.data_plugins.check_class import check_data_plugin
+from strax_core.data_plugins.plugin import (
+    Plugin,
+    SaveWhen,
+    lineage_name,
+    prepared,
+    provided,
+    stated_for,
+)
+from strax_core.data_plugins.registered import DataPlugins
 from strax_core.errors import ConfigError, PluginGaveWrongOutput
-from strax_core.plugin import Plugin, SaveWhen, lineage_name, prepared, provided, stated_for
-from strax_core.plugin_checks import check_data_plugin
-from strax_core.provenance import DataPlugins
+from strax_core.processing.compute import computed
 
 SPAN = np.dtype([("time", "<i8"), ("endtime", "<i8")])
 HITS = np.dtype([*SPAN.descr, ("x", "<i4")])

@@ -19,7 +19,6 @@ from small_plugins import (
     take_down,
 )
 
-from strax_core.directory import DirectoryFrontend
 from strax_core.errors import (
     DataCorrupted,
     DataExistsError,
@@ -27,8 +26,9 @@ from strax_core.errors import (
     StorageFull,
     StorageUnavailable,
 )
+from strax_core.frontend.directory import DirectoryFrontend
 from strax_core.medium import Buffer
-from strax_core.notes import failure_notes
+from strax_core.saver.status import failure_notes
 
 POLICIES = ("never", "if_broken", "always")
 

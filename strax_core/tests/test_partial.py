@@ -7,9 +7,9 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 from requesting import ROW, context, kept, no_thread_left, place, rows, staged
 
-from strax_core.chunks import Chunk
+from strax_core.chunks.chunk import Chunk
+from strax_core.data_plugins.plugin import Plugin, SaveWhen
 from strax_core.errors import ChunkError, ConfigError, DataNotAvailable
-from strax_core.plugin import Plugin, SaveWhen
 
 END = 100
 Pieces = list[tuple[int, int, np.ndarray]]

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from requesting import no_thread_left
 
-from strax_core.chunks import Chunk
-from strax_core.context import Context
-from strax_core.directory import DirectoryFrontend
+from strax_core.backend.memory import MemoryBackend
+from strax_core.chunks.chunk import Chunk
+from strax_core.context.context import Context
+from strax_core.data_plugins.option import Option
+from strax_core.data_plugins.plugin import Plugin, SaveWhen
 from strax_core.errors import (
     ConfigError,
     DataCorrupted,
@@ -22,10 +24,8 @@ from strax_core.errors import (
     StorageFull,
     StorageUnavailable,
 )
+from strax_core.frontend.directory import DirectoryFrontend
 from strax_core.medium import Buffer
-from strax_core.memory import MemoryBackend
-from strax_core.option import Option
-from strax_core.plugin import Plugin, SaveWhen
 
 ROW = np.dtype([("time", "<i8"), ("endtime", "<i8"), ("x", "<i8")])
 N_CHUNKS, WIDTH = 5, 10_000

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from strax_core.directory import DirectoryFrontend
+from strax_core.backend.memory import MemoryBackend
 from strax_core.errors import (
     ConfigError,
     DataCorrupted,
@@ -14,11 +14,11 @@ from strax_core.errors import (
     RunMetadataNotAvailable,
     StorageUnavailable,
 )
-from strax_core.keys import DataKey, Lineage
-from strax_core.location import Location
-from strax_core.matching import Match
-from strax_core.memory import MemoryBackend
-from strax_core.places import Places
+from strax_core.format.keys import DataKey, Lineage
+from strax_core.frontend.directory import DirectoryFrontend
+from strax_core.frontend.location import Location
+from strax_core.frontend.match import Match
+from strax_core.places.places import Places
 from strax_core.testing import RawMemory
 from strax_core.testing.samples import sample_chunks, save_sample
 from strax_core.testing.two_places import TwoPlaceFrontend
@@ -53,7 +53,7 @@ class Bad(Memory):
 def stored(name: str, **options: Any) -> Memory:
     import numpy as np
 
-    from strax_core.chunks import Chunk
+    from strax_core.chunks.chunk import Chunk
 
     frontend = Memory(name, **options)
     metadata = {

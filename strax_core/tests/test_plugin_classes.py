@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from strax_core.errors import ConfigError
-from strax_core.option import Option, options_of, takes_config
-from strax_core.plugin import (
+from strax_core.data_plugins.check_class import check_data_plugin
+from strax_core.data_plugins.option import Option, options_of, takes_config
+from strax_core.data_plugins.plugin import (
     Plugin,
     SaveWhen,
     dependencies,
@@ -16,8 +16,8 @@ from strax_core.plugin import (
     prepared,
     provided,
 )
-from strax_core.plugin_checks import check_data_plugin
-from strax_core.provenance import DataPlugins, data_plugins_in
+from strax_core.data_plugins.registered import DataPlugins, data_plugins_in
+from strax_core.errors import ConfigError
 
 SPAN = [("time", "<i8"), ("endtime", "<i8")]
 

@@ -12,7 +12,7 @@ import pytest
 from tqdm.std import TqdmDefaultWriteLock
 
 from strax_core import Chunk
-from strax_core.progress import _bar_class, progress
+from strax_core.processing.progress_bar import _bar_class, progress
 
 SECOND = 10**9
 START = 1_600_000_000 * SECOND

@@ -15,10 +15,10 @@ from segment_codec import SegmentCodec, installed
 from small_plugins import context, place
 
 import strax_core as sc
-from strax_core.chunks import Chunk
-from strax_core.context import Context
-from strax_core.directory import DirectoryFrontend
-from strax_core.plugin import Plugin
+from strax_core.chunks.chunk import Chunk
+from strax_core.context.context import Context
+from strax_core.data_plugins.plugin import Plugin
+from strax_core.frontend.directory import DirectoryFrontend
 
 CODECS = ("none", "zstd", "segments-5-2", "segments-3-3", "segments-1000-4", "segments-4-1")
 CODECS += ("columns", "columns-1-1", "columns-100-300", "columns-400-400", "columns-1-10000")

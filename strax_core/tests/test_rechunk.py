@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strax_core import joining
-from strax_core.chunks import Chunk, Rows, concatenate
+from strax_core.chunks import accumulator as joining
+from strax_core.chunks.chunk import Chunk, Rows, concatenate
+from strax_core.chunks.copy_rows import put_rows
+from strax_core.chunks.rechunk import Rechunker
 from strax_core.errors import ChunkError, ConfigError
-from strax_core.rechunk import Rechunker
-from strax_core.row_bytes import put_rows
 
 ROW = np.dtype([("time", "<i8"), ("endtime", "<i8")])
 FAR = 2000  # rows this far apart may be cut apart

@@ -12,8 +12,8 @@ import pytest
 
 from strax_core.codecs import codec_named
 from strax_core.errors import ConfigError, PluginError
-from strax_core.hookspecs import Provided, hookimpl
-from strax_core.registry import Listed, Registry, default_registry
+from strax_core.storage_plugins.hookspecs import Provided, hookimpl
+from strax_core.storage_plugins.registry import Listed, Registry, default_registry
 
 
 @dataclass(frozen=True)
@@ -250,7 +250,7 @@ def install(site: Path, distribution: str, hooks: str) -> None:
 
 
 HOOKS = """
-from strax_core.hookspecs import Provided, hookimpl
+from strax_core.storage_plugins.hookspecs import (Provided, hookimpl)
 @hookimpl
 def strax_backends():
     return [Provided(name="{name}", help="x", target="heavy_sdk:Backend")]
@@ -279,7 +279,7 @@ def test_installed_entry_points_of_one_name_are_all_loaded(
 
 def test_listing_imports_no_heavy_module() -> None:
     code = (
-        "import sys; from strax_core.registry import default_registry;"
+        "import sys; from strax_core.storage_plugins.registry import default_registry;"
         "assert default_registry().listing();"
         "heavy = {'numba', 'pandas', 'boto3', 'paramiko', 'sqlalchemy', 'rich'};"
         "sys.exit(' '.join(heavy & set(sys.modules)) or 0)"

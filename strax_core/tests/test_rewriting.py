@@ -15,9 +15,8 @@ from small_plugins import (
     staged,
 )
 
-from strax_core import strax_folders
-from strax_core.context import Context
-from strax_core.directory import DirectoryFrontend
+from strax_core.backend.memory import MemoryBackend
+from strax_core.context.context import Context
 from strax_core.errors import (
     ConfigError,
     DataCorrupted,
@@ -25,9 +24,10 @@ from strax_core.errors import (
     DataNotAvailable,
     ReadOnlyError,
 )
-from strax_core.memory import MemoryBackend
-from strax_core.metadata import Metadata
-from strax_core.rewriting import Outcome
+from strax_core.format.metadata import Metadata
+from strax_core.frontend import upstream_warning as strax_folders
+from strax_core.frontend.directory import DirectoryFrontend
+from strax_core.places.rewrite import Outcome
 from strax_core.testing.two_places import TwoPlaceFrontend
 
 TEN_ROWS = 10 * ROW.itemsize

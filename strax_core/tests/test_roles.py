@@ -3,12 +3,12 @@ from typing import Any
 
 import pytest
 
-from strax_core.backend import StorageBackend
+from strax_core.backend.backend import StorageBackend
+from strax_core.backend.memory import MemoryBackend
 from strax_core.errors import ConfigError, ReadOnlyError, RunMetadataNotAvailable
-from strax_core.frontend import StorageFrontend
-from strax_core.matching import STRICT
-from strax_core.memory import MemoryBackend
-from strax_core.saver import Saver
+from strax_core.frontend.frontend import StorageFrontend
+from strax_core.frontend.match import STRICT
+from strax_core.saver.saver import Saver
 from strax_core.testing.samples import sample_chunks, sample_key, sample_metadata
 
 KEY = sample_key()

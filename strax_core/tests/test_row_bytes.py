@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from strax_core.row_bytes import as_plain
+from strax_core.chunks.copy_rows import as_plain
 
 ROW = np.dtype([("time", "<i8"), ("name", "<U3"), ("wave", "<f4", (3,))])
 

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from strax_core.context.run_table import availability_table, runs_table, select
 from strax_core.errors import ConfigError
-from strax_core.run_table import availability_table, runs_table, select
-from strax_core.runs import decode_run_document
+from strax_core.format.run_document import decode_run_document
 
 START = datetime(2020, 5, 1, 12, tzinfo=timezone(timedelta(hours=2)))
 END = datetime(2020, 5, 1, 11, 0, 30, tzinfo=UTC)

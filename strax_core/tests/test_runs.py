@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from strax_core.errors import ConfigError, DataCorrupted
-from strax_core.runs import (
+from strax_core.format.run_document import (
     decode_run_document,
     encode_run_document,
     per_run_defaults,

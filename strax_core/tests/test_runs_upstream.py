@@ -11,7 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strax_core.errors import ConfigError
-from strax_core.runs import decode_run_document, encode_run_document, run_document_name
+from strax_core.format.run_document import (
+    decode_run_document,
+    encode_run_document,
+    run_document_name,
+)
 
 OFFSETS = st.integers(-86_399, 86_399).map(lambda s: timezone(timedelta(seconds=s)))
 START = datetime(2020, 1, 1, 12, 0, 0, 123_000, tzinfo=timezone(timedelta(hours=5, minutes=30)))

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from strax_core import journal
-from strax_core.backend import StorageBackend
-from strax_core.chunks import Chunk
-from strax_core.cleaning import clean
+from strax_core.backend.backend import StorageBackend
+from strax_core.backend.clean import clean
+from strax_core.backend.memory import ConditionalMemoryBackend, MemoryBackend
+from strax_core.chunks.chunk import Chunk
 from strax_core.errors import (
     AccessDenied,
     ChunkError,
@@ -27,10 +27,10 @@ from strax_core.errors import (
     StorageFull,
     StorageUnavailable,
 )
-from strax_core.journal import Journal
-from strax_core.layout import Staging
-from strax_core.memory import ConditionalMemoryBackend, MemoryBackend
-from strax_core.saver import Saver
+from strax_core.format.layout import Staging
+from strax_core.saver import journal
+from strax_core.saver.journal import Journal
+from strax_core.saver.saver import Saver
 from strax_core.testing import Fault, FaultyBackend, RawMemory, everything
 from strax_core.testing.dataset_checks import new_saver, sample_bytes, stored_bytes
 from strax_core.testing.faults import kill
@@ -332,7 +332,7 @@ def noted_chunks(backend: MemoryBackend, n_segments: int) -> list[dict[str, Any]
 def test_the_heart_beats_by_itself(
     backend: MemoryBackend, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("strax_core.journal.SEGMENT_INTERVAL_S", 0.01)
+    monkeypatch.setattr("strax_core.saver.journal.SEGMENT_INTERVAL_S", 0.01)
     saver = new_saver(backend, grace_time_s=100)
     for n_beats in (1, 2, 3):
         clock.monotonic_s += 30
@@ -345,7 +345,7 @@ def test_the_heart_beats_by_itself(
 def test_receipts_are_soon_in_the_journal(
     backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("strax_core.journal.SEGMENT_INTERVAL_S", 0.01)
+    monkeypatch.setattr("strax_core.saver.journal.SEGMENT_INTERVAL_S", 0.01)
     saver = new_saver(backend)
     saver.save(sample_chunks(KEY)[0], 0)
     noted = noted_chunks(backend, 1)

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from strax_core.chunk_io import encode_chunk
+from strax_core.backend.memory import ConditionalMemoryBackend, MemoryBackend
 from strax_core.codecs import codec_named
+from strax_core.codecs.encoded_chunk import encode_chunk
 from strax_core.errors import DataExistsError, StorageError, StorageUnavailable
-from strax_core.memory import ConditionalMemoryBackend, MemoryBackend
-from strax_core.saver import Saver
+from strax_core.saver.saver import Saver
 from strax_core.testing import RawMemory, everything
 from strax_core.testing.damage_checks import change_metadata
 from strax_core.testing.dataset_checks import (
@@ -144,7 +144,7 @@ def test_metadata_say_who_wrote_and_which_making_it_is(backend: MemoryBackend) -
     stored = [saver.save_from(sample_chunks(KEY)) for saver in savers]
 
     # What can be imported from the front door is named there, whatever module it lies in.
-    own = "strax_core.memory:ConditionalMemoryBackend"
+    own = "strax_core.backend.memory:ConditionalMemoryBackend"
     storage = "strax_core:MemoryBackend" if type(backend) is MemoryBackend else own
     assert stored[0]["writer"] == {"host": "lab", "storage": storage}
     assert [each["write_id"] for each in stored] == [saver.write_id for saver in savers]

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strax_core import Chunk, ChunkInfo, ConfigError, conditions
-from strax_core.selecting import LoadOptions, wanted
-from strax_core.wanted import ALL_ROWS, Wanted
+from strax_core import Chunk, ChunkInfo, ConfigError
+from strax_core.selection import filters as conditions
+from strax_core.selection.parse import LoadOptions, wanted
+from strax_core.selection.query import ALL_ROWS, Wanted
 
 ROW = np.dtype(
     [

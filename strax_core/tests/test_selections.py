@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from requesting import ROW, context, kept, no_thread_left, place, rows, staged
 
-from strax_core.chunks import Chunk
-from strax_core.context import Context
+from strax_core.chunks.chunk import Chunk
+from strax_core.context.context import Context
+from strax_core.data_plugins.plugin import Plugin, SaveWhen
 from strax_core.errors import ConfigError, DataNotAvailable
-from strax_core.plugin import Plugin, SaveWhen
 
 START = 1_700_000_000_000_000_000
 SECOND = 1_000_000_000

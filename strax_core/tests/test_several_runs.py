@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from requesting import ROW, context, kept, no_thread_left, place, rows, staged
 
-from strax_core.chunks import Chunk
-from strax_core.directory import DirectoryFrontend
+from strax_core.backend.memory import MemoryBackend
+from strax_core.chunks.chunk import Chunk
+from strax_core.concurrency.each_run import for_each_run
+from strax_core.data_plugins.plugin import Plugin
 from strax_core.errors import ConfigError
-from strax_core.memory import MemoryBackend
-from strax_core.plugin import Plugin
-from strax_core.several import for_each_run
+from strax_core.frontend.directory import DirectoryFrontend
 
 RUNS = ["12", "3", "0077", "9", "5", "41"]
 PATIENCE_S = 600
@@ -203,7 +203,7 @@ def test_runs_that_are_only_loaded_are_stopped_too(monkeypatch: pytest.MonkeyPat
                 raise ZeroDivisionError("on fire")
             yield from super().chunks()
 
-    monkeypatch.setattr("strax_core.several.Event", Telling)
+    monkeypatch.setattr("strax_core.concurrency.each_run.Event", Telling)
     here = DirectoryFrontend(Gated(), name="here")
     ctx = context(here, Failing, buffer_bytes=1)
     ctx.make("12", "numbers")

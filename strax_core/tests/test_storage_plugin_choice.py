@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from strax_core.config import load_settings
+from strax_core.config.open import load_settings
 from strax_core.errors import ConfigError, PluginError
-from strax_core.registry import Registry
+from strax_core.storage_plugins.registry import Registry
 
 DISABLE = "STRAX_STORAGE_PLUGINS_DISABLE"
 ONLY = "STRAX_STORAGE_PLUGINS_ONLY"
@@ -160,7 +160,7 @@ def test_core_run_from_its_source_has_no_version_and_refuses_nobody(
         return version(distribution)
 
     install(site, "future", "strax-core>=1,<2")
-    monkeypatch.setattr("strax_core.installed.version", unknown)
+    monkeypatch.setattr("strax_core.storage_plugins.requirements.version", unknown)
 
     assert reasons() == dict.fromkeys(["acme-tape", "acme-disc", "acme-future"])
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from strax_core import DataCorrupted
-from strax_core.metadata import dtype_text, parse_dtype
+from strax_core.format.dtypes import dtype_text, parse_dtype
 from strax_core.testing.samples import DTYPES
 
 OVERLAP = "{'names': ['a', 'b'], 'formats': ['<i8', '<i4'], 'offsets': [0, 4]}"

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strax_core.chunks import Chunk
+from strax_core.chunks.align import Synchroniser, latest_cut
+from strax_core.chunks.chunk import Chunk
+from strax_core.chunks.merge import merge_columns, merged_dtype
 from strax_core.errors import ChunkError
-from strax_core.synchronise import Synchroniser, latest_cut, merge_columns, merged_dtype
 
 ROW = np.dtype([("time", "<i8"), ("endtime", "<i8")])
 Spans = list[tuple[int, int]]

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from strax_core.chunks.arrays import columns_of
+from strax_core.context.data_frame import data_frame, with_run_id
 from strax_core.errors import ConfigError
-from strax_core.tables import columns_of, data_frame, with_run_id
 
 ROW = np.dtype(
     [

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from requesting import ROW, context, kept, no_thread_left, place, rows, staged
 
-from strax_core.chunks import Chunk
+from strax_core.chunks.chunk import Chunk
+from strax_core.data_plugins.option import Option
+from strax_core.data_plugins.plugin import Plugin, SaveWhen
+from strax_core.data_plugins.source_hash import source_hash
 from strax_core.errors import ConfigError, DataNotAvailable, PluginGaveWrongOutput, StorageError
-from strax_core.option import Option
-from strax_core.plugin import Plugin, SaveWhen
-from strax_core.reserving import source_hash
 
 N_CHUNKS = 4
 RAN: list[str] = []

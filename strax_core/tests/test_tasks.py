@@ -8,7 +8,8 @@ from functools import partial
 import pytest
 from requesting import no_thread_left
 
-from strax_core.tasks import JOBS_AHEAD_MAX, Crew, Job, in_order
+from strax_core.concurrency.crew import Crew
+from strax_core.concurrency.ordered import JOBS_AHEAD_MAX, Job, in_order
 
 PATIENCE_S = 600
 

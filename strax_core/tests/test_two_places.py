@@ -1,7 +1,7 @@
 import pytest
 
+from strax_core.backend.memory import ConditionalMemoryBackend, MemoryBackend
 from strax_core.errors import DataNotAvailable, StorageUnavailable
-from strax_core.memory import ConditionalMemoryBackend, MemoryBackend
 from strax_core.testing import Fault, FaultyBackend, RawMemory, everything
 from strax_core.testing.samples import (
     bytes_of_chunks,

@@ -17,8 +17,8 @@ from small_plugins import (
 )
 
 from strax_core.codecs.columns import ColumnsCodec
-from strax_core.directory import DirectoryFrontend
 from strax_core.errors import DataCorrupted
+from strax_core.frontend.directory import DirectoryFrontend
 
 
 def made(compressor: str = "columns") -> DirectoryFrontend:

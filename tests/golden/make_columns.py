@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from strax_core.chunks import Chunk
+from strax_core.chunks.chunk import Chunk
 from strax_core.codecs.columns import ColumnsCodec
-from strax_core.config import open_backend
+from strax_core.config.open import open_backend
 from strax_core.testing.samples import sample_key, sample_metadata
 
 Rows = np.ndarray[Any, np.dtype[Any]]

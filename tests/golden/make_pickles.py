@@ -25,7 +25,7 @@ from strax_core import (
     SecretReference,
     StorageError,
 )
-from strax_core.asking import Found
+from strax_core.places.found import Found
 from strax_local import LocalBackend, LocalOptions
 
 FORMAT_1 = Path(__file__).resolve().parent / "format-1"

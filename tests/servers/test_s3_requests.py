@@ -16,7 +16,7 @@ from s3_places import backend_on
 from s3_server import S3Server
 
 from strax_core import Chunk, Context, DirectoryFrontend, Plugin
-from strax_core.layout import prefix_of
+from strax_core.format.layout import prefix_of
 from strax_core.testing import HttpProxy, everything, sample_key, save_sample
 from strax_core.testing.levels import at_level
 

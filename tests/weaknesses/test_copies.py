@@ -263,7 +263,7 @@ def test_a_copy_that_was_written_wrong_is_found_out_before_it_shows(
 def test_rows_are_compared_with_those_that_were_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from strax_core import rechunk
+    from strax_core.chunks import rechunk
 
     made(tmp_path)
     cut = rechunk.Rechunker.receive
@@ -275,7 +275,7 @@ def test_rows_are_compared_with_those_that_were_read(
         return pieces
 
     before = files_in(folder_of(loading(tmp_path), "records", tmp_path))
-    monkeypatch.setattr("strax_core.transferring.Rechunker.receive", spoiling)
+    monkeypatch.setattr("strax_core.places.transfer.Rechunker.receive", spoiling)
     with pytest.raises(DataCorrupted, match=r"100 rows of .* instead of 100 rows"):
         loading(local(tmp_path)).rewrite(RUN, "records", tmp_path.name, **FORMS[0])
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from small_line import RECORDS, RUN, Peaks, Records, context, loading, local, values
 
-from strax_core import Buffer, Chunk, DataKey, Entry, keys
+from strax_core import Buffer, Chunk, DataKey, Entry
+from strax_core.format import keys
 from strax_local import LocalBackend, LocalFrontend, LocalOptions
 
 N_RUNS = 60
@@ -111,7 +112,7 @@ def test_a_loose_match_of_many_runs_reads_each_candidate_once(
 def test_the_bytes_of_metadata_grow_as_the_number_of_chunks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, in_other_processes: bool
 ) -> None:
-    monkeypatch.setattr("strax_core.journal.SEGMENT_INTERVAL_S", 1e-3)
+    monkeypatch.setattr("strax_core.saver.journal.SEGMENT_INTERVAL_S", 1e-3)
     ctx = context(tmp_path)
     ctx.make(RUN, "records")
     row = ctx.get_array(RUN, "records")[:1]

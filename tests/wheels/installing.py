@@ -21,7 +21,7 @@ PACKAGES = [
 ]
 LISTING = """
 import json, sys
-from strax_core.registry import default_registry
+from strax_core.storage_plugins.registry import (default_registry)
 default_registry().listing()
 print(json.dumps(sorted(sys.modules)))
 """

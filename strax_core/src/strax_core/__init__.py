@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING, Any
 
 from strax_core import old_names
-from strax_core.backend import StorageBackend
-from strax_core.checking import Check
-from strax_core.chunk_info import ChunkInfo
-from strax_core.chunks import Chunk
+from strax_core.backend.backend import StorageBackend
+from strax_core.backend.checks import Check
+from strax_core.backend.memory import MemoryBackend, MemoryOptions
+from strax_core.chunks.chunk import Chunk
+from strax_core.chunks.rechunk import Rechunker
 from strax_core.codecs.base import (
     ALL,
     WHOLE,
@@ -18,9 +19,10 @@ from strax_core.codecs.base import (
     Selection,
     WholeFileCodec,
 )
-from strax_core.conditional_saver import ConditionalSaver
-from strax_core.context import Context
-from strax_core.directory import DirectoryFrontend
+from strax_core.context.context import Context
+from strax_core.data_plugins.merge_only import MergeOnlyPlugin
+from strax_core.data_plugins.option import Option, takes_config
+from strax_core.data_plugins.plugin import Plugin, SaveWhen
 from strax_core.errors import (
     AccessDenied,
     ChunkError,
@@ -40,28 +42,26 @@ from strax_core.errors import (
     StorageFull,
     StorageUnavailable,
 )
-from strax_core.frontend import StorageFrontend
-from strax_core.keys import DataKey, Lineage
-from strax_core.layout import STAGING, metadata_path
-from strax_core.loader import Loader
-from strax_core.location import Location, State
-from strax_core.matching import STRICT, Match
+from strax_core.format.chunk_info import ChunkInfo
+from strax_core.format.keys import DataKey, Lineage
+from strax_core.format.layout import STAGING, metadata_path
+from strax_core.format.metadata import Metadata
+from strax_core.format.run_document import decode_run_document, encode_run_document
+from strax_core.frontend.directory import DirectoryFrontend
+from strax_core.frontend.frontend import StorageFrontend
+from strax_core.frontend.location import Location, State
+from strax_core.frontend.match import STRICT, Match
+from strax_core.loader.loader import Loader
+from strax_core.loader.report import ReadReport
 from strax_core.medium import Buffer, Entry, checked_path
-from strax_core.memory import MemoryBackend, MemoryOptions
-from strax_core.merge_only import MergeOnlyPlugin
-from strax_core.metadata import Metadata
-from strax_core.option import Option, takes_config
-from strax_core.plugin import Plugin, SaveWhen
-from strax_core.read_report import ReadReport
-from strax_core.rechunk import Rechunker
-from strax_core.renaming_saver import RenamingSaver
-from strax_core.runs import decode_run_document, encode_run_document
-from strax_core.saver import Saver
-from strax_core.settling import SettlingSaver
+from strax_core.saver.commit import SettlingSaver
+from strax_core.saver.conditional import ConditionalSaver
+from strax_core.saver.renaming import RenamingSaver
+from strax_core.saver.saver import Saver
 
 if TYPE_CHECKING:  # for type checkers only; see __getattr__
-    from strax_core.hookspecs import Provided, hookimpl
-    from strax_core.secret_reference import SecretReference
+    from strax_core.config.secret import SecretReference
+    from strax_core.storage_plugins.hookspecs import Provided, hookimpl
 
 __all__ = [
     "ALL",
@@ -135,11 +135,11 @@ def __getattr__(name: str) -> Any:
     # pluggy and pathlib cost a good part of numpy's import time, and only storage plugins need
     # these.
     if name in {"Provided", "hookimpl"}:
-        from strax_core import hookspecs
+        from strax_core.storage_plugins import hookspecs
 
         return getattr(hookspecs, name)
     if name == "SecretReference":
-        from strax_core import secret_reference
+        from strax_core.config import secret as secret_reference
 
         return secret_reference.SecretReference
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -34,7 +34,7 @@ class Reserved(Location):
 
 @dataclass(frozen=True, kw_only=True)
 class Recorder:
-    """Takes note of what a frontend hears of its copies; see `strax_core.listening.Listener`.
+    """Takes note of what a frontend hears of its copies; see `strax_core.frontend.events.Listener`.
 
     Args:
         database: with the tables of the catalogue.

@@ -1,9 +1,9 @@
 """``strax catalog``: does a catalogue say what lies in the storage, and how to mend it."""
 
-from strax_core.catalogued import catalogue_of
 from strax_core.cli.output import one_line, say, say_outcome
 from strax_core.cli.places import open_place, open_to_change
 from strax_core.errors import DataCorrupted
+from strax_core.frontend.catalogue import catalogue_of
 
 
 def check_catalogue(place: str, config: str | None) -> None:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 
-from strax_core.backend import StorageBackend
-from strax_core.checking import Check
-from strax_core.cleaning import clean
+from strax_core.backend.backend import StorageBackend
+from strax_core.backend.checks import Check
+from strax_core.backend.clean import clean
 from strax_core.cli.output import one_line, say
 from strax_core.cli.places import open_place
 from strax_core.errors import StorageError
-from strax_core.frontend import StorageFrontend
+from strax_core.frontend.frontend import StorageFrontend
 
 
 def examine_place(place: str, config: str | None) -> None:

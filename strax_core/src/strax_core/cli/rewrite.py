@@ -4,26 +4,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from threading import Event
 
-from strax_core.asking import Found
 from strax_core.cli.output import complain, megabytes, one_line, say, say_json, say_table
 from strax_core.cli.patterns import fits
 from strax_core.cli.places import check_is_there, open_place, open_to_change
 from strax_core.codecs import codec_named
-from strax_core.copying import Target
+from strax_core.concurrency.each_run import RUNS_AT_ONCE, for_each_run
+from strax_core.concurrency.executors import workers
+from strax_core.concurrency.in_flight import BUFFER_BYTES
 from strax_core.errors import (
     DataCorrupted,
     DataNotAvailable,
     NewerFormat,
     StorageError,
 )
-from strax_core.executors import workers
-from strax_core.frontend import StorageFrontend
-from strax_core.keys import DataKey
-from strax_core.location import Location
-from strax_core.rewriting import Outcome, Rewritten, found_at, rewrite_data
-from strax_core.saving import BUFFER_BYTES
-from strax_core.several import RUNS_AT_ONCE, for_each_run
-from strax_core.transferring import Means
+from strax_core.format.keys import DataKey
+from strax_core.frontend.frontend import StorageFrontend
+from strax_core.frontend.location import Location
+from strax_core.places.copy import Target
+from strax_core.places.found import Found
+from strax_core.places.rewrite import Outcome, Rewritten, found_at, rewrite_data
+from strax_core.places.transfer import Means
 
 _HEADINGS = ("piece of data", "what", "chunks", "stored before", "stored after")
 

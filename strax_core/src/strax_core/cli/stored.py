@@ -3,19 +3,19 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from strax_core.backend import StorageBackend
-from strax_core.copying import stored_bytes
+from strax_core.backend.backend import StorageBackend
 from strax_core.errors import DataNotAvailable, StorageError
-from strax_core.layout import TEMPORARY
-from strax_core.metadata import Metadata
-from strax_core.notes import (
+from strax_core.format.layout import TEMPORARY
+from strax_core.format.metadata import Metadata
+from strax_core.format.run_document import run_id_of_document
+from strax_core.places.copy import stored_bytes
+from strax_core.saver.status import (
     FailureNote,
     Writer,
     failure_notes,
     keys_in_staging,
     writers_at_work,
 )
-from strax_core.runs import run_id_of_document
 
 
 @dataclass(frozen=True, kw_only=True)

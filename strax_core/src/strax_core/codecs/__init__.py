@@ -45,7 +45,7 @@ def codec_named(name: str) -> Codec:
         ConfigError: no codec has this name.
         PluginError: its storage plugin is broken, or two claim the name.
     """
-    from strax_core.registry import default_registry
+    from strax_core.storage_plugins.registry import default_registry
 
     codec: Codec = default_registry().codec(name).load_target()()
     return codec

@@ -2,8 +2,8 @@
 
 import pytest
 
-from strax_core.backend import StorageBackend
-from strax_core.cleaning import clean
+from strax_core.backend.backend import StorageBackend
+from strax_core.backend.clean import clean
 from strax_core.errors import DataNotAvailable
 from strax_core.testing.base import BackendBase
 from strax_core.testing.dataset_checks import (
@@ -24,7 +24,7 @@ def snapshot(raw: RawAccess) -> dict[str, bytes]:
 
 
 class CleaningChecks(BackendBase):
-    """`strax_core.cleaning.clean` on this backend."""
+    """`strax_core.backend.clean.clean` on this backend."""
 
     def test_cleaning_an_empty_place_leaves_it_empty(
         self, backend: StorageBackend, raw: RawAccess

@@ -7,8 +7,8 @@ pytest, and one that is installed with strax-core would be loaded in every run o
 import os
 from typing import TypeVar
 
+from strax_core.arguments import did_you_mean
 from strax_core.errors import ConfigError
-from strax_core.suggestions import did_you_mean
 
 KIT_VERSION = "4.0"
 """The first number grows when what passed may fail, the second when there is more to use."""

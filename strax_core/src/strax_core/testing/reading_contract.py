@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from strax_core.backend import StorageBackend
-from strax_core.chunks import Chunk
-from strax_core.directory import DirectoryFrontend
+from strax_core.backend.backend import StorageBackend
+from strax_core.backend.memory import MemoryBackend
+from strax_core.chunks.chunk import Chunk
 from strax_core.errors import (
     ConfigError,
     DataCorrupted,
@@ -19,9 +19,9 @@ from strax_core.errors import (
     ReadOnlyError,
     StorageError,
 )
-from strax_core.keys import DataKey
-from strax_core.memory import MemoryBackend
-from strax_core.metadata import packed
+from strax_core.format.dtypes import packed
+from strax_core.format.keys import DataKey
+from strax_core.frontend.directory import DirectoryFrontend
 from strax_core.testing.base import ContractBase
 from strax_core.testing.damage_checks import DAMAGES, SIZES, check_chunk_is_refused
 from strax_core.testing.dataset_checks import KEY, METADATA, SHAPES

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from strax_core.backend import StorageBackend
-from strax_core.chunks import Chunk
-from strax_core.keys import DataKey, Lineage
-from strax_core.metadata import Metadata, dtype_text, packed
+from strax_core.backend.backend import StorageBackend
+from strax_core.chunks.chunk import Chunk
+from strax_core.format.dtypes import dtype_text, packed
+from strax_core.format.keys import DataKey, Lineage
+from strax_core.format.metadata import Metadata
 
 Rows = np.ndarray[Any, np.dtype[Any]]
 CHUNK_NS = 1000

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from strax_core.backend import StorageBackend
-from strax_core.chunks import Chunk
+from strax_core.backend.backend import StorageBackend
+from strax_core.backend.memory import MemoryBackend
+from strax_core.chunks.chunk import Chunk
+from strax_core.concurrency.delayed_calls import THREAD_NAME
 from strax_core.errors import DataNotAvailable, StorageError, StorageFull
-from strax_core.late_start import THREAD_NAME
-from strax_core.memory import MemoryBackend
 from strax_core.testing.base import BackendBase
 from strax_core.testing.dataset_checks import (
     KEY,

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from strax_core.chunks.copy_rows import as_plain
 from strax_core.codecs.base import Rows
 from strax_core.codecs.columns import index as ix
 from strax_core.codecs.columns.blocks import Filter, FilteredBlock, does_not_shrink, encode_block
 from strax_core.codecs.columns.leaves import Leaf
-from strax_core.row_bytes import as_plain
 
 SAMPLE_ROWS, SAMPLE_BYTES, STRETCHES = 4096, 1 << 18, 4
 SAMPLE_SHARE, LEAST_SAMPLE_BYTES = 64, 1 << 16

@@ -52,8 +52,8 @@ from strax_core.codecs.columns.kernels.addresses import (
     turn_round,
     zeros_below,
 )
+from strax_core.codecs.columns.kernels.compiling import compiled, compiled_at
 from strax_core.codecs.columns.scratch import address_of
-from strax_core.compiling import compiled, compiled_at
 
 Int64s = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]

@@ -1,0 +1,32 @@
+"""One name, or several, as users give them."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from strax_core.errors import ConfigError
+
+
+def texts(given: Any, argument: str) -> tuple[str, ...]:
+    """Return one name, or several, as a tuple; `ConfigError` for anything else."""
+    if isinstance(given, str):
+        return (given,)
+    listed = tuple(given) if isinstance(given, Iterable) else (given,)
+    if not all(isinstance(each, str) for each in listed):
+        raise ConfigError(f"{argument} is {given!r}; give a name, or several")
+    return listed
+
+
+def near_name(word: str, known: Iterable[str]) -> str | None:
+    """Return the known name that looks most like this one, if any is near."""
+    import difflib
+
+    return next(iter(difflib.get_close_matches(word.lower(), sorted(known), n=1)), None)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``(did you mean 'x'?)``, or the known names if none is near."""
+    names = sorted(known)
+    near = near_name(word, names)
+    if near is not None:
+        return f"(did you mean {near!r}?)"
+    return f"(known: {', '.join(names)})" if names else "(there are none)"

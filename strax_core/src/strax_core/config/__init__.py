@@ -1,0 +1,1 @@
+"""What this folder is, and its face."""

@@ -1,0 +1,92 @@
+"""What a user asks of a context, whichever the run: checked before any work."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from strax_core.arguments import texts
+from strax_core.chunks.rechunk import checked_chunk_size
+from strax_core.data_plugins.plugin import SaveWhen, stated_for
+from strax_core.data_plugins.registered import DataPlugins
+from strax_core.errors import ConfigError
+from strax_core.loader.report import ReadReport
+from strax_core.selection.parse import LoadOptions, check_known, wanted
+from strax_core.selection.query import Wanted
+
+_OF_LOADING = frozenset(LoadOptions.__annotations__)
+
+
+class ShowOptions(TypedDict, total=False):
+    """What is shown while a user waits."""
+
+    progress: bool | None
+    """Show how far one run is, on stderr; None, the default: on a terminal or in a notebook."""
+    progress_bar: bool | None
+    """Upstream's name of `progress`."""
+
+
+class GetOptions(LoadOptions, ShowOptions, total=False):
+    """What `get_iter`, `get_array` and their likes take: rows, columns, and what is shown."""
+
+    chunk_size_bytes: int | None
+    """About how large the chunks of `get_iter` are; left out: as they are stored or made."""
+    report: ReadReport | None
+    """Counts what is read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a user asked for, whichever the run."""
+
+    targets: tuple[str, ...]
+    save: tuple[str, ...]
+    wanted: Wanted
+    progress: bool | None
+    chunk_size_bytes: int | None
+    report: ReadReport
+    data_plugins: DataPlugins
+
+
+def asked_for(
+    data_plugins: DataPlugins,
+    forbidden: Collection[str],
+    targets: str | Sequence[str],
+    save: str | Sequence[str],
+    options: Mapping[str, Any],
+) -> Asked:
+    """Return what is asked for.
+
+    Args:
+        data_plugins: what can be made.
+        forbidden: what is not to be made.
+        targets: data types, or one.
+        save: data types to keep.
+        options: see `GetOptions`.
+
+    Raises:
+        ConfigError: an unknown name or option, or a value that cannot be.
+    """
+    check_known(options, GetOptions.__annotations__)
+    shown = [options[name] for name in ShowOptions.__annotations__ if name in options]
+    if len(shown) > 1:
+        raise ConfigError("progress and progress_bar are the same option; give one of them")
+    report = options.get("report")
+    if report is not None and not isinstance(report, ReadReport):
+        raise ConfigError(f"report is a {type(report).__name__}; give a strax_core.ReadReport()")
+    asked = Asked(
+        progress=shown[0] if shown else None,
+        chunk_size_bytes=checked_chunk_size(options.get("chunk_size_bytes")),
+        report=ReadReport() if report is None else report,
+        targets=texts(targets, "targets"),
+        save=texts(save, "save"),
+        wanted=wanted({name: options[name] for name in options if name in _OF_LOADING}),
+        data_plugins=data_plugins,
+    )
+    if not asked.targets or len(set(asked.targets)) < len(asked.targets):
+        raise ConfigError(f"targets are {asked.targets!r}; give each data type once")
+    for data_type in set(forbidden) - {"*"}:
+        data_plugins.that_makes(data_type)  # or a misspelt name would forbid nothing
+    for listed in asked.save:
+        if stated_for(data_plugins.that_makes(listed), "save_when", listed) == SaveWhen.NEVER:
+            raise ConfigError(f"{listed} is never saved (save_when), but is listed in save")
+    return asked

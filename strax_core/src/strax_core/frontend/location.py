@@ -1,0 +1,39 @@
+"""Where one copy of a piece of data lies."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from strax_core.format.metadata import Metadata
+
+
+class State(Enum):
+    """Whether data at a location are all there."""
+
+    COMPLETE = "complete"
+    WRITING = "writing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """Where one copy of a piece of data lies."""
+
+    backend: str
+    """Name of the backend in the frontend's `backends`."""
+    backend_key: str
+    """What the backend calls the piece of data; of unfinished data, what it will be called."""
+    state: State = State.COMPLETE
+    metadata: Metadata | None = None
+    """If finding it read them already; of unfinished data, as far as they are written."""
+    known: bool = False
+    """Whether a listing or a database says that data are there, complete; nothing was read."""
+    folder: str | None = None
+    """Where the chunks of unfinished data lie until they are committed; core fills it in."""
+
+
+def first_known(locations: Iterable[Location]) -> Location | None:
+    """Return the first of them that is `known`, if any is."""
+    for each in locations:
+        if each.known:
+            return each
+    return None

@@ -1,0 +1,59 @@
+"""Request."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from threading import Event
+from typing import Any
+
+from strax_core.concurrency.executors import Workers
+from strax_core.concurrency.in_flight import BUFFER_BYTES
+from strax_core.data_plugins.registered import DataPlugins
+from strax_core.format.keys import DataKey
+from strax_core.frontend.match import STRICT, Match
+from strax_core.loader.report import ReadReport
+from strax_core.places.places import Places
+from strax_core.selection.query import ALL_ROWS, Wanted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a user asked for of one run; a context fills it in."""
+
+    run_id: str
+    targets: tuple[str, ...]
+    places: Places
+    data_plugins: DataPlugins
+    workers: Workers
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Values of options that this run's document says."""
+    match: Match = STRICT
+    wanted: Wanted = ALL_ROWS
+    save: Collection[str] = ()
+    forbidden: Collection[str] = ()
+    """Data types that are not to be made; ``*`` stands for all."""
+    buffer_bytes: int = BUFFER_BYTES
+    again: bool = False
+    """Make the targets even if they are stored, and replace what is stored."""
+    must_keep: bool = False
+    """Having nowhere to write is an error, not a warning."""
+    progress: bool | None = False
+    """Whether to show how far it is; None: if somebody watches."""
+    chunk_size_bytes: int | None = None
+    """Size of the chunks that the user gets; None: as they are stored or made."""
+    report: ReadReport = field(default_factory=ReadReport)
+    """Counts what is read."""
+    missing: frozenset[str] = frozenset()
+    """Targets that were looked for just now, and are not stored."""
+    stop: Event | None = None
+    """Set by another thread that needs the answer no more."""
+
+    def match_for(self, data_type: str) -> Match:
+        """Return how loosely a data type may match; what must be kept must be complete."""
+        if self.must_keep and data_type in self.targets:
+            return replace(self.match, allow_incomplete=False)
+        return self.match
+
+    def key_of(self, data_type: str) -> DataKey:
+        """Return the key of a data type of this run."""
+        lineage = self.data_plugins.lineage(data_type, self.defaults)
+        return DataKey(self.run_id, data_type, lineage)
