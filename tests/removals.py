@@ -47,8 +47,8 @@ REMOVALS = [
         "    if found != source:\n",
         "    if False:\n",
         CORE + "saver/saver.py",
-        "        if self.before_commit is not None:\n",
-        "        if False:\n",
+        "        self.before_commit(metadata)\n",
+        "",
     ),
     removal(
         "W2",
@@ -83,7 +83,7 @@ REMOVALS = [
         "W5",
         "checksums are not compared",
         CORE + "loader/chunk_file.py",
-        "if info.checksum is not None and not checksums.matches(info.checksum, [stored]):",
+        "if info.checksum is not None and not checksum_matches(info.checksum, [stored]):",
         "if False:",
     ),
     removal(

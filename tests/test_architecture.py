@@ -183,6 +183,34 @@ def test_a_storage_plugin_imports_only_the_front_door_of_core(package: Path) -> 
             assert {name.split(".")[0] for name in imported} & siblings == set(), path
 
 
+def test_a_module_of_a_sub_package_is_imported_only_inside_it() -> None:
+    core = ROOT / "strax_core" / "src" / "strax_core"
+    faces = {path.parent.name for path in core.glob("*/__init__.py")}
+    deep = [
+        f"{path.relative_to(core)}: {name}"
+        for path in python_files([ROOT / "strax_core"])
+        for name in imported_modules(path)
+        if name.count(".") > 1
+        and (room := name.split(".")[1]) in faces
+        and room != path.relative_to(core).parts[0]
+    ]
+
+    assert len(faces) == 17
+    assert deep == []
+
+
+def test_a_face_is_a_docstring_and_names() -> None:
+    core = ROOT / "strax_core" / "src" / "strax_core"
+    for face in sorted(core.glob("*/__init__.py")):
+        docstring, *imports, names = syntax_tree(face).body
+        if face.parent.name == "testing":  # pytest is told of it first
+            imports = [node for node in imports if isinstance(node, ast.ImportFrom)]
+
+        assert ast.unparse(docstring).count(". ") <= 2, face
+        assert {type(node) for node in imports} == {ast.ImportFrom}, face
+        assert ast.unparse(names).startswith("__all__ = ["), face
+
+
 def test_core_imports_no_storage_plugin() -> None:
     for path in python_files([ROOT / "strax_core"]):
         imported = {name.split(".")[0] for name in imported_modules(path)}

@@ -67,10 +67,39 @@ class TwoPlaces(StorageFrontend):
         self.failed.append(f"{location.backend}: {error}")
 
 
+def save_to(frontend: StorageFrontend) -> None:
+    rows = np.zeros(1, [("time", "<i8"), ("endtime", "<i8")])
+    with frontend.saver(KEY, METADATA) as saver:
+        saver.save(Chunk(0, 10, rows, "7", "peaks"), 0)
+
+
 def save(backend: StorageBackend, key: DataKey = KEY, **fields: object) -> None:
     rows = np.zeros(1, [("time", "<i8"), ("endtime", "<i8")])
     with backend.saver(key.name, {**METADATA, **fields}) as saver:
         saver.save(Chunk(0, 10, rows, "7", "peaks"), 0)
+
+
+def test_a_frontend_that_cannot_note_it_is_told_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Forgetful(DirectoryFrontend):
+        def _committed(self, *_: object) -> None:
+            raise TimeoutError("the database takes no commit")
+
+        def _failed(self, *_: object) -> None:
+            raise TimeoutError("the database takes no failure")
+
+    backend = MemoryBackend()
+    frontend = Forgetful(backend)
+    saver = frontend.saver(KEY, METADATA)
+    caplog.clear()
+    saver.abort(ValueError("the first error"))
+    save_to(frontend)
+
+    assert "could not take note" in caplog.text
+    assert "takes no commit" in caplog.text
+    assert "takes no failure" in caplog.text
+    assert backend.get_metadata(KEY.name).is_complete
 
 
 def test_a_copy_missing_from_the_first_backend_is_found_in_the_second() -> None:

@@ -456,18 +456,6 @@ def test_a_commit_that_landed_is_never_discarded_because_it_cannot_be_read(
     assert stored_bytes(backend) == sample_bytes()
 
 
-def test_a_frontend_that_cannot_note_a_commit_does_not_undo_it(backend: MemoryBackend) -> None:
-    def broken(_: object) -> None:
-        raise TimeoutError("the database is down")
-
-    saver = new_saver(backend)
-    saver.after_commit = broken
-    saver.save(sample_chunks(KEY)[0], 0)
-    saver.commit()
-
-    assert backend.get_metadata(KEY.name).is_complete
-
-
 def test_a_chunk_is_counted_from_zero_in_whole_numbers(backend: MemoryBackend) -> None:
     saver = new_saver(backend)
     with pytest.raises(ChunkError, match="counted from 0"):

@@ -73,7 +73,8 @@ def test_a_copy_in_another_process_has_no_receipts_and_tells_nobody(
     there = copy_elsewhere(saver)
     there.abort(ValueError("not there"))
 
-    assert (there._receipts, there.after_commit, there.after_failure) == ([], None, None)
+    assert there._receipts == []
+    assert {there.after_commit, there.after_failure}.isdisjoint({saver.after_commit})
     assert heard == []
     for chunk_i in (1, 2):
         saver.save(sample_chunks(KEY)[chunk_i], chunk_i)
@@ -267,20 +268,6 @@ def test_a_place_that_fails_while_tidying_up_is_told_and_raises_nothing(
     told = [(record.name, record.getMessage()) for record in caplog.records]
     assert {name for name, _ in told} == {"strax_core"}
     assert ["committed, but" in told[0][1], "could not tidy up" in told[1][1]] == [True, True]
-
-
-def test_a_frontend_that_cannot_note_it_is_told_in_the_log(
-    backend: MemoryBackend, caplog: pytest.LogCaptureFixture
-) -> None:
-    def broken(_: object) -> None:
-        raise TimeoutError("the database is down")
-
-    saver = new_saver(backend)
-    saver.after_failure = broken
-    saver.abort(ValueError("the first error"))
-
-    assert "could not take note" in caplog.text
-    assert "the database is down" in caplog.text
 
 
 def test_a_saver_is_beaten_by_good_data_only(backend: MemoryBackend) -> None:

@@ -3,12 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 from strax_core import old_names
-from strax_core.backend.backend import StorageBackend
-from strax_core.backend.checks import Check
-from strax_core.backend.memory import MemoryBackend, MemoryOptions
-from strax_core.chunks.chunk import Chunk
-from strax_core.chunks.rechunk import Rechunker
-from strax_core.codecs.base import (
+from strax_core.backend import Check, MemoryBackend, MemoryOptions, StorageBackend
+from strax_core.chunks import Chunk, Rechunker
+from strax_core.codecs import (
     ALL,
     WHOLE,
     Codec,
@@ -19,10 +16,8 @@ from strax_core.codecs.base import (
     Selection,
     WholeFileCodec,
 )
-from strax_core.context.context import Context
-from strax_core.data_plugins.merge_only import MergeOnlyPlugin
-from strax_core.data_plugins.option import Option, takes_config
-from strax_core.data_plugins.plugin import Plugin, SaveWhen
+from strax_core.context import Context
+from strax_core.data_plugins import MergeOnlyPlugin, Option, Plugin, SaveWhen, takes_config
 from strax_core.errors import (
     AccessDenied,
     ChunkError,
@@ -42,26 +37,24 @@ from strax_core.errors import (
     StorageFull,
     StorageUnavailable,
 )
-from strax_core.format.chunk_info import ChunkInfo
-from strax_core.format.keys import DataKey, Lineage
-from strax_core.format.layout import STAGING, metadata_path
-from strax_core.format.metadata import Metadata
-from strax_core.format.run_document import decode_run_document, encode_run_document
-from strax_core.frontend.directory import DirectoryFrontend
-from strax_core.frontend.frontend import StorageFrontend
-from strax_core.frontend.location import Location, State
-from strax_core.frontend.match import STRICT, Match
-from strax_core.loader.loader import Loader
-from strax_core.loader.report import ReadReport
+from strax_core.format import (
+    STAGING,
+    ChunkInfo,
+    DataKey,
+    Lineage,
+    Metadata,
+    decode_run_document,
+    encode_run_document,
+    metadata_path,
+)
+from strax_core.frontend import STRICT, DirectoryFrontend, Location, Match, State, StorageFrontend
+from strax_core.loader import Loader, ReadReport
 from strax_core.medium import Buffer, Entry, checked_path
-from strax_core.saver.commit import SettlingSaver
-from strax_core.saver.conditional import ConditionalSaver
-from strax_core.saver.renaming import RenamingSaver
-from strax_core.saver.saver import Saver
+from strax_core.saver import ConditionalSaver, RenamingSaver, Saver, SettlingSaver
 
 if TYPE_CHECKING:  # for type checkers only; see __getattr__
-    from strax_core.config.secret import SecretReference
-    from strax_core.storage_plugins.hookspecs import Provided, hookimpl
+    from strax_core.config import SecretReference
+    from strax_core.storage_plugins import Provided, hookimpl
 
 __all__ = [
     "ALL",

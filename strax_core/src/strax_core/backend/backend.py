@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from strax_core.backend.checks import Check, reading_checks, writing_checks
 from strax_core.backend.remove import remove_data
-from strax_core.chunks.copy_rows import put_bytes
+from strax_core.chunks import put_bytes
 from strax_core.errors import (
     ConfigError,
     DataCorrupted,
@@ -16,11 +16,10 @@ from strax_core.errors import (
     ReadOnlyError,
     StorageUnavailable,
 )
-from strax_core.format.metadata import Metadata, read_metadata
-from strax_core.loader.loader import Loader
+from strax_core.format import Metadata, read_metadata
+from strax_core.loader import Loader
 from strax_core.medium import Buffer, Entry
-from strax_core.saver.renaming import RenamingSaver
-from strax_core.saver.saver import Saver
+from strax_core.saver import RenamingSaver, Saver
 from strax_core.tracing import TracedBackend
 
 ListOfBytes = list[bytes]  # inside the class, `list` is the verb

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from strax_core.errors import DataCorrupted, ObjectExists, ObjectMissing, StorageError
-from strax_core.format.layout import STAGING
+from strax_core.format import STAGING
 from strax_core.medium import Medium
 
 CONTENT = bytes(range(256)) * 16

@@ -30,8 +30,9 @@ from strax_core.errors import (
     StorageError,
     StorageUnavailable,
 )
-from strax_core.format.layout import STAGING, Staging
-from strax_core.format.own_names import (
+from strax_core.format import (
+    STAGING,
+    Staging,
     is_failure_note,
     is_of_trial,
     is_scratch_file,
@@ -39,8 +40,7 @@ from strax_core.format.own_names import (
     is_write_id,
 )
 from strax_core.medium import Entry, Medium
-from strax_core.saver.own_files import is_chunk_folder, is_plain_folder, remove_writer
-from strax_core.saver.renaming import RenamingSaver
+from strax_core.saver import RenamingSaver, is_chunk_folder, is_plain_folder, remove_writer
 
 _LOG = logging.getLogger("strax_core")
 

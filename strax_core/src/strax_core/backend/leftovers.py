@@ -12,9 +12,10 @@ from strax_core.errors import (
     NewerFormat,
     StorageUnavailable,
 )
-from strax_core.format.layout import STAGING, Staging
-from strax_core.format.metadata import Metadata
-from strax_core.format.own_names import (
+from strax_core.format import (
+    STAGING,
+    Metadata,
+    Staging,
     is_chunk,
     is_chunk_below,
     is_kept_for_a_person,
@@ -23,9 +24,14 @@ from strax_core.format.own_names import (
     write_ids_in,
 )
 from strax_core.medium import Entry, checked_path
-from strax_core.saver.commit import named_files
-from strax_core.saver.own_files import is_chunk_folder, is_plain_file, own_files
-from strax_core.saver.tickets import read_json, writings_of
+from strax_core.saver import (
+    is_chunk_folder,
+    is_plain_file,
+    named_files,
+    own_files,
+    read_json,
+    writings_of,
+)
 
 _LOG = logging.getLogger("strax_core")
 

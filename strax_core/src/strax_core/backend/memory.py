@@ -9,9 +9,7 @@ from typing import ClassVar, NoReturn
 from strax_core.backend.backend import StorageBackend
 from strax_core.errors import ConfigError, ObjectExists, ObjectMissing
 from strax_core.medium import Buffer, Entry, checked_path
-from strax_core.saver.conditional import ConditionalSaver
-from strax_core.saver.renaming import RenamingSaver
-from strax_core.saver.saver import Saver
+from strax_core.saver import ConditionalSaver, RenamingSaver, Saver
 
 
 @dataclass(frozen=True, kw_only=True)

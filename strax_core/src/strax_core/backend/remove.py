@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator
 
-from strax_core.format.layout import metadata_paths
-from strax_core.format.own_names import is_of_data, is_write_id, write_ids_in
+from strax_core.format import is_of_data, is_write_id, metadata_paths, write_ids_in
 from strax_core.medium import Medium
-from strax_core.saver.own_files import is_plain_file, is_plain_folder
-from strax_core.saver.tickets import writings_of
+from strax_core.saver import is_plain_file, is_plain_folder, writings_of
 
 
 def remove_data(medium: Medium, backend_key: str) -> list[str]:

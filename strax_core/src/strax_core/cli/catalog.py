@@ -3,7 +3,7 @@
 from strax_core.cli.output import one_line, say, say_outcome
 from strax_core.cli.places import open_place, open_to_change
 from strax_core.errors import DataCorrupted
-from strax_core.frontend.catalogue import catalogue_of
+from strax_core.frontend import catalogue_of
 
 
 def check_catalogue(place: str, config: str | None) -> None:

@@ -1,6 +1,6 @@
 """``strax clean``: what writers that died left behind."""
 
-from strax_core.backend.clean import clean
+from strax_core.backend import clean
 from strax_core.cli.output import one_line, say, say_outcome
 from strax_core.cli.places import check_is_there, open_place, open_to_change
 from strax_core.errors import CleanedInPart

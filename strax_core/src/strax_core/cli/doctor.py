@@ -2,13 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 
-from strax_core.backend.backend import StorageBackend
-from strax_core.backend.checks import Check
-from strax_core.backend.clean import clean
+from strax_core.backend import Check, StorageBackend, clean
 from strax_core.cli.output import one_line, say
 from strax_core.cli.places import open_place
 from strax_core.errors import StorageError
-from strax_core.frontend.frontend import StorageFrontend
+from strax_core.frontend import StorageFrontend
 
 
 def examine_place(place: str, config: str | None) -> None:

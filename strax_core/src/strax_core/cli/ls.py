@@ -6,7 +6,7 @@ from dataclasses import asdict
 from strax_core.cli.output import megabytes, one_line, say, say_json, say_table
 from strax_core.cli.places import open_place
 from strax_core.cli.stored import Contents, Stored, contents
-from strax_core.frontend.frontend import StorageFrontend
+from strax_core.frontend import StorageFrontend
 
 _HEADINGS = (
     *("run", "data type", "lineage", "state", "rows"),

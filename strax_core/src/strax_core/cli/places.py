@@ -4,10 +4,9 @@ import os
 from pathlib import Path
 
 from strax_core.arguments import did_you_mean
-from strax_core.config.open import open_storage
-from strax_core.config.settings import ENVIRONMENT_VARIABLE, FILE_NAME, Settings, load_settings
+from strax_core.config import ENVIRONMENT_VARIABLE, FILE_NAME, Settings, load_settings, open_storage
 from strax_core.errors import ConfigError, ReadOnlyError
-from strax_core.frontend.frontend import StorageFrontend
+from strax_core.frontend import StorageFrontend
 
 
 def open_place(place: str, config: str | None, *, readonly: bool) -> StorageFrontend:

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from strax_core.cli.output import one_line, say, say_json, say_table
-from strax_core.storage_plugins.registry import Listed, default_registry
+from strax_core.storage_plugins import Listed, default_registry
 
 
 def list_plugins(*, as_json: bool) -> None:

@@ -8,16 +8,11 @@ from threading import Event
 from strax_core.cli.output import complain, one_line, say
 from strax_core.cli.patterns import fits
 from strax_core.cli.places import open_place, open_to_change
-from strax_core.concurrency.each_run import RUNS_AT_ONCE, for_each_run
-from strax_core.concurrency.executors import workers
-from strax_core.concurrency.in_flight import BUFFER_BYTES
+from strax_core.concurrency import BUFFER_BYTES, RUNS_AT_ONCE, for_each_run, workers
 from strax_core.errors import DataExistsError, StorageError
-from strax_core.format.keys import DataKey
-from strax_core.frontend.catalogue import catalogue_of
-from strax_core.frontend.frontend import StorageFrontend
-from strax_core.places.copy import Target, copy_data
-from strax_core.places.places import Places
-from strax_core.places.transfer import Means
+from strax_core.format import DataKey
+from strax_core.frontend import StorageFrontend, catalogue_of
+from strax_core.places import Means, Places, Target, copy_data
 
 
 @dataclass(frozen=True, kw_only=True)

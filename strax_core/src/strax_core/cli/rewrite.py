@@ -8,22 +8,16 @@ from strax_core.cli.output import complain, megabytes, one_line, say, say_json, 
 from strax_core.cli.patterns import fits
 from strax_core.cli.places import check_is_there, open_place, open_to_change
 from strax_core.codecs import codec_named
-from strax_core.concurrency.each_run import RUNS_AT_ONCE, for_each_run
-from strax_core.concurrency.executors import workers
-from strax_core.concurrency.in_flight import BUFFER_BYTES
+from strax_core.concurrency import BUFFER_BYTES, RUNS_AT_ONCE, for_each_run, workers
 from strax_core.errors import (
     DataCorrupted,
     DataNotAvailable,
     NewerFormat,
     StorageError,
 )
-from strax_core.format.keys import DataKey
-from strax_core.frontend.frontend import StorageFrontend
-from strax_core.frontend.location import Location
-from strax_core.places.copy import Target
-from strax_core.places.found import Found
-from strax_core.places.rewrite import Outcome, Rewritten, found_at, rewrite_data
-from strax_core.places.transfer import Means
+from strax_core.format import DataKey
+from strax_core.frontend import Location, StorageFrontend
+from strax_core.places import Found, Means, Outcome, Rewritten, Target, found_at, rewrite_data
 
 _HEADINGS = ("piece of data", "what", "chunks", "stored before", "stored after")
 

@@ -3,19 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from strax_core.backend.backend import StorageBackend
+from strax_core.backend import StorageBackend
 from strax_core.errors import DataNotAvailable, StorageError
-from strax_core.format.layout import TEMPORARY
-from strax_core.format.metadata import Metadata
-from strax_core.format.run_document import run_id_of_document
-from strax_core.places.copy import stored_bytes
-from strax_core.saver.status import (
-    FailureNote,
-    Writer,
-    failure_notes,
-    keys_in_staging,
-    writers_at_work,
-)
+from strax_core.format import TEMPORARY, Metadata, run_id_of_document
+from strax_core.places import stored_bytes
+from strax_core.saver import FailureNote, Writer, failure_notes, keys_in_staging, writers_at_work
 
 
 @dataclass(frozen=True, kw_only=True)

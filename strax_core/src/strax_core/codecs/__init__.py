@@ -1,6 +1,7 @@
-"""Codecs: how rows become bytes. The metadata's ``compressor`` names one."""
+"""Codecs: rows to bytes and back. The metadata's `compressor` names one."""
 
-from strax_core.codecs.base import (
+from strax_core.codecs.by_name import codec_named
+from strax_core.codecs.codec import (
     ALL,
     WHOLE,
     Codec,
@@ -17,13 +18,18 @@ from strax_core.codecs.base import (
     bytes_of,
     run_here,
 )
+from strax_core.codecs.defaults import DEFAULT_COMPRESSOR, DEFAULT_FOR_UPSTREAM
+from strax_core.codecs.encoded_chunk import EncodedChunk, check_entry, encode_chunk
 
 __all__ = [
     "ALL",
+    "DEFAULT_COMPRESSOR",
+    "DEFAULT_FOR_UPSTREAM",
     "WHOLE",
     "Codec",
     "Decoder",
     "Encoded",
+    "EncodedChunk",
     "Into",
     "Out",
     "Request",
@@ -33,19 +39,8 @@ __all__ = [
     "Whole",
     "WholeFileCodec",
     "bytes_of",
+    "check_entry",
     "codec_named",
+    "encode_chunk",
     "run_here",
 ]
-
-
-def codec_named(name: str) -> Codec:
-    """Return the codec of this name, from core or from an installed storage plugin.
-
-    Raises:
-        ConfigError: no codec has this name.
-        PluginError: its storage plugin is broken, or two claim the name.
-    """
-    from strax_core.storage_plugins.registry import default_registry
-
-    codec: Codec = default_registry().codec(name).load_target()()
-    return codec

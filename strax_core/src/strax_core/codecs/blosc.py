@@ -5,7 +5,7 @@ import struct
 import blosc
 import numpy as np
 
-from strax_core.codecs.base import WholeFileCodec
+from strax_core.codecs.codec import WholeFileCodec
 from strax_core.errors import ConfigError, DataCorrupted
 from strax_core.medium import Buffer
 

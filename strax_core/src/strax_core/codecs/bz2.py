@@ -2,7 +2,7 @@
 
 import bz2
 
-from strax_core.codecs.base import WholeFileCodec
+from strax_core.codecs.codec import WholeFileCodec
 from strax_core.codecs.streams import fill
 from strax_core.medium import Buffer
 

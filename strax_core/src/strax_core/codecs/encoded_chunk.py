@@ -6,18 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from strax_core.chunks.chunk import Chunk, Rows, endtime_of, extrema
-from strax_core.codecs import (
-    Codec,
-    Run,
-    Segment,
-    bytes_of,
-    run_here,
-)
+from strax_core.chunks import Chunk, Rows, endtime_of, extrema
+from strax_core.codecs.codec import Codec, Run, Segment, bytes_of, run_here
 from strax_core.errors import DataCorrupted
-from strax_core.format import checksums
-from strax_core.format.chunk_info import ChunkInfo
-from strax_core.format.dtypes import packed
+from strax_core.format import ChunkInfo, checksum, checksum_matches, packed
 from strax_core.medium import Buffer
 
 
@@ -46,8 +38,8 @@ def encode_chunk(chunk: Chunk, codec: Codec, *, run: Run = run_here) -> EncodedC
     info = ChunkInfo(
         nbytes=rows.nbytes,
         filesize=sum(memoryview(buffer).nbytes for buffer in encoded.buffers),
-        checksum=checksums.checksum(encoded.buffers),
-        checksum_rows=checksums.checksum([bytes_of(rows)]),
+        checksum=checksum(encoded.buffers),
+        checksum_rows=checksum([bytes_of(rows)]),
         codec=encoded.info or None,
         **_times(rows),
         **common,
@@ -74,7 +66,7 @@ def check_entry(info: ChunkInfo, rows: Rows, segments: Sequence[Segment]) -> Non
                 f"the metadata say {segment.extrema}"
             )
     stored = np.ascontiguousarray(rows, dtype=packed(rows.dtype))
-    if info.checksum_rows and not checksums.matches(info.checksum_rows, [bytes_of(stored)]):
+    if info.checksum_rows and not checksum_matches(info.checksum_rows, [bytes_of(stored)]):
         raise DataCorrupted("the checksum of its rows is not the one in the metadata")
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Sequence
 
-from strax_core.codecs.base import Into, Request, WholeFileCodec
+from strax_core.codecs.codec import Into, Request, WholeFileCodec
 from strax_core.medium import Buffer
 
 

@@ -2,7 +2,7 @@
 
 import zstandard
 
-from strax_core.codecs.base import WholeFileCodec
+from strax_core.codecs.codec import WholeFileCodec
 from strax_core.errors import DataCorrupted
 from strax_core.medium import Buffer
 

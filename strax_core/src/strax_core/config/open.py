@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 from strax_core.arguments import did_you_mean, near_name
-from strax_core.backend.backend import StorageBackend
+from strax_core.backend import StorageBackend
 from strax_core.config.opener import Opener
 from strax_core.config.options import Table
 from strax_core.config.settings import ContextSettings, Settings, find_config_file, load_settings
 from strax_core.errors import ConfigError
-from strax_core.frontend.frontend import StorageFrontend
-from strax_core.storage_plugins.registry import Registry
+from strax_core.frontend import StorageFrontend
+from strax_core.storage_plugins import Registry
 
 __all__ = [
     "ContextSettings",

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, get_type_hints
 
 from strax_core.arguments import did_you_mean
-from strax_core.backend.backend import StorageBackend
+from strax_core.backend import StorageBackend
 from strax_core.config.options import (
     Table,
     build_options,
@@ -17,9 +17,8 @@ from strax_core.config.options import (
 )
 from strax_core.config.settings import Settings, load_settings
 from strax_core.errors import ConfigError, PluginError, StorageError
-from strax_core.frontend.frontend import StorageFrontend
-from strax_core.storage_plugins.discovery import Served
-from strax_core.storage_plugins.registry import Registry, default_registry
+from strax_core.frontend import StorageFrontend
+from strax_core.storage_plugins import Registry, Served, default_registry
 
 _CORE_FRONTEND = "strax_core.frontend.directory:DirectoryFrontend"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from strax_core.arguments import did_you_mean
-from strax_core.concurrency.in_flight import BUFFER_BYTES
+from strax_core.concurrency import BUFFER_BYTES
 from strax_core.config.options import Table, build_options, checked_value
 from strax_core.errors import ConfigError, PluginError
 
@@ -122,7 +122,7 @@ def _required(top: Table) -> tuple[str, ...]:
     """Return the storage plugins that the file requires, if all are installed."""
     if REQUIRED not in top.values:
         return ()
-    from strax_core.storage_plugins.requirements import parsed, unmet
+    from strax_core.storage_plugins import parsed, unmet
 
     texts: tuple[str, ...] = checked_value(top, REQUIRED, tuple[str, ...])
     problems = {text: unmet(parsed(text, where=f"{top.place}: {REQUIRED}")) for text in texts}

@@ -8,11 +8,8 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from strax_core.arguments import texts
-from strax_core.chunks.arrays import stacked, stacked_columns
-from strax_core.chunks.chunk import Chunk, Rows
-from strax_core.concurrency.each_run import RUNS_AT_ONCE, for_each_run
-from strax_core.concurrency.executors import Workers, workers
-from strax_core.concurrency.in_flight import BUFFER_BYTES
+from strax_core.chunks import Chunk, Rows, stacked, stacked_columns
+from strax_core.concurrency import BUFFER_BYTES, RUNS_AT_ONCE, Workers, for_each_run, workers
 from strax_core.context.data_frame import (
     columns_with_run_id,
     data_frame,
@@ -21,15 +18,13 @@ from strax_core.context.data_frame import (
 )
 from strax_core.context.request_options import Asked, GetOptions, ShowOptions, asked_for
 from strax_core.context.upkeep import Curator
-from strax_core.data_plugins.plugin import Plugin
-from strax_core.data_plugins.registered import DataPlugins, data_plugins_in
+from strax_core.data_plugins import DataPlugins, Plugin, data_plugins_in
 from strax_core.errors import ConfigError
-from strax_core.format.keys import check_run_id
-from strax_core.frontend.match import Match
-from strax_core.places.places import Places
-from strax_core.processing.pipeline import Pipeline
-from strax_core.processing.request import Request
-from strax_core.selection.parse import LoadOptions
+from strax_core.format import check_run_id
+from strax_core.frontend import Match
+from strax_core.places import Places
+from strax_core.processing import Pipeline, Request
+from strax_core.selection import LoadOptions
 
 if TYPE_CHECKING:  # pandas is not needed by those who ask for no table
     import pandas as pd
@@ -83,7 +78,7 @@ class Context(Curator):
         forbid_creation_of: Names = (),
         buffer_bytes: int = BUFFER_BYTES,
     ) -> None:
-        from strax_core.config.open import open_storage
+        from strax_core.config import open_storage
 
         specs = _listed(DEFAULT_STORAGE if storage is None else storage)
         super().__init__(
@@ -107,8 +102,7 @@ class Context(Curator):
         Raises:
             ConfigError: no such file or name, or something in it that cannot be.
         """
-        from strax_core.config.open import open_storage
-        from strax_core.config.settings import load_settings
+        from strax_core.config import load_settings, open_storage
 
         settings = load_settings(path)
         found = settings.context(name)

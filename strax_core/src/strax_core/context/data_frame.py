@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from strax_core.chunks.chunk import Rows
+from strax_core.chunks import Rows
 from strax_core.errors import ConfigError
 
 if TYPE_CHECKING:  # pandas is an extra, and slow to import
     import pandas as pd
-from strax_core.chunks.arrays import Columns, fields_of
+from strax_core.chunks import Columns, fields_of
 
 RUN_ID = "run_id"
 

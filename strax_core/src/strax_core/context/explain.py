@@ -4,17 +4,13 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from strax_core.data_plugins.plugin import Plugin, SaveWhen, dependencies, stated_for
-from strax_core.data_plugins.registered import DataPlugins
+from strax_core.data_plugins import DataPlugins, Plugin, SaveWhen, dependencies, stated_for
 from strax_core.errors import DataNotAvailable, StorageError
-from strax_core.format.keys import DataKey, Lineage
-from strax_core.frontend.frontend import StorageFrontend
-from strax_core.frontend.match import Match, differences
-from strax_core.places.found import Found
-from strax_core.places.places import Places
-from strax_core.places.search import report
-from strax_core.processing.plan import obstacle
-from strax_core.saver.status import Writer, failure_notes, writers_at_work
+from strax_core.format import DataKey, Lineage
+from strax_core.frontend import Match, StorageFrontend, differences
+from strax_core.places import Found, Places, report
+from strax_core.processing import obstacle
+from strax_core.saver import Writer, failure_notes, writers_at_work
 
 OTHERS_MAX = 5  # other lineages told of each place, the newest
 

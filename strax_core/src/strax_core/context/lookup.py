@@ -6,16 +6,18 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from strax_core.arguments import texts
-from strax_core.data_plugins.plugin import Plugin
-from strax_core.data_plugins.registered import DataPlugins
+from strax_core.data_plugins import DataPlugins, Plugin
 from strax_core.errors import ConfigError
-from strax_core.format.keys import DataKey, Lineage, check_run_id
-from strax_core.format.metadata import Metadata
-from strax_core.format.run_document import per_run_defaults, select_fields
-from strax_core.frontend.frontend import StorageFrontend
-from strax_core.frontend.match import Match
-from strax_core.places.found import Found
-from strax_core.places.places import Places
+from strax_core.format import (
+    DataKey,
+    Lineage,
+    Metadata,
+    check_run_id,
+    per_run_defaults,
+    select_fields,
+)
+from strax_core.frontend import Match, StorageFrontend
+from strax_core.places import Found, Places
 
 if TYPE_CHECKING:  # pandas is not needed by those who ask for no table
     import pandas as pd

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from strax_core.arguments import texts
-from strax_core.chunks.rechunk import checked_chunk_size
-from strax_core.data_plugins.plugin import SaveWhen, stated_for
-from strax_core.data_plugins.registered import DataPlugins
+from strax_core.chunks import checked_chunk_size
+from strax_core.data_plugins import DataPlugins, SaveWhen, stated_for
 from strax_core.errors import ConfigError
-from strax_core.loader.report import ReadReport
-from strax_core.selection.parse import LoadOptions, check_known, wanted
-from strax_core.selection.query import Wanted
+from strax_core.loader import ReadReport
+from strax_core.selection import LoadOptions, Wanted, check_known, wanted
 
 _OF_LOADING = frozenset(LoadOptions.__annotations__)
 

@@ -7,18 +7,21 @@ from threading import Event
 from typing import TypeVar
 
 from strax_core.arguments import texts
-from strax_core.backend.clean import clean
-from strax_core.backend.leftovers import Leftover
-from strax_core.concurrency.each_run import RUNS_AT_ONCE, for_each_run
-from strax_core.concurrency.executors import workers
+from strax_core.backend import Leftover, clean
+from strax_core.concurrency import RUNS_AT_ONCE, for_each_run, workers
 from strax_core.context.lookup import Catalogue
 from strax_core.errors import CleanedInPart, ConfigError, DataExistsError, ReadOnlyError
-from strax_core.format.keys import DataKey
-from strax_core.frontend.frontend import StorageFrontend
-from strax_core.places.copy import Target, copy_data
-from strax_core.places.rewrite import Rewritten, rewrite_data, stored_at
-from strax_core.places.transfer import Means
-from strax_core.places.verify import verify_data
+from strax_core.format import DataKey
+from strax_core.frontend import StorageFrontend
+from strax_core.places import (
+    Means,
+    Rewritten,
+    Target,
+    copy_data,
+    rewrite_data,
+    stored_at,
+    verify_data,
+)
 
 Answer = TypeVar("Answer")
 

@@ -8,8 +8,7 @@ from strax_core.data_plugins.option import Option, options_of, replaced_by_child
 from strax_core.data_plugins.outputs import check_by_data_type, values_of
 from strax_core.data_plugins.plugin import Plugin, SaveWhen, dependencies, provided
 from strax_core.errors import ConfigError
-from strax_core.format.keys import check_data_type
-from strax_core.format.metadata import CHUNK_BYTES_MAX
+from strax_core.format import CHUNK_BYTES_MAX, check_data_type
 
 _NOT_HERE = (
     "OverlapWindowPlugin",

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from strax_core.chunks.chunk import Rows
-from strax_core.chunks.copy_rows import put_rows
+from strax_core.chunks import Rows, put_rows
 from strax_core.errors import PluginGaveWrongOutput
-from strax_core.format.dtypes import packed
+from strax_core.format import packed
 
 
 def promised_rows(given: Any, dtype: np.dtype[Any], *, who: str) -> Rows:

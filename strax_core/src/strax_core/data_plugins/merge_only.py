@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from strax_core.chunks.merge import merged_dtype
+from strax_core.chunks import merged_dtype
 from strax_core.data_plugins.plugin import Plugin, SaveWhen
 from strax_core.errors import ConfigError
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from strax_core.chunks.chunk import check_dtype
+from strax_core.chunks import check_dtype
 from strax_core.errors import ConfigError
-from strax_core.format.dtypes import packed
+from strax_core.format import packed
 
 
 def check_by_data_type(value: Any, data_types: Collection[str], *, who: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from strax_core.chunks.chunk import Chunk
+from strax_core.chunks import Chunk
 from strax_core.data_plugins.outputs import dtypes_of
 from strax_core.errors import ConfigError, PluginGaveWrongOutput
 

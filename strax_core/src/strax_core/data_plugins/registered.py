@@ -12,7 +12,7 @@ from strax_core.data_plugins.check_class import check_data_plugin
 from strax_core.data_plugins.option import OMITTED, Option, options_of, replaced_by_child_options
 from strax_core.data_plugins.plugin import Plugin, dependencies, lineage_name, prepared, provided
 from strax_core.errors import ConfigError
-from strax_core.format.keys import Lineage
+from strax_core.format import Lineage
 
 
 class DataPlugins:

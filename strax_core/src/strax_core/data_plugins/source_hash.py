@@ -4,7 +4,7 @@ from threading import Lock
 from weakref import WeakKeyDictionary
 
 from strax_core.data_plugins.plugin import Plugin
-from strax_core.format.keys import deterministic_hash
+from strax_core.format import deterministic_hash
 
 _SOURCE_LOCK = Lock()
 

@@ -18,7 +18,7 @@ def checksum(buffers: Iterable[Buffer]) -> str:
     return f"{ALGORITHM}:{digest.hexdigest()}"
 
 
-def matches(expected: str, buffers: Iterable[Buffer]) -> bool:
+def checksum_matches(expected: str, buffers: Iterable[Buffer]) -> bool:
     """Say whether the buffers have this checksum.
 
     Raises:
@@ -33,7 +33,7 @@ def matches(expected: str, buffers: Iterable[Buffer]) -> bool:
     return checksum(buffers) == expected
 
 
-class Running:
+class RunningChecksum:
     """The checksum of what is given piece by piece: the same, wherever it is cut."""
 
     def __init__(self) -> None:

@@ -1,1 +1,23 @@
-"""What this folder is, and its face."""
+"""Role 1, the frontend: finds where data are, and keeps documents about runs."""
+
+from strax_core.frontend.catalogue import catalogue_of
+from strax_core.frontend.directory import DirectoryFrontend
+from strax_core.frontend.frontend import StorageFrontend
+from strax_core.frontend.location import Location, State
+from strax_core.frontend.match import STRICT, Match, differences
+from strax_core.frontend.search import ANSWERS, Search, metadata_of, newest_first
+
+__all__ = [
+    "ANSWERS",
+    "STRICT",
+    "DirectoryFrontend",
+    "Location",
+    "Match",
+    "Search",
+    "State",
+    "StorageFrontend",
+    "catalogue_of",
+    "differences",
+    "metadata_of",
+    "newest_first",
+]

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
-from strax_core.backend.checks import Check
+from strax_core.backend import Check
 from strax_core.errors import ConfigError
-from strax_core.format.keys import DataKey
+from strax_core.format import DataKey
 from strax_core.frontend.frontend import StorageFrontend
 
 

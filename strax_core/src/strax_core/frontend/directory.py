@@ -5,16 +5,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from strax_core.backend.backend import StorageBackend
+from strax_core.backend import StorageBackend
 from strax_core.errors import (
     DataCorrupted,
     ObjectMissing,
     ReadOnlyError,
     RunMetadataNotAvailable,
 )
-from strax_core.format.keys import DataKey
-from strax_core.format.layout import STAGING, TEMPORARY
-from strax_core.format.run_document import (
+from strax_core.format import (
+    STAGING,
+    TEMPORARY,
+    DataKey,
     decode_run_document,
     encode_run_document,
     run_document_name,

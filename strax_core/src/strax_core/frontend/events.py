@@ -1,7 +1,6 @@
 """What a frontend learns of its data; a frontend that keeps a record overrides what it needs."""
 
-from strax_core.format.keys import DataKey
-from strax_core.format.metadata import Metadata
+from strax_core.format import DataKey, Metadata
 from strax_core.frontend.location import Location
 from strax_core.tracing import TracedFrontend
 

@@ -2,10 +2,10 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from strax_core.backend.backend import StorageBackend
-from strax_core.backend.checks import Check
+from strax_core.backend import Check, StorageBackend
 from strax_core.errors import (
     ConfigError,
     DataExistsError,
@@ -13,8 +13,7 @@ from strax_core.errors import (
     ReadOnlyError,
     StorageError,
 )
-from strax_core.format.keys import DataKey
-from strax_core.format.metadata import STRAX_COMPRESSORS, Metadata
+from strax_core.format import STRAX_COMPRESSORS, DataKey, Metadata
 from strax_core.frontend.events import Listener
 from strax_core.frontend.live import LiveLoader
 from strax_core.frontend.location import Location, State, first_known
@@ -22,8 +21,8 @@ from strax_core.frontend.match import ANY_LINEAGE, STRICT, Match
 from strax_core.frontend.run_documents import RunDocuments
 from strax_core.frontend.search import ANSWERS, Search, Seen, backend_named, tell
 from strax_core.frontend.upstream_warning import warn_if_of_strax
-from strax_core.loader.loader import Loader
-from strax_core.saver.saver import OVERWRITE, Saver
+from strax_core.loader import Loader
+from strax_core.saver import OVERWRITE, Saver
 
 _LOG = logging.getLogger("strax_core")
 
@@ -304,8 +303,8 @@ class StorageFrontend(RunDocuments, Listener):
                 tell(self._failed, key, location, error)
                 problem = error
                 continue
-            saver.after_commit = lambda final, at=location: self._committed(key, at, final)
-            saver.after_failure = lambda error, at=location: self._failed(key, at, error)
+            saver.after_commit = partial(tell, self._committed, key, location)
+            saver.after_failure = partial(tell, self._failed, key, location)
             tell(self._began, key, location, saver.metadata)
             return saver
         raise problem

@@ -14,13 +14,10 @@ from strax_core.errors import (
     ObjectMissing,
     StorageError,
 )
-from strax_core.format.chunk_info import ChunkInfo
-from strax_core.format.layout import TEMPORARY, Staging, metadata_path
-from strax_core.format.metadata import Metadata, read_metadata
-from strax_core.loader.loader import Loader
+from strax_core.format import TEMPORARY, ChunkInfo, Metadata, Staging, metadata_path, read_metadata
+from strax_core.loader import Loader
 from strax_core.medium import Medium
-from strax_core.saver.commit import is_there
-from strax_core.saver.tickets import read_json, read_ticket, receipts_in, writings_of
+from strax_core.saver import is_there, read_json, read_ticket, receipts_in, writings_of
 
 _NOT_YET_TRUE = ("writing_ended", "start", "end", "backend_key", "saver")
 """Fields of an unfinished document that are of a copy's source, or of no use to a reader."""

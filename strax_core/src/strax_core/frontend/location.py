@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from strax_core.format.metadata import Metadata
+from strax_core.format import Metadata
 
 
 class State(Enum):

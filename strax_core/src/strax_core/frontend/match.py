@@ -8,7 +8,7 @@ from typing import Any
 
 from strax_core.arguments import texts
 from strax_core.errors import ConfigError, DataCorrupted
-from strax_core.format.keys import Lineage
+from strax_core.format import Lineage
 
 _VALUE_LENGTH_MAX = 200
 

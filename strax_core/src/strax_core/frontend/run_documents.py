@@ -5,8 +5,7 @@ from typing import Any
 
 from strax_core.arguments import texts
 from strax_core.errors import ReadOnlyError, RunMetadataNotAvailable
-from strax_core.format.keys import check_run_id
-from strax_core.format.run_document import select_fields
+from strax_core.format import check_run_id, select_fields
 from strax_core.tracing import TracedFrontend
 
 

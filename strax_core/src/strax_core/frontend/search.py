@@ -7,10 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from strax_core.arguments import did_you_mean
-from strax_core.backend.backend import StorageBackend
+from strax_core.backend import StorageBackend
 from strax_core.errors import ConfigError, DataCorrupted, DataNotAvailable, NewerFormat
-from strax_core.format.keys import DataKey
-from strax_core.format.metadata import Metadata, stored_time_s
+from strax_core.format import DataKey, Metadata, stored_time_s
 from strax_core.frontend.live import find_unfinished
 from strax_core.frontend.location import Location, State
 from strax_core.frontend.match import STRICT, Match

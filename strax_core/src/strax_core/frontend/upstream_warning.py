@@ -3,10 +3,9 @@
 import warnings
 from itertools import islice
 
-from strax_core.backend.backend import StorageBackend
+from strax_core.backend import StorageBackend
 from strax_core.errors import StorageError
-from strax_core.format.keys import DataKey
-from strax_core.format.metadata import STRAX_COMPRESSORS
+from strax_core.format import STRAX_COMPRESSORS, DataKey
 
 _N_LISTED = 100
 """Entries of a folder that are looked at; enough to find data, whatever else lies there."""

@@ -7,18 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from strax_core.codecs import (
-    Codec,
-    Into,
-    Out,
-    Request,
-    Segment,
-    Selection,
-    Whole,
-)
+from strax_core.codecs import Codec, Into, Out, Request, Segment, Selection, Whole
 from strax_core.errors import DataCorrupted
-from strax_core.format import checksums
-from strax_core.format.chunk_info import ChunkInfo
+from strax_core.format import ChunkInfo, checksum_matches
 from strax_core.loader.report import ReadReport
 from strax_core.medium import Buffer, Medium
 
@@ -126,5 +117,5 @@ def _fetched_whole(file: ChunkFile) -> bytes:
 def _check_stored(stored: Buffer, info: ChunkInfo) -> None:
     if info.filesize is not None and len(stored) != info.filesize:
         raise DataCorrupted(f"the file has {len(stored)} bytes, the metadata says {info.filesize}")
-    if info.checksum is not None and not checksums.matches(info.checksum, [stored]):
+    if info.checksum is not None and not checksum_matches(info.checksum, [stored]):
         raise DataCorrupted("the file's checksum is not the one in the metadata")

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from strax_core.chunks.chunk import Rows
-from strax_core.chunks.copy_rows import put_rows
+from strax_core.chunks import Rows, put_rows
 from strax_core.codecs import Out
-from strax_core.concurrency.ordered import Job, in_order
-from strax_core.format.chunk_info import ChunkInfo
+from strax_core.concurrency import Job, in_order
+from strax_core.format import ChunkInfo
 from strax_core.loader.segments import Assembly, Decoded, Part, Reader
 
 AT_LEAST = 2  # pieces under way, so that two cores have work where a piece is a whole large chunk

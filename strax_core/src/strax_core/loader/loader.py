@@ -8,11 +8,9 @@ from typing import Self, cast
 
 import numpy as np
 
-from strax_core.chunks.arrays import stacked
-from strax_core.chunks.chunk import Chunk, Rows
-from strax_core.codecs import Codec, Out, Segment, Selection, codec_named
-from strax_core.codecs.encoded_chunk import check_entry
-from strax_core.concurrency.ordered import in_order
+from strax_core.chunks import Chunk, Rows, stacked
+from strax_core.codecs import Codec, Out, Segment, Selection, check_entry, codec_named
+from strax_core.concurrency import in_order
 from strax_core.errors import (
     ChunkError,
     ConfigError,
@@ -21,14 +19,13 @@ from strax_core.errors import (
     ObjectMissing,
     StorageError,
 )
-from strax_core.format.chunk_info import ChunkInfo
-from strax_core.format.metadata import Metadata, read_metadata
+from strax_core.format import ChunkInfo, Metadata, read_metadata
 from strax_core.loader.chunk_file import ChunkFile, read_segment, read_stored
 from strax_core.loader.into_array import Filling
 from strax_core.loader.report import ReadReport
 from strax_core.loader.segments import Assembly, Means, Reader
 from strax_core.medium import Medium
-from strax_core.selection.scan import WHOLE_ROWS, Excerpt
+from strax_core.selection import WHOLE_ROWS, Excerpt
 
 Watch = Callable[[Iterator[ChunkInfo]], Iterator[ChunkInfo]]
 

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from strax_core.chunks.chunk import Chunk, Rows, check_laws, time_fields, times_of
+from strax_core.chunks import Chunk, Rows, check_laws, time_fields, times_of
 from strax_core.codecs import Codec, Out, Segment, Selection
-from strax_core.concurrency.ordered import Job
+from strax_core.concurrency import Job
 from strax_core.errors import ChunkError, DataCorrupted, StorageError
-from strax_core.format.chunk_info import ChunkInfo
+from strax_core.format import ChunkInfo
 from strax_core.loader.report import ReadReport
-from strax_core.selection.query import dtype_with, taken
-from strax_core.selection.scan import Excerpt
+from strax_core.selection import Excerpt, dtype_with, taken
 
 AHEAD_BYTES = 32 << 20  # stored: what is being fetched and decoded, or waits to be taken
 

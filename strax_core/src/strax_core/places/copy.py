@@ -6,18 +6,16 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from strax_core.backend.backend import StorageBackend
-from strax_core.chunks.chunk import Chunk
-from strax_core.codecs import codec_named
-from strax_core.codecs.defaults import DEFAULT_FOR_UPSTREAM
+from strax_core.backend import StorageBackend
+from strax_core.chunks import Chunk
+from strax_core.codecs import DEFAULT_FOR_UPSTREAM, codec_named
 from strax_core.errors import ConfigError, DataExistsError, ReadOnlyError, StorageError
-from strax_core.format.keys import DataKey
-from strax_core.format.metadata import STRAX_COMPRESSORS, Metadata
-from strax_core.frontend.frontend import StorageFrontend
+from strax_core.format import STRAX_COMPRESSORS, DataKey, Metadata
+from strax_core.frontend import StorageFrontend
 from strax_core.places.failover import Find, Reading, all_told, is_same_making, load_chunks
 from strax_core.places.found import Found
 from strax_core.places.transfer import Means, Unreadable, may_move_files, move_files, store_rows
-from strax_core.saver.saver import Saver
+from strax_core.saver import Saver
 
 _KEPT_FIELDS = (
     "data_id",
@@ -211,8 +209,7 @@ def _committed(saver: Saver, target: Target) -> Metadata:
     read_back = saver.before_commit
 
     def before_commit(written: Metadata) -> None:
-        if read_back is not None:
-            read_back(written)
+        read_back(written)
         if target.replaces is not None:
             _check_unchanged(target.replaces)
 

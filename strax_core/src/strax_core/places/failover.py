@@ -9,19 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from strax_core.chunks.arrays import columns_of, stacked, stacked_columns
-from strax_core.chunks.chunk import Chunk, Rows, time_fields, times_of
+from strax_core.chunks import (
+    Chunk,
+    Rows,
+    columns_of,
+    stacked,
+    stacked_columns,
+    time_fields,
+    times_of,
+)
 from strax_core.codecs import Out
 from strax_core.errors import DataNotAvailable, StorageError, StorageUnavailable
-from strax_core.format.chunk_info import ChunkInfo
-from strax_core.format.metadata import Metadata
-from strax_core.loader.loader import Loader, Watch
-from strax_core.loader.report import ReadReport
-from strax_core.loader.segments import GivenUp, Means, nothing
+from strax_core.format import ChunkInfo, Metadata
+from strax_core.loader import GivenUp, Loader, Means, ReadReport, Watch, nothing
 from strax_core.places.found import Found
 from strax_core.places.search import of_same_type
-from strax_core.selection.query import dtype_with, taken
-from strax_core.selection.scan import WHOLE_ROWS, Excerpt
+from strax_core.selection import WHOLE_ROWS, Excerpt, dtype_with, taken
 
 Find = Callable[[], Iterator[Found]]
 """Finds all copies anew, nearest first; raises as `Places.find_all`."""

@@ -2,12 +2,9 @@
 
 from dataclasses import dataclass
 
-from strax_core.format.keys import DataKey
-from strax_core.format.metadata import Metadata
-from strax_core.frontend.frontend import StorageFrontend
-from strax_core.frontend.location import Location, State
-from strax_core.frontend.match import differences
-from strax_core.loader.loader import Loader
+from strax_core.format import DataKey, Metadata
+from strax_core.frontend import Location, State, StorageFrontend, differences
+from strax_core.loader import Loader
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,11 +12,8 @@ from strax_core.errors import (
     ReadOnlyError,
     RunMetadataNotAvailable,
 )
-from strax_core.format.keys import DataKey, check_run_id
-from strax_core.format.run_document import select_fields
-from strax_core.frontend.frontend import StorageFrontend
-from strax_core.frontend.location import Location
-from strax_core.frontend.match import STRICT, Match
+from strax_core.format import DataKey, check_run_id, select_fields
+from strax_core.frontend import STRICT, Location, Match, StorageFrontend
 from strax_core.places.found import Found
 from strax_core.places.search import Question, of_same_type, report
 

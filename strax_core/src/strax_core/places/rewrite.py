@@ -8,11 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from strax_core.errors import DataExistsError
-from strax_core.format.keys import DataKey
-from strax_core.format.metadata import Metadata
-from strax_core.frontend.frontend import StorageFrontend
-from strax_core.frontend.location import Location
-from strax_core.frontend.search import metadata_of
+from strax_core.format import DataKey, Metadata
+from strax_core.frontend import Location, StorageFrontend, metadata_of
 from strax_core.places.copy import Target, copy_data, stored_bytes
 from strax_core.places.found import Found
 from strax_core.places.transfer import Means

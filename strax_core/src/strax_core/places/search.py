@@ -5,11 +5,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from strax_core.errors import DataNotAvailable, StorageError, StorageUnavailable
-from strax_core.format.keys import DataKey
-from strax_core.frontend.frontend import StorageFrontend
-from strax_core.frontend.location import Location
-from strax_core.frontend.match import Match
-from strax_core.frontend.search import ANSWERS, Search, metadata_of, newest_first
+from strax_core.format import DataKey
+from strax_core.frontend import (
+    ANSWERS,
+    Location,
+    Match,
+    Search,
+    StorageFrontend,
+    metadata_of,
+    newest_first,
+)
 from strax_core.places.found import Found
 from strax_core.tracing import Stopwatch
 

@@ -12,20 +12,21 @@ from threading import Event
 
 import numpy as np
 
-from strax_core.backend.memory import MemoryBackend
-from strax_core.chunks.chunk import Chunk, Rows, extrema
-from strax_core.chunks.rechunk import Rechunker
-from strax_core.codecs import bytes_of
-from strax_core.codecs.encoded_chunk import EncodedChunk
-from strax_core.concurrency.bounded import Budget
-from strax_core.concurrency.in_flight import InFlight
+from strax_core.backend import MemoryBackend
+from strax_core.chunks import Chunk, Rechunker, Rows, extrema
+from strax_core.codecs import EncodedChunk, bytes_of
+from strax_core.concurrency import Budget, InFlight
 from strax_core.errors import DataCorrupted
-from strax_core.format import checksums
-from strax_core.format.chunk_info import ChunkInfo
-from strax_core.format.dtypes import packed
-from strax_core.format.metadata import Metadata
-from strax_core.loader.loader import Loader
-from strax_core.saver.saver import Saver
+from strax_core.format import (
+    ChunkInfo,
+    Metadata,
+    RunningChecksum,
+    checksum,
+    checksum_matches,
+    packed,
+)
+from strax_core.loader import Loader
+from strax_core.saver import Saver
 
 
 class Unreadable(Exception):  # noqa: N818 - it never leaves the modules that copy
@@ -164,8 +165,8 @@ def _with_checksums(metadata: Metadata, info: ChunkInfo, stored: bytes) -> Chunk
     min_time, max_endtime = extrema(chunk.data)
     return replace(
         info,
-        checksum=checksums.checksum([stored]),
-        checksum_rows=checksums.checksum([bytes_of(chunk.data)]),
+        checksum=checksum([stored]),
+        checksum_rows=checksum([bytes_of(chunk.data)]),
         min_time=min_time,
         max_endtime=max_endtime,
     )
@@ -221,7 +222,7 @@ class _RowsRead:
         for info in metadata.chunks:
             cut = _cut(info)  # two that are cut alike are not told apart
             self._expected[cut] = None if cut in self._expected else info.checksum_rows
-        self._all = checksums.Running()
+        self._all = RunningChecksum()
         self._n = 0
         self._span: tuple[int, int] | None = None
 
@@ -233,7 +234,7 @@ class _RowsRead:
         """
         rows: Rows = np.ascontiguousarray(chunk.data, dtype=packed(chunk.dtype))
         expected = self._expected.get(_cut(chunk))
-        if expected is not None and not checksums.matches(expected, [bytes_of(rows)]):
+        if expected is not None and not checksum_matches(expected, [bytes_of(rows)]):
             raise Unreadable(
                 DataCorrupted(
                     f"{self._metadata.place}: run {chunk.run_id}, {chunk.data_type}, the chunk "

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from strax_core.errors import DataCorrupted, DataNotAvailable
-from strax_core.format.keys import DataKey
-from strax_core.frontend.frontend import StorageFrontend
+from strax_core.format import DataKey
+from strax_core.frontend import StorageFrontend
 from strax_core.places.search import of_same_type
 
 

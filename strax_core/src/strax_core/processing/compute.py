@@ -10,12 +10,9 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from strax_core.chunks.align import Synchroniser
-from strax_core.chunks.chunk import Chunk, check_continuity
-from strax_core.chunks.merge import merge_columns
-from strax_core.concurrency.bounded import Budget, Queue
-from strax_core.data_plugins.check_result import promised_rows
-from strax_core.data_plugins.plugin import Plugin, provided, read_only
+from strax_core.chunks import Chunk, Synchroniser, check_continuity, merge_columns
+from strax_core.concurrency import Budget, Queue
+from strax_core.data_plugins import Plugin, promised_rows, provided, read_only
 from strax_core.errors import ChunkError, PluginGaveWrongOutput, StorageUnavailable
 
 SOURCE_PAUSE_S = 0.05  # between two questions to a source that is not ready

@@ -5,7 +5,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 from itertools import count
 from threading import Lock
 
-from strax_core.concurrency.bounded import Queue
+from strax_core.concurrency import Queue
 from strax_core.errors import PluginGaveWrongOutput, StorageUnavailable
 from strax_core.processing.compute import comes, set_up, who
 from strax_core.processing.fused_task import Done, Failed, Line, Task, do_chunk

@@ -12,16 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from strax_core.chunks.chunk import Chunk
-from strax_core.codecs import codec_named
-from strax_core.codecs.encoded_chunk import encode_chunk
-from strax_core.data_plugins.plugin import Plugin, dependencies
+from strax_core.chunks import Chunk
+from strax_core.codecs import codec_named, encode_chunk
+from strax_core.data_plugins import Plugin, dependencies
 from strax_core.errors import ConfigError, StorageError
-from strax_core.format.chunk_info import ChunkInfo
-from strax_core.loader.loader import Loader
-from strax_core.places.found import Found
+from strax_core.format import ChunkInfo
+from strax_core.loader import Loader
+from strax_core.places import Found
 from strax_core.processing.compute import asked_step, computed_step, set_up
-from strax_core.saver.saver import Saver
+from strax_core.saver import Saver
 
 LINES_KEPT = 4  # in each thread that works on them: as many as runs are worked on at once
 

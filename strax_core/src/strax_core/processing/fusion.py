@@ -4,13 +4,12 @@ import logging
 import pickle
 from collections.abc import Iterable, Mapping
 
-from strax_core.data_plugins.plugin import Plugin, dependencies, provided
-from strax_core.format.metadata import Metadata
-from strax_core.places.failover import is_same_making
-from strax_core.places.found import Found
+from strax_core.data_plugins import Plugin, dependencies, provided
+from strax_core.format import Metadata
+from strax_core.places import Found, is_same_making
 from strax_core.processing.fused_task import Copy, Line
 from strax_core.processing.plan import Plan
-from strax_core.saver.saver import Saver
+from strax_core.saver import Saver
 
 _LOG = logging.getLogger("strax_core")
 

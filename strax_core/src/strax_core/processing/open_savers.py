@@ -7,16 +7,13 @@ import warnings
 from functools import cache
 from typing import Any
 
-from strax_core.codecs import codec_named
-from strax_core.codecs.defaults import DEFAULT_COMPRESSOR, DEFAULT_FOR_UPSTREAM
-from strax_core.data_plugins.plugin import Plugin, SaveWhen, provided, stated_for
-from strax_core.data_plugins.source_hash import source_hash
+from strax_core.codecs import DEFAULT_COMPRESSOR, DEFAULT_FOR_UPSTREAM, codec_named
+from strax_core.data_plugins import Plugin, SaveWhen, provided, source_hash, stated_for
 from strax_core.errors import ConfigError, DataExistsError, ReadOnlyError
-from strax_core.format.dtypes import dtype_text
-from strax_core.format.keys import DataKey
-from strax_core.places.places import Places
+from strax_core.format import DataKey, dtype_text
+from strax_core.places import Places
 from strax_core.processing.plan import Plan, is_forbidden
-from strax_core.saver.saver import Saver
+from strax_core.saver import Saver
 
 Savers = dict[str, list[Saver]]
 

@@ -8,19 +8,14 @@ from functools import partial
 from itertools import chain
 from typing import Any, TypeVar, cast
 
-from strax_core.chunks.align import Synchroniser
-from strax_core.chunks.chunk import Chunk, Rows
-from strax_core.chunks.merge import merge_columns
-from strax_core.chunks.rechunk import recut
+from strax_core.chunks import Chunk, Rows, Synchroniser, merge_columns, recut
 from strax_core.codecs import Out
-from strax_core.concurrency.bounded import Budget, Queue
-from strax_core.concurrency.in_flight import InFlight
-from strax_core.data_plugins.plugin import Plugin, dependencies, provided
+from strax_core.concurrency import Budget, InFlight, Queue
+from strax_core.data_plugins import Plugin, dependencies, provided
 from strax_core.errors import ConfigError, DataNotAvailable
-from strax_core.format.chunk_info import ChunkInfo
-from strax_core.format.metadata import Metadata
-from strax_core.loader.segments import GivenUp
-from strax_core.places.failover import Reading, joined, joined_columns, load_chunks, load_rows
+from strax_core.format import ChunkInfo, Metadata
+from strax_core.loader import GivenUp
+from strax_core.places import Reading, joined, joined_columns, load_chunks, load_rows
 from strax_core.processing.compute import Ahead, computed
 from strax_core.processing.dispatcher import Dispatcher
 from strax_core.processing.fused_task import Done, Failed, Line
@@ -31,9 +26,8 @@ from strax_core.processing.progress_bar import Piece, Some, progress
 from strax_core.processing.request import Request
 from strax_core.processing.saver_group import Keeper
 from strax_core.processing.shared_stream import SharedStream
-from strax_core.saver.saver import Saver
-from strax_core.selection.query import Wanted
-from strax_core.selection.scan import WHOLE_ROWS, Excerpt
+from strax_core.saver import Saver
+from strax_core.selection import WHOLE_ROWS, Excerpt, Wanted
 
 ATTEMPTS = 3  # to plan, while others store what was to be made
 

@@ -9,16 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from strax_core.chunks.chunk import time_fields
-from strax_core.chunks.merge import merged_dtype
-from strax_core.data_plugins.plugin import Plugin, SaveWhen, dependencies, missing_methods, provided
-from strax_core.data_plugins.source_hash import source_hash
+from strax_core.chunks import merged_dtype, time_fields
+from strax_core.data_plugins import (
+    Plugin,
+    SaveWhen,
+    dependencies,
+    missing_methods,
+    provided,
+    source_hash,
+)
 from strax_core.errors import ConfigError, DataNotAvailable, RunMetadataNotAvailable
-from strax_core.places.failover import Find
-from strax_core.places.found import Found
+from strax_core.places import Find, Found
 from strax_core.processing.request import Request
-from strax_core.selection.query import Wanted
-from strax_core.selection.scan import WHOLE_ROWS, Excerpt
+from strax_core.selection import WHOLE_ROWS, Excerpt, Wanted
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

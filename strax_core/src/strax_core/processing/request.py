@@ -5,14 +5,13 @@ from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import Any
 
-from strax_core.concurrency.executors import Workers
-from strax_core.concurrency.in_flight import BUFFER_BYTES
-from strax_core.data_plugins.registered import DataPlugins
-from strax_core.format.keys import DataKey
-from strax_core.frontend.match import STRICT, Match
-from strax_core.loader.report import ReadReport
-from strax_core.places.places import Places
-from strax_core.selection.query import ALL_ROWS, Wanted
+from strax_core.concurrency import BUFFER_BYTES, Workers
+from strax_core.data_plugins import DataPlugins
+from strax_core.format import DataKey
+from strax_core.frontend import STRICT, Match
+from strax_core.loader import ReadReport
+from strax_core.places import Places
+from strax_core.selection import ALL_ROWS, Wanted
 
 
 @dataclass(frozen=True, kw_only=True)

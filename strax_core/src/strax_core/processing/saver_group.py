@@ -4,16 +4,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 
-from strax_core.chunks.chunk import Chunk
-from strax_core.chunks.rechunk import Rechunker
-from strax_core.codecs import codec_named
-from strax_core.codecs.encoded_chunk import encode_chunk
-from strax_core.concurrency.crew import Crew
-from strax_core.concurrency.executors import n_workers
-from strax_core.concurrency.in_flight import InFlight
+from strax_core.chunks import Chunk, Rechunker
+from strax_core.codecs import codec_named, encode_chunk
+from strax_core.concurrency import Crew, InFlight, n_workers
 from strax_core.errors import DataExistsError
-from strax_core.format.chunk_info import ChunkInfo
-from strax_core.saver.saver import Saver
+from strax_core.format import ChunkInfo
+from strax_core.saver import Saver
 
 _LOG = logging.getLogger("strax_core")
 

@@ -13,10 +13,7 @@ from strax_core.errors import (
     StorageError,
     StorageUnavailable,
 )
-from strax_core.format.checksums import checksum
-from strax_core.format.layout import metadata_path
-from strax_core.format.metadata import Metadata, encode_document
-from strax_core.format.own_names import is_chunk_below
+from strax_core.format import Metadata, checksum, encode_document, is_chunk_below, metadata_path
 from strax_core.medium import Medium
 from strax_core.saver.saver import Saver
 from strax_core.saver.tickets import writings_of

@@ -3,10 +3,15 @@
 import secrets
 from collections.abc import Sequence
 
-from strax_core.format.chunk_info import ChunkInfo
-from strax_core.format.layout import chunk_name, metadata_path, prefix_of
-from strax_core.format.metadata import Metadata
-from strax_core.format.own_names import is_chunk, write_ids_in
+from strax_core.format import (
+    ChunkInfo,
+    Metadata,
+    chunk_name,
+    is_chunk,
+    metadata_path,
+    prefix_of,
+    write_ids_in,
+)
 from strax_core.medium import Buffer
 from strax_core.saver.commit import SettlingSaver
 from strax_core.saver.renaming import check_sizes

@@ -15,10 +15,9 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from strax_core.concurrency.delayed_calls import LateStarts
+from strax_core.concurrency import LateStarts
 from strax_core.errors import DataCorrupted, ObjectMissing, StorageUnavailable
-from strax_core.format.chunk_info import ChunkInfo
-from strax_core.format.layout import Staging
+from strax_core.format import ChunkInfo, Staging
 from strax_core.medium import Medium
 
 SEGMENT_INTERVAL_S = 1.0

@@ -6,8 +6,14 @@ looked at; so files go by name, and a folder goes if the medium says that it is 
 
 from collections.abc import Collection
 
-from strax_core.format.layout import FAILURE_NOTE_START, Staging
-from strax_core.format.own_names import is_failure_note, is_of_data, is_of_ticket, is_tomb
+from strax_core.format import (
+    FAILURE_NOTE_START,
+    Staging,
+    is_failure_note,
+    is_of_data,
+    is_of_ticket,
+    is_tomb,
+)
 from strax_core.medium import Entry, Medium
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from strax_core.errors import ChunkError, DataCorrupted
-from strax_core.format.chunk_info import ChunkInfo
+from strax_core.format import ChunkInfo
 
 
 def ordered_receipts(receipts: Iterable[ChunkInfo], *, where: str) -> list[ChunkInfo]:

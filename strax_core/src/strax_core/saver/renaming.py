@@ -4,10 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from strax_core.errors import DataCorrupted, NewerFormat
-from strax_core.format.chunk_info import ChunkInfo
-from strax_core.format.layout import metadata_name
-from strax_core.format.metadata import Metadata
-from strax_core.format.own_names import is_of_data, write_ids_in
+from strax_core.format import ChunkInfo, Metadata, is_of_data, metadata_name, write_ids_in
 from strax_core.medium import Buffer
 from strax_core.saver.commit import SettlingSaver, is_there
 from strax_core.saver.own_files import is_plain_file

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 
-from strax_core.chunks.chunk import Chunk
-from strax_core.chunks.rechunk import rechunked
-from strax_core.concurrency.in_flight import InFlight
+from strax_core.chunks import Chunk, rechunked
+from strax_core.concurrency import InFlight
 
 
 def save_all(

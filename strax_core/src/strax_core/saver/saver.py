@@ -13,10 +13,9 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from strax_core.chunks.chunk import Chunk
-from strax_core.codecs import codec_named
-from strax_core.codecs.encoded_chunk import EncodedChunk, encode_chunk
-from strax_core.concurrency.futures import AtWork
+from strax_core.chunks import Chunk
+from strax_core.codecs import EncodedChunk, codec_named, encode_chunk
+from strax_core.concurrency import AtWork
 from strax_core.errors import (
     ChunkError,
     ConfigError,
@@ -25,10 +24,17 @@ from strax_core.errors import (
     StorageError,
     StorageUnavailable,
 )
-from strax_core.format.chunk_info import ChunkInfo
-from strax_core.format.dtypes import packed
-from strax_core.format.layout import Staging, chunk_name, metadata_path
-from strax_core.format.metadata import FORMAT_VERSION, STRAX_VERSION, Metadata, encode_document
+from strax_core.format import (
+    FORMAT_VERSION,
+    STRAX_VERSION,
+    ChunkInfo,
+    Metadata,
+    Staging,
+    chunk_name,
+    encode_document,
+    metadata_path,
+    packed,
+)
 from strax_core.medium import Buffer, Medium
 from strax_core.saver.journal import Journal
 from strax_core.saver.own_files import remove_failure_notes, remove_own_files, remove_writer
@@ -100,11 +106,11 @@ class Saver:
         self._lock = threading.Lock()
         self._writing = AtWork()
         self._is_closed = False
-        self.before_commit: Callable[[Metadata], None] | None = None
+        self.before_commit: Callable[[Metadata], None] = _ignore
         """Called when all is written and nothing is visible; an error of it ends the commit."""
-        self.after_commit: Callable[[Metadata], None] | None = None
-        """Called with the final metadata, by the frontend that wants to know."""
-        self.after_failure: Callable[[BaseException], None] | None = None
+        self.after_commit: Callable[[Metadata], None] = _ignore
+        """Called with the final metadata; a frontend that wants to know sets it. Must not raise."""
+        self.after_failure: Callable[[BaseException], None] = _ignore
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
@@ -117,7 +123,7 @@ class Saver:
         self.__dict__.update(state)
         self._lock = threading.Lock()
         self._writing = AtWork()
-        self.before_commit = self.after_commit = self.after_failure = None
+        self.before_commit = self.after_commit = self.after_failure = _ignore
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.backend_key} at {self.medium.place}>"
@@ -235,20 +241,19 @@ class Saver:
         infos = ordered_receipts(receipts, where=self.metadata.place)
         self._check_sizes(infos)
         metadata = self._final_metadata(infos)
-        if self.before_commit is not None:
-            self.before_commit(metadata)
+        self.before_commit(metadata)
         self._journal.check_alive()
         try:
             self._publish(metadata)
         except StorageUnavailable as error:
             self._is_closed = True
             self._journal.close()
-            self._tell(self.after_failure, error)
+            self.after_failure(error)
             raise
         self._is_closed = True
         self._journal.close()
         self._tidy()
-        self._tell(self.after_commit, metadata)
+        self.after_commit(metadata)
         return metadata
 
     def is_beaten(self) -> bool:
@@ -273,7 +278,7 @@ class Saver:
         if answers and isinstance(error, Exception) and not isinstance(error, DataExistsError):
             self._tries(lambda: self._leave_note(error))
         if error is not None:
-            self._tell(self.after_failure, error)
+            self.after_failure(error)
 
     def close(self) -> None:
         """Release everything; without a commit this aborts."""
@@ -320,14 +325,6 @@ class Saver:
             )
             return not isinstance(failure, StorageUnavailable)
         return True
-
-    def _tell(self, listener: Callable[[Any], None] | None, news: object) -> None:
-        """Tell the frontend; what is stored is stored, even if the frontend cannot note it."""
-        if listener is not None:
-            try:
-                listener(news)
-            except Exception:  # noqa: BLE001 - whatever a storage plugin raises
-                _LOG.exception("%s: its frontend could not take note", self.metadata.place)
 
     def _check_chunk(self, chunk: Chunk) -> None:
         promised = (self.metadata.run_id, self.metadata.data_type)
@@ -390,6 +387,10 @@ class Saver:
             "writing_ended": time.time(),
         }
         self.medium.write(self.staging.failure_note, [encode_document(note)])
+
+
+def _ignore(_: object) -> None:
+    """Nobody listens."""
 
 
 def _checked_number(chunk_i: int) -> int:

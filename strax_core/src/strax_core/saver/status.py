@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from strax_core.errors import StorageError
-from strax_core.format.layout import FAILURE_NOTE_START, STAGING, Staging
-from strax_core.format.metadata import stored_time_s
+from strax_core.format import FAILURE_NOTE_START, STAGING, Staging, stored_time_s
 from strax_core.medium import Medium
 from strax_core.saver.tickets import Ticket, read_json, read_ticket, writings_of
 

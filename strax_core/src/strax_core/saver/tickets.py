@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from strax_core.errors import DataCorrupted, ObjectMissing
-from strax_core.format.chunk_info import ChunkInfo
-from strax_core.format.layout import Staging
-from strax_core.format.own_names import is_write_id
+from strax_core.format import ChunkInfo, Staging, is_write_id
 from strax_core.medium import Medium
 
 

@@ -1,1 +1,18 @@
-"""What this folder is, and its face."""
+"""Selections: which rows and columns of a piece of data are wanted."""
+
+from strax_core.selection.parse import LoadOptions, check_known, wanted
+from strax_core.selection.query import ALL_ROWS, Wanted, dtype_with, taken
+from strax_core.selection.scan import WHOLE_ROWS, Excerpt, TimeRange
+
+__all__ = [
+    "ALL_ROWS",
+    "WHOLE_ROWS",
+    "Excerpt",
+    "LoadOptions",
+    "TimeRange",
+    "Wanted",
+    "check_known",
+    "dtype_with",
+    "taken",
+    "wanted",
+]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from strax_core.arguments import did_you_mean
-from strax_core.chunks.chunk import Rows
+from strax_core.chunks import Rows
 from strax_core.errors import ConfigError
 
 Condition = str | Callable[[Rows], Any]

@@ -8,7 +8,7 @@ from typing import Any, TypedDict, TypeVar
 import numpy as np
 
 from strax_core.arguments import did_you_mean
-from strax_core.chunks.chunk import Chunk, Rows, endtime_of
+from strax_core.chunks import Chunk, Rows, endtime_of
 from strax_core.errors import ChunkError, ConfigError
 from strax_core.selection.filters import checked_conditions
 from strax_core.selection.query import FULLY_CONTAINED, SKIP, TOUCHING, Wanted

@@ -8,11 +8,17 @@ from typing import Any
 import numpy as np
 
 from strax_core.arguments import did_you_mean
-from strax_core.chunks.arrays import fields_of
-from strax_core.chunks.chunk import TIME_MAX_NS, Chunk, Rows, time_fields, times_of
-from strax_core.chunks.copy_rows import masked_rows
+from strax_core.chunks import (
+    TIME_MAX_NS,
+    Chunk,
+    Rows,
+    fields_of,
+    masked_rows,
+    time_fields,
+    times_of,
+)
 from strax_core.errors import ConfigError
-from strax_core.format.chunk_info import ChunkInfo
+from strax_core.format import ChunkInfo
 from strax_core.selection.filters import Condition, Mask, check_columns, columns_in, mask_of
 from strax_core.selection.scan import Excerpt, TimeRange
 

@@ -19,7 +19,7 @@ CONTRACTS = ("codec_contract", "distribution_contract", "reading_contract")
 for module in ("models", "frontend_base", *CONTRACTS, *(f"{part}_checks" for part in PARTS)):
     pytest.register_assert_rewrite(f"strax_core.testing.{module}")
 
-from strax_core.backend.clean import clean  # noqa: E402
+from strax_core.backend import clean  # noqa: E402
 from strax_core.testing.byte_checks import ByteChecks  # noqa: E402 - after the registration
 from strax_core.testing.cleaning_checks import CleaningChecks  # noqa: E402
 from strax_core.testing.codec_contract import CodecContract  # noqa: E402

@@ -4,8 +4,8 @@ import pickle
 
 import pytest
 
-from strax_core.backend.backend import StorageBackend
-from strax_core.saver.renaming import RenamingSaver
+from strax_core.backend import StorageBackend
+from strax_core.saver import RenamingSaver
 from strax_core.testing.raw import FolderLinks, RawAccess, RawFolder, RawLinks
 from strax_core.testing.scorecard import keep_scorecard
 

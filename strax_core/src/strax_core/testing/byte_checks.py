@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from strax_core.backend.backend import StorageBackend
+from strax_core.backend import StorageBackend
 from strax_core.errors import DataCorrupted, ObjectExists, ObjectMissing, StorageError
-from strax_core.format.layout import STAGING
+from strax_core.format import STAGING
 from strax_core.medium import Entry
 from strax_core.testing.base import BackendBase
 from strax_core.testing.levels import at_level

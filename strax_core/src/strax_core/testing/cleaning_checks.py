@@ -2,8 +2,7 @@
 
 import pytest
 
-from strax_core.backend.backend import StorageBackend
-from strax_core.backend.clean import clean
+from strax_core.backend import StorageBackend, clean
 from strax_core.errors import DataNotAvailable
 from strax_core.testing.base import BackendBase
 from strax_core.testing.dataset_checks import (

@@ -10,15 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from strax_core.backend.memory import MemoryBackend
-from strax_core.chunks.chunk import Chunk
-from strax_core.codecs import ALL, Codec, Decoder, Into, Selection, Whole, codec_named
-from strax_core.codecs.encoded_chunk import encode_chunk
+from strax_core.backend import MemoryBackend
+from strax_core.chunks import Chunk
+from strax_core.codecs import ALL, Codec, Decoder, Into, Selection, Whole, codec_named, encode_chunk
 from strax_core.errors import DataCorrupted
-from strax_core.format.chunk_info import ChunkInfo
-from strax_core.format.dtypes import packed
-from strax_core.loader.chunk_file import ChunkFile, read_segment
-from strax_core.loader.report import ReadReport
+from strax_core.format import ChunkInfo, packed
+from strax_core.loader import ChunkFile, ReadReport, read_segment
 from strax_core.medium import Buffer
 from strax_core.testing.base import ContractBase
 from strax_core.testing.levels import at_level

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from strax_core.backend.backend import StorageBackend
+from strax_core.backend import StorageBackend
 from strax_core.errors import DataCorrupted
 from strax_core.testing.base import BackendBase
 from strax_core.testing.dataset_checks import KEY, METADATA

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from strax_core.backend.backend import StorageBackend
+from strax_core.backend import StorageBackend
 from strax_core.errors import (
     ConfigError,
     DataCorrupted,
@@ -17,8 +17,8 @@ from strax_core.errors import (
     ReadOnlyError,
     StorageError,
 )
-from strax_core.format.chunk_info import ChunkInfo
-from strax_core.saver.saver import Saver
+from strax_core.format import ChunkInfo
+from strax_core.saver import Saver
 from strax_core.testing.base import BackendBase
 from strax_core.testing.faults import FaultyBackend
 from strax_core.testing.levels import at_level

@@ -9,10 +9,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from strax_core.backend.backend import StorageBackend
-from strax_core.backend.clean import clean
-from strax_core.backend.memory import MemoryBackend
-from strax_core.saver.saver import Saver
+from strax_core.backend import MemoryBackend, StorageBackend, clean
+from strax_core.saver import Saver
 from strax_core.testing.base import BackendBase
 from strax_core.testing.dataset_checks import (
     KEY,

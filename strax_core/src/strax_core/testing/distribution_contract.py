@@ -15,21 +15,18 @@ from typing import Any
 import pytest
 from packaging.utils import canonicalize_name
 
-from strax_core.backend.backend import StorageBackend
+from strax_core.backend import StorageBackend
 from strax_core.codecs import codec_named
-from strax_core.config.open import open_storage
-from strax_core.config.opener import frontend_options
+from strax_core.config import frontend_options, open_storage
 from strax_core.errors import ConfigError, PluginError
-from strax_core.frontend.frontend import StorageFrontend
-from strax_core.storage_plugins.discovery import Served, discover
-from strax_core.storage_plugins.hookspecs import ENTRY_POINT_GROUP
-from strax_core.storage_plugins.registry import default_registry
+from strax_core.frontend import StorageFrontend
+from strax_core.storage_plugins import ENTRY_POINT_GROUP, Served, default_registry, discover
 from strax_core.testing.base import ContractBase
 
 WATCH = """
 import json, logging, os, signal, sys, threading, warnings
 import strax_core
-from strax_core.storage_plugins.registry import (default_registry)
+from strax_core.storage_plugins import (default_registry)
 for name in sys.argv[3:]: sys.modules[name] = None
 def state():
     return {

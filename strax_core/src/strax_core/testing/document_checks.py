@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from strax_core.errors import ConfigError, DataCorrupted, ReadOnlyError, RunMetadataNotAvailable
-from strax_core.frontend.frontend import StorageFrontend
+from strax_core.frontend import StorageFrontend
 from strax_core.testing.frontend_base import FrontendBase, OpenFrontend, PutDocument
 from strax_core.testing.raw import RawAccess
 

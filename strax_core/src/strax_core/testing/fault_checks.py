@@ -5,8 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from strax_core.backend.backend import StorageBackend
-from strax_core.backend.clean import clean
+from strax_core.backend import StorageBackend, clean
 from strax_core.errors import (
     AccessDenied,
     DataCorrupted,

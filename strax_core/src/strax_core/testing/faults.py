@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar
 
-from strax_core.backend.backend import StorageBackend
+from strax_core.backend import StorageBackend
 from strax_core.errors import StorageError, StorageUnavailable
 from strax_core.medium import Buffer, Entry
-from strax_core.saver.commit import SettlingSaver
-from strax_core.saver.saver import Saver
+from strax_core.saver import Saver, SettlingSaver
 
 Result = TypeVar("Result")
 ListOfBytes = list[bytes]  # inside the class, `list` is the verb

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from strax_core.backend.backend import StorageBackend
+from strax_core.backend import StorageBackend
 from strax_core.errors import (
     AccessDenied,
     DataCorrupted,
@@ -15,8 +15,7 @@ from strax_core.errors import (
     ReadOnlyError,
     StorageUnavailable,
 )
-from strax_core.frontend.frontend import StorageFrontend
-from strax_core.frontend.match import Match
+from strax_core.frontend import Match, StorageFrontend
 from strax_core.testing.faults import Fault, FaultyBackend
 from strax_core.testing.frontend_base import (
     KEY,

@@ -4,10 +4,9 @@ import json
 
 import pytest
 
-from strax_core.backend.backend import StorageBackend
-from strax_core.backend.clean import clean
+from strax_core.backend import StorageBackend, clean
 from strax_core.errors import DataCorrupted, ReadOnlyError
-from strax_core.format.layout import STAGING, Staging
+from strax_core.format import STAGING, Staging
 from strax_core.testing.base import BackendBase
 from strax_core.testing.dataset_checks import (
     KEY,

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from strax_core.errors import DataNotAvailable
-from strax_core.format.keys import DataKey, Lineage
-from strax_core.frontend.frontend import StorageFrontend
-from strax_core.frontend.location import Location
+from strax_core.format import DataKey, Lineage
+from strax_core.frontend import Location, StorageFrontend
 from strax_core.testing.base import ContractBase
 from strax_core.testing.raw import RawAccess
 from strax_core.testing.samples import bytes_of_chunks, sample_chunks, sample_key, sample_metadata

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from strax_core.errors import DataExistsError, DataNotAvailable, ReadOnlyError
-from strax_core.frontend.frontend import StorageFrontend
+from strax_core.frontend import StorageFrontend
 from strax_core.testing.frontend_base import (
     KEY,
     FrontendBase,

@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from strax_core.backend.backend import StorageBackend
-from strax_core.backend.clean import clean
+from strax_core.backend import StorageBackend, clean
 from strax_core.errors import DataCorrupted, StorageUnavailable
-from strax_core.format.layout import STAGING
+from strax_core.format import STAGING
 from strax_core.testing.base import BackendBase, renames
 from strax_core.testing.dataset_checks import (
     KEY,

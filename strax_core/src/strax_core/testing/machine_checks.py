@@ -1,6 +1,6 @@
 """The contract of any order: random operations do what a model of them does."""
 
-from strax_core.backend.backend import StorageBackend
+from strax_core.backend import StorageBackend
 from strax_core.testing.base import BackendBase
 from strax_core.testing.machines import data_machine, run_machine, verbs_machine
 from strax_core.testing.raw import RawAccess

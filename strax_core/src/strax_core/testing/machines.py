@@ -5,9 +5,9 @@ Hypothesis is imported when a machine runs, so that the rest of the kit does wit
 
 from typing import Any
 
-from strax_core.backend.backend import StorageBackend
+from strax_core.backend import StorageBackend
 from strax_core.errors import ConfigError
-from strax_core.format.keys import DataKey
+from strax_core.format import DataKey
 from strax_core.testing.base import renames
 from strax_core.testing.levels import LEVEL, at_level
 from strax_core.testing.models import KEYS, DataModel, VerbsModel

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 
-from strax_core.backend.backend import StorageBackend
-from strax_core.backend.clean import clean
+from strax_core.backend import StorageBackend, clean
 from strax_core.errors import (
     DataCorrupted,
     DataExistsError,
@@ -12,8 +11,8 @@ from strax_core.errors import (
     ObjectMissing,
     StorageError,
 )
-from strax_core.format.keys import DataKey
-from strax_core.saver.saver import Saver
+from strax_core.format import DataKey
+from strax_core.saver import Saver
 from strax_core.testing.faults import kill
 from strax_core.testing.raw import RawAccess, everything
 from strax_core.testing.samples import bytes_of_chunks, sample_chunks, sample_key, sample_metadata

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from strax_core.backend.backend import StorageBackend
+from strax_core.backend import StorageBackend
 from strax_core.errors import ConfigError
 from strax_core.testing.base import BackendBase, renames
 from strax_core.testing.byte_checks import listed

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from strax_core.backend.backend import StorageBackend
-from strax_core.chunks.chunk import Chunk
-from strax_core.format.dtypes import packed
-from strax_core.loader.segments import Means
-from strax_core.selection.scan import Excerpt, TimeRange
+from strax_core.backend import StorageBackend
+from strax_core.chunks import Chunk
+from strax_core.format import packed
+from strax_core.loader import Means
+from strax_core.selection import Excerpt, TimeRange
 from strax_core.testing.base import BackendBase
 from strax_core.testing.dataset_checks import KEY
 from strax_core.testing.samples import DTYPES, sample_chunks, sample_metadata

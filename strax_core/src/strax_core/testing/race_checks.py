@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from strax_core.backend.backend import StorageBackend
+from strax_core.backend import StorageBackend
 from strax_core.errors import ObjectExists, ObjectMissing, StorageError
 from strax_core.testing.base import BackendBase, renames
 from strax_core.testing.faults import FaultyBackend

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Protocol
 
-from strax_core.backend.memory import MemoryBackend
-from strax_core.format.layout import STAGING
+from strax_core.backend import MemoryBackend
+from strax_core.format import STAGING
 
 
 class RawAccess(Protocol):

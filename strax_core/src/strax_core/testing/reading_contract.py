@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from strax_core.backend.backend import StorageBackend
-from strax_core.backend.memory import MemoryBackend
-from strax_core.chunks.chunk import Chunk
+from strax_core.backend import MemoryBackend, StorageBackend
+from strax_core.chunks import Chunk
 from strax_core.errors import (
     ConfigError,
     DataCorrupted,
@@ -19,9 +18,8 @@ from strax_core.errors import (
     ReadOnlyError,
     StorageError,
 )
-from strax_core.format.dtypes import packed
-from strax_core.format.keys import DataKey
-from strax_core.frontend.directory import DirectoryFrontend
+from strax_core.format import DataKey, packed
+from strax_core.frontend import DirectoryFrontend
 from strax_core.testing.base import ContractBase
 from strax_core.testing.damage_checks import DAMAGES, SIZES, check_chunk_is_refused
 from strax_core.testing.dataset_checks import KEY, METADATA, SHAPES

@@ -5,11 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from strax_core.backend.backend import StorageBackend
-from strax_core.chunks.chunk import Chunk
-from strax_core.format.dtypes import dtype_text, packed
-from strax_core.format.keys import DataKey, Lineage
-from strax_core.format.metadata import Metadata
+from strax_core.backend import StorageBackend
+from strax_core.chunks import Chunk
+from strax_core.format import DataKey, Lineage, Metadata, dtype_text, packed
 
 Rows = np.ndarray[Any, np.dtype[Any]]
 CHUNK_NS = 1000

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from strax_core.backend.backend import StorageBackend
-from strax_core.backend.memory import MemoryBackend
-from strax_core.chunks.chunk import Chunk
-from strax_core.concurrency.delayed_calls import THREAD_NAME
+from strax_core.backend import MemoryBackend, StorageBackend
+from strax_core.chunks import Chunk
+from strax_core.concurrency import THREAD_NAME
 from strax_core.errors import DataNotAvailable, StorageError, StorageFull
 from strax_core.testing.base import BackendBase
 from strax_core.testing.dataset_checks import (

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from strax_core.backend.backend import StorageBackend
+from strax_core.backend import StorageBackend
 from strax_core.errors import StorageError
-from strax_core.frontend.directory import DirectoryFrontend
+from strax_core.frontend import DirectoryFrontend
 from strax_core.testing.base import BackendBase
 from strax_core.testing.dataset_checks import KEY, new_saver
 from strax_core.testing.raw import RawAccess, everything

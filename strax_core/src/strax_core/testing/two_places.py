@@ -8,11 +8,9 @@ place if one is down or damaged, makes savers, and reports what happened.
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from strax_core.backend.backend import StorageBackend
-from strax_core.format.keys import DataKey
-from strax_core.frontend.frontend import StorageFrontend
-from strax_core.frontend.location import Location
-from strax_core.frontend.match import Match
+from strax_core.backend import StorageBackend
+from strax_core.format import DataKey
+from strax_core.frontend import Location, Match, StorageFrontend
 
 
 class TwoPlaceFrontend(StorageFrontend):

@@ -12,7 +12,7 @@ from strax_core.cli.demo.requests import change_an_option, load_again, make_firs
 from strax_core.cli.ls import say_contents
 from strax_core.cli.output import say
 from strax_core.cli.stored import contents
-from strax_core.context.context import Context
+from strax_core.context import Context
 
 
 def run_demo(folder: str, *, size_mb: float, upstream_is_required: bool) -> None:

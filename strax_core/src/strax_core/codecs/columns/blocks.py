@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from strax_core.codecs.base import Rows, bytes_of
+from strax_core.codecs.codec import Rows, bytes_of
 from strax_core.codecs.columns import index as ix
-from strax_core.codecs.columns import kernels as k
+from strax_core.codecs.columns.kernels import plan as k
 from strax_core.codecs.columns.leaves import Leaf
 from strax_core.codecs.columns.scratch import SCRATCH, address_of
 from strax_core.medium import Buffer

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from strax_core.chunks.copy_rows import as_plain
-from strax_core.codecs.base import Rows
+from strax_core.chunks import as_plain
+from strax_core.codecs.codec import Rows
 from strax_core.codecs.columns import index as ix
 from strax_core.codecs.columns.blocks import Filter, FilteredBlock, does_not_shrink, encode_block
 from strax_core.codecs.columns.leaves import Leaf

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from strax_core.codecs.base import Decoder, Encoded, Out, Rows, Run, Segment, Selection, run_here
+from strax_core.codecs.codec import Decoder, Encoded, Out, Rows, Run, Segment, Selection, run_here
 from strax_core.codecs.columns import decoding, encoding, entry
-from strax_core.format.chunk_info import ChunkInfo
+from strax_core.format import ChunkInfo
 
 
 class ColumnsCodec:

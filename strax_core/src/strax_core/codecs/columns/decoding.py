@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
-from strax_core.codecs.base import Decoder, Out, Rows, Selection
+from strax_core.codecs.codec import Decoder, Out, Rows, Selection
 from strax_core.codecs.columns import index as ix
-from strax_core.codecs.columns import kernels as k
 from strax_core.codecs.columns import plain
 from strax_core.codecs.columns.blocks import FRAME_HEADER, Filter
 from strax_core.codecs.columns.entry import StoredSegment
+from strax_core.codecs.columns.kernels import plan as k
 from strax_core.codecs.columns.leaves import Leaf, leaves_of
 from strax_core.codecs.columns.scratch import SCRATCH, address_of
 from strax_core.errors import DataCorrupted

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from strax_core.codecs.base import Encoded, Rows, Run
+from strax_core.codecs.codec import Encoded, Rows, Run
 from strax_core.codecs.columns import index as ix
 from strax_core.codecs.columns.blocks import Filter, encode_block, encode_rows
 from strax_core.codecs.columns.choosing import chosen

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from strax_core.codecs.base import Segment
+from strax_core.codecs.codec import Segment
 from strax_core.errors import DataCorrupted, NewerFormat
-from strax_core.format.chunk_info import ChunkInfo
+from strax_core.format import ChunkInfo
 
 VERSION = 1
 SEGMENTS_MAX = 1024

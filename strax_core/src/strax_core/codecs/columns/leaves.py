@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from strax_core.codecs.base import Rows
+from strax_core.codecs.codec import Rows
 
 INTEGERS = "iumM"
 _WIDTHS = (2, 4, 8)
@@ -96,7 +96,7 @@ def _leaf(path: tuple[str, ...], dtype: np.dtype[Any], offset: int) -> Leaf:
 
 def times_of(rows: Rows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
     """Return beginnings and ends of rows; None if they have none that can be compared."""
-    from strax_core.chunks.chunk import endtime_of
+    from strax_core.chunks import endtime_of
 
     names = rows.dtype.names or ()
     needed = {"time", "endtime"} if "endtime" in names else {"time", "length", "dt"}

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import numpy.typing as npt
 
-from strax_core.codecs.columns import kernels as k
+from strax_core.codecs.columns.kernels import plan as k
 
 Int64s = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]

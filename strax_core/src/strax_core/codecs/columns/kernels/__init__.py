@@ -6,17 +6,3 @@ that all addresses and sizes lie within the arrays they are of**. A value has 2,
 
 Only the modules here import numba.
 """
-
-# Columns of a plan, which has a row for each field of a block. ADDRESS and STRIDE are of the field
-# in rows; PLANES is of plane 0 for the encoder, of each plane for the decoder.
-(ADDRESS, STRIDE, COUNT, WIDTH, FLAGS, REFERENCE, MASK) = range(7)
-(N_VALUES, N_PLANES, BASE, RANDOM) = range(7, 11)
-"""What the encoder finds out, and the decoder is told; `RANDOM`: planes that look like noise."""
-DONE, PREVIOUS, MASK_BITS, SEEN = range(11, 15)
-"""How far the work on a block is."""
-PLANES = 16
-PLAN_COLUMNS = PLANES + 8
-MASKED, DELTA, ZIGZAG, OFFSET, SWAPPED, SIGNED, SKIPPED = 1, 2, 4, 8, 16, 32, 64
-FINE = -1
-AT_ONCE = 1024
-"""Values that are worked on at once: they and their results stay in the fastest cache."""

@@ -7,7 +7,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from strax_core.codecs.columns.kernels import AT_ONCE, PLAN_COLUMNS, SIGNED, SWAPPED
+from strax_core.codecs.columns.kernels.plan import AT_ONCE, PLAN_COLUMNS, SIGNED, SWAPPED
 
 WORD_BYTES = 8
 ROW_BYTES = WORD_BYTES * PLAN_COLUMNS

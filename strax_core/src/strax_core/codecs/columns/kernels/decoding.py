@@ -4,27 +4,6 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, types
 
-from strax_core.codecs.columns.kernels import (
-    ADDRESS,
-    AT_ONCE,
-    BASE,
-    COUNT,
-    DELTA,
-    DONE,
-    FINE,
-    FLAGS,
-    MASK,
-    MASKED,
-    N_PLANES,
-    N_VALUES,
-    PLANES,
-    PREVIOUS,
-    REFERENCE,
-    STRIDE,
-    SWAPPED,
-    WIDTH,
-    ZIGZAG,
-)
 from strax_core.codecs.columns.kernels.addresses import (
     ALL_BITS,
     ONE,
@@ -53,6 +32,27 @@ from strax_core.codecs.columns.kernels.addresses import (
     zeros_below,
 )
 from strax_core.codecs.columns.kernels.compiling import compiled, compiled_at
+from strax_core.codecs.columns.kernels.plan import (
+    ADDRESS,
+    AT_ONCE,
+    BASE,
+    COUNT,
+    DELTA,
+    DONE,
+    FINE,
+    FLAGS,
+    MASK,
+    MASKED,
+    N_PLANES,
+    N_VALUES,
+    PLANES,
+    PREVIOUS,
+    REFERENCE,
+    STRIDE,
+    SWAPPED,
+    WIDTH,
+    ZIGZAG,
+)
 from strax_core.codecs.columns.scratch import address_of
 
 Int64s = npt.NDArray[np.int64]

@@ -4,29 +4,6 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, types
 
-from strax_core.codecs.columns.kernels import (
-    ADDRESS,
-    BASE,
-    COUNT,
-    DELTA,
-    FLAGS,
-    MASK,
-    MASK_BITS,
-    MASKED,
-    N_PLANES,
-    N_VALUES,
-    OFFSET,
-    PLANES,
-    PREVIOUS,
-    RANDOM,
-    REFERENCE,
-    SEEN,
-    SKIPPED,
-    STRIDE,
-    SWAPPED,
-    WIDTH,
-    ZIGZAG,
-)
 from strax_core.codecs.columns.kernels.addresses import (
     ALL_BITS,
     ONE,
@@ -52,6 +29,29 @@ from strax_core.codecs.columns.kernels.addresses import (
     turn_round,
 )
 from strax_core.codecs.columns.kernels.compiling import compiled, compiled_at
+from strax_core.codecs.columns.kernels.plan import (
+    ADDRESS,
+    BASE,
+    COUNT,
+    DELTA,
+    FLAGS,
+    MASK,
+    MASK_BITS,
+    MASKED,
+    N_PLANES,
+    N_VALUES,
+    OFFSET,
+    PLANES,
+    PREVIOUS,
+    RANDOM,
+    REFERENCE,
+    SEEN,
+    SKIPPED,
+    STRIDE,
+    SWAPPED,
+    WIDTH,
+    ZIGZAG,
+)
 from strax_core.codecs.columns.scratch import address_of
 
 Int64s = npt.NDArray[np.int64]

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from strax_core.format.chunk_info import ChunkInfo
+from strax_core.format import ChunkInfo
 from strax_core.medium import Buffer
 
 Rows = np.ndarray[Any, np.dtype[Any]]
