@@ -32,8 +32,11 @@ EXTRAS = {  # of each package, what the tests need
     "strax_ssh": ["testing"],
 }
 CONTRACTS = [
-    "strax_core/tests/test_memory.py",
-    *(f"strax_core/tests/test_contract_{what}.py" for what in ("codecs", "frontends", "reading")),
+    "strax_core/tests/backend/test_memory.py",
+    *(
+        f"strax_core/tests/testing/test_contract_{what}.py"
+        for what in ("codecs", "frontends", "reading")
+    ),
     "plugins/strax_local/tests/test_local_contract.py",
     "examples/strax_zip/tests/test_zip.py",
 ]
@@ -128,7 +131,7 @@ def nightly(session: nox.Session) -> None:
 @nox.session
 def mutation(session: nox.Session) -> None:
     """Change the code in small ways, and look whether the tests notice."""
-    run(session, "python", "tests/mutation.py", *session.posargs)
+    run(session, "python", "tools/mutation/mutation.py", *session.posargs)
 
 
 @nox.session

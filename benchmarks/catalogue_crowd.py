@@ -1,7 +1,7 @@
 """Many processes register and find in one catalogue, one is killed every second: is it still true?
 
 `--postgresql` starts a server of its own, which `tests/servers/install-debian.sh` installs; left
-out: a file of SQLite. `tests/test_catalogue_crowd.py` plays a little of the same.
+out: a file of SQLite. `tests/benchmarks/test_catalogue_crowd.py` plays a little of the same.
 """
 
 import argparse

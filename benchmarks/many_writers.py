@@ -1,6 +1,6 @@
 """Many processes save one piece of data at once, a third is killed: is what is left always whole?
 
-`tests/test_many_writers.py` plays a few rounds of the same.
+`tests/benchmarks/test_many_writers.py` plays a few rounds of the same.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Writes the golden folder of the codec `columns`: once for each version of it, never again.
 
-    PYTHONPATH=tests python tests/golden/make_columns.py NEW_FOLDER
+    PYTHONPATH=tests/upstream python tests/golden/make_columns.py NEW_FOLDER
 
 Three pieces of data: fields of every filter, odd dtypes, and a small chunk, whose rows are stored
 as they are. Segments and blocks are small, so that there are several of them.

@@ -1,6 +1,6 @@
 """Writes the golden folders: once for each version of a format, never again.
 
-    PYTHONPATH=tests python tests/golden/make_golden.py NEW_FOLDER
+    PYTHONPATH=tests/upstream python tests/golden/make_golden.py NEW_FOLDER
 
 With strax 2.2.3 and this checkout installed, this makes `strax-2.2.3` and `format-1` there, both
 with zstd, and `strax-2.2.3-blosc` and so on with the other codecs of strax.

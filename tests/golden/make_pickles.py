@@ -1,6 +1,6 @@
 """Writes `pickles`: what users pickle, as the versions before the sub-packages pickled it.
 
-    PYTHONPATH=tests python tests/golden/make_pickles.py NEW_FOLDER
+    PYTHONPATH=tests/upstream python tests/golden/make_pickles.py NEW_FOLDER
 
 What was committed stays as it is: it stands for pickles that people have.
 """

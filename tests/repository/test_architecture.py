@@ -1,0 +1,270 @@
+"""The shape of the code; to raise a limit here is a decision that a reader sees."""
+
+import ast
+import importlib
+import subprocess
+import sys
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import strax_core
+
+ROOT = Path(__file__).resolve().parents[2]
+LINES_PER_FILE_MAX = 400
+LINES_PER_FUNCTION_MAX = 60
+PARAMETERS_MAX = 6
+# Of these, two for frontends that keep run documents elsewhere than in files, one for a cleaning
+# that could not do all.
+PUBLIC_NAMES_MAX = 64
+DEPENDENCIES_OF_CORE_MAX = 9
+
+MANY_PARAMETERS = (  # what users call with many options, all of them keywords
+    "Context.__init__",
+    "Context.get_*",
+    "Context.make",
+    "Option.__init__",
+    "select",  # runs, by what upstream selects them by
+    "*Frontend.__init__",
+    "call5",  # a compiled function at an address, with its five numbers
+)
+HEAVY = {
+    "boto3",
+    "multiprocessing",
+    "numba",
+    "numexpr",
+    "pandas",
+    "paramiko",
+    "rich",
+    "sqlalchemy",
+    "tqdm",
+}
+VAGUE_FILE_NAMES = {"common", "helper", "helpers", "misc", "util", "utils"}
+MACHINE_PATHS = ["/" + "/".join(parts) for parts in (("root", ""), ("work", ""), ("tmp", "venv"))]
+FOLDERS = [
+    *("strax_core", "plugins", "examples", "tests", "tools", "benchmarks"),
+    *("docs", "decisions", ".ci"),
+]
+
+STORAGE_PLUGINS = sorted(
+    project.parent
+    for folder in ("plugins", "examples")
+    for project in ROOT.glob(f"{folder}/*/pyproject.toml")
+)
+PACKAGES = [ROOT / "strax_core", *STORAGE_PLUGINS]
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def python_files(packages: list[Path], *, under: str = "src") -> list[Path]:
+    """List the modules of these packages."""
+    return [path for package in packages for path in sorted((package / under).rglob("*.py"))]
+
+
+@cache
+def syntax_tree(path: Path) -> ast.Module:
+    """Parse a file once."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def functions(node: ast.AST, prefix: str = "") -> Iterator[tuple[str, Function]]:
+    """Yield each function under this node with its name, as `Class.method`."""
+    for child in ast.iter_child_nodes(node):
+        name = prefix
+        if isinstance(child, ast.ClassDef | Function):
+            name = f"{prefix}{child.name}."
+        if isinstance(child, Function):
+            yield name.rstrip("."), child
+        yield from functions(child, name)
+
+
+def all_functions() -> Iterator[tuple[str, str, Function]]:
+    """Yield each function of the packages with its place and name."""
+    for path in python_files(PACKAGES):
+        for name, function in functions(syntax_tree(path)):
+            yield f"{path.relative_to(ROOT)}:{function.lineno} {name}", name, function
+
+
+def imported_modules(path: Path) -> Iterator[str]:
+    """Yield what a file imports; `from a import b` gives `a.b` where that is a module of core."""
+    for node in ast.walk(syntax_tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module
+            if node.module == "strax_core":
+                core_modules = {p.stem for p in (ROOT / "strax_core/src/strax_core").iterdir()}
+                yield from (f"strax_core.{n.name}" for n in node.names if n.name in core_modules)
+
+
+def parameters(function: Function) -> list[str]:
+    """Name the parameters of a function, without `self` and `cls`."""
+    a = function.args
+    named = [p.arg for p in (*a.posonlyargs, *a.args, *a.kwonlyargs, a.vararg, a.kwarg) if p]
+    return [name for name in named if name not in ("self", "cls")]
+
+
+def test_no_file_is_long() -> None:
+    lengths = {p: len(p.read_text(encoding="utf-8").splitlines()) for p in python_files(PACKAGES)}
+
+    assert lengths
+    assert {p: n for p, n in lengths.items() if n > LINES_PER_FILE_MAX} == {}
+
+
+def test_no_function_is_long() -> None:
+    lengths = {at: (f.end_lineno or 0) - f.lineno + 1 for at, _, f in all_functions()}
+
+    assert {at: n for at, n in lengths.items() if n > LINES_PER_FUNCTION_MAX} == {}
+
+
+def test_no_function_takes_many_parameters() -> None:
+    counts = {
+        at: len(parameters(f))
+        for at, name, f in all_functions()
+        if not any(fnmatch(name, allowed) for allowed in MANY_PARAMETERS)
+    }
+
+    assert {at: n for at, n in counts.items() if n > PARAMETERS_MAX} == {}
+
+
+def test_the_public_names_of_core_are_few_and_sorted_and_there() -> None:
+    names = strax_core.__all__
+
+    assert len(names) <= PUBLIC_NAMES_MAX
+    assert [name for name in names if not hasattr(strax_core, name)] == []
+    assert list(names) == sorted(  # constants, classes, functions: the order that ruff gives
+        set(names), key=lambda name: (not name.isupper(), not name[0].isupper(), name)
+    )
+
+
+def test_core_requires_few_packages() -> None:
+    settings = tomllib.loads((ROOT / "strax_core" / "pyproject.toml").read_text(encoding="utf-8"))
+
+    assert len(settings["project"]["dependencies"]) <= DEPENDENCIES_OF_CORE_MAX
+
+
+def test_library_code_prints_nothing() -> None:
+    prints = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in python_files(PACKAGES)
+        if "cli" not in (path.parent.name, path.stem)
+        for node in ast.walk(syntax_tree(path))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print"
+    ]
+
+    assert prints == []
+
+
+def test_file_names_say_what_is_inside() -> None:
+    assert [p for p in python_files(PACKAGES) if p.stem in VAGUE_FILE_NAMES] == []
+
+
+def test_importing_core_imports_nothing_heavy() -> None:
+    code = "import sys, strax_core; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert HEAVY & set(loaded.stdout.split()) == set()
+
+
+@pytest.mark.parametrize("package", STORAGE_PLUGINS, ids=lambda package: package.name)
+def test_a_storage_plugin_imports_only_the_front_door_of_core(package: Path) -> None:
+    siblings = {path.name for path in STORAGE_PLUGINS} - {package.name}
+    for folder, front_doors in (
+        ("src", {"strax_core"}),
+        ("tests", {"strax_core", "strax_core.testing"}),
+    ):
+        for path in python_files([package], under=folder):
+            imported = set(imported_modules(path))
+            of_core = {name for name in imported if name.split(".")[0] == "strax_core"}
+
+            assert of_core <= front_doors, path
+            assert {name.split(".")[0] for name in imported} & siblings == set(), path
+
+
+def test_a_module_of_a_sub_package_is_imported_only_inside_it() -> None:
+    core = ROOT / "strax_core" / "src" / "strax_core"
+    faces = {path.parent.name for path in core.glob("*/__init__.py")}
+    deep = [
+        f"{path.relative_to(core)}: {name}"
+        for path in python_files([ROOT / "strax_core"])
+        for name in imported_modules(path)
+        if name.count(".") > 1
+        and (room := name.split(".")[1]) in faces
+        and room != path.relative_to(core).parts[0]
+    ]
+
+    assert len(faces) == 17
+    assert deep == []
+
+
+def test_a_face_is_a_docstring_and_names() -> None:
+    core = ROOT / "strax_core" / "src" / "strax_core"
+    for face in sorted(core.glob("*/__init__.py")):
+        docstring, *imports, names = syntax_tree(face).body
+        if face.parent.name == "testing":  # pytest is told of it first
+            imports = [node for node in imports if isinstance(node, ast.ImportFrom)]
+
+        assert ast.unparse(docstring).count(". ") <= 2, face
+        assert {type(node) for node in imports} == {ast.ImportFrom}, face
+        assert ast.unparse(names).startswith("__all__ = ["), face
+
+
+def test_tests_mirror_the_source() -> None:
+    core = ROOT / "strax_core"
+    rooms = {path.parent.name for path in (core / "src" / "strax_core").glob("*/__init__.py")}
+    folders = {path.name for path in (core / "tests").iterdir() if list(path.glob("*.py"))}
+
+    assert folders - {"helpers"} == rooms
+
+
+def test_each_file_of_tests_has_a_name_of_its_own() -> None:
+    names = Counter(
+        path.name
+        for folder in FOLDERS
+        for path in (ROOT / folder).rglob("test_*.py")
+        if ".nox" not in path.parts
+    )
+
+    assert [name for name, n in names.items() if n > 1] == []
+
+
+def test_core_imports_no_storage_plugin() -> None:
+    for path in python_files([ROOT / "strax_core"]):
+        imported = {name.split(".")[0] for name in imported_modules(path)}
+
+        assert imported & {package.name for package in STORAGE_PLUGINS} == set(), path
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
+def test_what_is_stored_and_pickled_names_the_front_door(package: Path) -> None:
+    front_door = importlib.import_module(package.name)
+    public = {name: getattr(front_door, name) for name in front_door.__all__}
+    ours = {
+        name: value.__module__
+        for name, value in public.items()
+        if isinstance(value, type) and value.__module__.startswith("strax_")
+    }
+
+    assert ours
+    assert set(ours.values()) == {package.name}
+
+
+def test_no_file_names_a_place_on_one_machine() -> None:
+    # In a work tree of git, `.git` is a file that says where the repository is.
+    top = [path for path in ROOT.glob("*.*") if path.name != ".git"]
+    files = [*top, *(path for name in FOLDERS for path in (ROOT / name).rglob("*"))]
+    found = [
+        f"{path.relative_to(ROOT)}: {word}"
+        for path in files
+        if path.is_file() and "__pycache__" not in path.parts
+        for word in MACHINE_PATHS
+        if word.encode() in path.read_bytes()
+    ]
+
+    assert found == []
