@@ -61,18 +61,18 @@ def n_handles() -> int:
     return len(list(Path("/dev/fd").iterdir()))
 
 
-def threads_but_late_starts() -> set[threading.Thread]:
+def threads_but_delayed_calls() -> set[threading.Thread]:
     """Return those that run, but for the one that ends by itself a second after a save."""
-    return {each for each in threading.enumerate() if each.name != "strax-late-starts"}
+    return {each for each in threading.enumerate() if each.name != "strax-delayed-calls"}
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     Raw.closed.clear()
     gc.collect()  # what earlier tests left open
-    threads, n_before = threads_but_late_starts(), n_handles()
+    threads, n_before = threads_but_delayed_calls(), n_handles()
     yield tmp_path / "data"
-    assert threads_but_late_starts() <= threads
+    assert threads_but_delayed_calls() <= threads
     assert n_handles() <= n_before
 
 
@@ -165,7 +165,7 @@ SCRIPT = """
                 say_ready()
             return raw
 
-    ctx = context(folder, Raw, Told)
+    ctx = context(folder, Raw, ErrorContext)
 
     def ask():
         if how in ("consumer", "uncaught consumer"):

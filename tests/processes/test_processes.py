@@ -710,13 +710,13 @@ def test_processes_are_forked_before_a_thread_of_ours_runs(tmp_path: Path) -> No
             return future
 
     for thread in threading.enumerate():
-        if thread.name == "strax-late-starts":
+        if thread.name == "strax-delayed-calls":
             thread.join()  # of an earlier save; it ends by itself
     before = {thread.name for thread in threading.enumerate()}
     context(tmp_path, pp.Raw).make(RUN, "raw", executor=Forking())
 
     assert not any(name.startswith("strax") for name in {*names[0]} - before)
-    assert any(name == "strax-late-starts" for name in {*names[1]} - before)
+    assert any(name == "strax-delayed-calls" for name in {*names[1]} - before)
 
 
 def test_the_places_are_told_of_what_was_written_elsewhere_as_by_one_writer(

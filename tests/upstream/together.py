@@ -63,7 +63,7 @@ PIECES = [
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Query:
     """One piece of data, as a user asks for it."""
 
     run_id: str
@@ -79,7 +79,7 @@ class Wanted:
         names = ("gain",) if self.data_type == "things" else ("gain", "cut")
         return {name: self.options[name] for name in names}
 
-    def serves(self, other: "Wanted", fuzzy: dict[str, tuple[str, ...]]) -> bool:
+    def serves(self, other: "Query", fuzzy: dict[str, tuple[str, ...]]) -> bool:
         """Say whether these data serve where `other` was asked for; written down by hand."""
         free = set(fuzzy.get("fuzzy_for_options", ()))
         if "things" in fuzzy.get("fuzzy_for", ()):
@@ -91,8 +91,8 @@ class Wanted:
 
 
 KEYS = [
-    *(Wanted(run_id, "things", config) for run_id in RUNS for config in (0, 1)),
-    *(Wanted(run_id, "results", config) for run_id in RUNS for config in (0, 1, 2)),
+    *(Query(run_id, "things", config) for run_id in RUNS for config in (0, 1)),
+    *(Query(run_id, "results", config) for run_id in RUNS for config in (0, 1, 2)),
 ]
 
 
@@ -102,7 +102,7 @@ class Step:
 
     what: str
     by: str
-    wanted: Wanted
+    wanted: Query
     codec: str
     fails_in: str = ""
     fails_at: int = 0
@@ -201,7 +201,7 @@ def fail(folder: Path, step: Step) -> None:
 def kill(folder: Path, step: Step) -> bool:
     """Save in a child that dies at one of its writes; say whether it did."""
     for thread in threading.enumerate():
-        if thread.name == "strax-late-starts":
+        if thread.name == "strax-delayed-calls":
             thread.join()  # it ends by itself a second after the last save
     if threading.active_count() > 1:
         raise RuntimeError(f"a fork beside other threads: {threading.enumerate()}")
@@ -264,7 +264,7 @@ def do(folder: Path, step: Step, report: Report) -> None:
         remove(folder, step)
 
 
-def random_step(random: random.Random, often: Wanted) -> Step:
+def random_step(random: random.Random, often: Query) -> Step:
     what = random.choice(["save", "save", "fail", "kill", "kill", "remove"])
     wanted = often if random.random() < OFTEN else random.choice(KEYS)
     return Step(
@@ -286,10 +286,10 @@ def answer(ask: Callable[[str, str], bool], run_id: str, data_type: str) -> str:
         return type(error).__name__
 
 
-def answers(folder: Path, package: ModuleType, **options: Any) -> dict[Wanted, str]:
+def answers(folder: Path, package: ModuleType, **options: Any) -> dict[Query, str]:
     """Ask for every key, each configuration with a context of its own."""
     made = ours if package is strax_core else theirs
-    told: dict[Wanted, str] = {}
+    told: dict[Query, str] = {}
     for number, config in enumerate(CONFIGS):
         context = made(folder, config, plain(package), **options)
         told |= {
@@ -324,7 +324,7 @@ def check(folder: Path, fuzzy: dict[str, tuple[str, ...]], report: Report) -> It
             report.fuzzy["wrong no of strax" if their_answer == "no" else their_answer] += 1
 
 
-def is_unnamed(folder: Path, wanted: Wanted) -> bool:
+def is_unnamed(folder: Path, wanted: Query) -> bool:
     """Say whether all of it is there, but strax died before it gave it its name.
 
     strax takes such data for a fuzzy match, also of their own key, though not for an exact one.
@@ -338,7 +338,7 @@ def is_unnamed(folder: Path, wanted: Wanted) -> bool:
 
 
 @cache
-def plain_key(wanted: Wanted) -> strax_core.DataKey:
+def plain_key(wanted: Query) -> strax_core.DataKey:
     context = strax_core.Context([], plugins=plain(strax_core), config=wanted.options)
     return context.key_for(wanted.run_id, wanted.data_type)
 
@@ -380,12 +380,12 @@ def expected(folder: Path, step: Step) -> Iterator[str]:
             yield "what was saved does not load on the other side"
 
 
-def loaded_by_us(folder: Path, wanted: Wanted) -> Rows:
+def loaded_by_us(folder: Path, wanted: Query) -> Rows:
     context = ours(folder, wanted.options, data_plugins(strax_core, NOTHING_WORKS))
     return context.get_array(wanted.run_id, wanted.data_type, max_workers=1)
 
 
-def loaded_by_strax(folder: Path, wanted: Wanted) -> Rows:
+def loaded_by_strax(folder: Path, wanted: Query) -> Rows:
     context = theirs(folder, wanted.options, data_plugins(strax(), NOTHING_WORKS))
     rows: Rows = context.get_array(wanted.run_id, wanted.data_type, progress_bar=False)
     return rows

@@ -259,14 +259,14 @@ REMOVALS = [
         "W17",
         "unreadable metadata keep a saver from beginning",
         CORE + "frontend/frontend.py",
-        "        except ANSWERS:\n            return False  # if",
+        "        except SETTLED:\n            return False  # if",
         "        except DataNotAvailable:\n            return False  # if",
     ),
     removal(
         "W17",
         "unreadable metadata are no answer",
         CORE + "places/search.py",
-        "                self._n_answers += isinstance(error, ANSWERS)\n",
+        "                self._n_answers += isinstance(error, SETTLED)\n",
         "",
     ),
     removal(
@@ -380,8 +380,8 @@ REMOVALS = [
         "W23",
         "no other copy goes on in the middle",
         CORE + "places/failover.py",
-        "                if self.begun is None or is_same_making(\n",
-        "                if self.begun is None or not is_same_making(\n",
+        "                if self.begun is None or is_replica(\n",
+        "                if self.begun is None or not is_replica(\n",
     ),
     removal(
         "W24",
@@ -648,15 +648,15 @@ REMOVALS = [
         "W43",
         "files are copied one after the other",
         CORE + "places/transfer.py",
-        "            at_work.add(means.executor.submit(job), n_bytes)\n",
-        "            at_work.add(means.executor.submit(job), n_bytes)\n"
+        "            at_work.add(options.executor.submit(job), n_bytes)\n",
+        "            at_work.add(options.executor.submit(job), n_bytes)\n"
         "            at_work.drain()\n",
     ),
     removal(
         "W43",
         "the files of a copy are not read back",
         CORE + "places/transfer.py",
-        "    saver.before_commit = partial(_check_files, saver, means)\n",
+        "    saver.before_commit = partial(_check_files, saver, options)\n",
         "",
     ),
     removal(
@@ -684,8 +684,8 @@ REMOVALS = [
         "W40",
         "all columns are read",
         CORE + "selection/query.py",
-        "return Excerpt(tuple(dict.fromkeys((*columns, *more, *times))), self.within)",
-        "return Excerpt(within=self.within)",
+        "return Scan(tuple(dict.fromkeys((*columns, *more, *times))), self.within)",
+        "return Scan(within=self.within)",
     ),
     removal(
         "W41",

@@ -71,7 +71,7 @@ class ObjectExists(StorageError):
 
 
 class ChunkError(StorageError):
-    """Rows or chunks break a law of chunks: order, borders, or continuity."""
+    """Rows or chunks break an invariant of chunks: order, borders, or continuity."""
 
 
 class PluginGaveWrongOutput(StorageError):

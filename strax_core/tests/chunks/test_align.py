@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strax_core.chunks.align import Synchroniser, latest_cut
+from strax_core.chunks.align import Aligner, latest_cut
 from strax_core.chunks.chunk import Chunk
 from strax_core.chunks.merge import merge_columns, merged_dtype
 from strax_core.errors import ChunkError
@@ -34,7 +34,7 @@ def steps(
     from_ns: int | None = None, **inputs: list[Chunk]
 ) -> list[dict[str, tuple[int, int, Spans]]]:
     chunks = {name: iter(chunks) for name, chunks in inputs.items()}
-    synchroniser = Synchroniser(chunks, who="data plugin P", from_ns=from_ns)
+    synchroniser = Aligner(chunks, who="data plugin P", from_ns=from_ns)
     return [
         {name: (chunk.start, chunk.end, spans_of(chunk)) for name, chunk in step.items()}
         for step in synchroniser
@@ -44,7 +44,7 @@ def steps(
 def test_a_single_input_passes_as_it_is() -> None:
     chunks = [chunk_of(0, 10, (1, 10)), chunk_of(10, 10), chunk_of(10, 30, (10, 12))]
 
-    assert [step["a"] for step in Synchroniser({"a": iter(chunks)})] == chunks
+    assert [step["a"] for step in Aligner({"a": iter(chunks)})] == chunks
 
 
 def test_different_borders_are_cut_at_the_earlier_one() -> None:
@@ -118,7 +118,7 @@ def test_nothing_is_read_further_ahead_than_a_step_needs() -> None:
             fetched.append(f"{name}{start}")
             yield chunk_of(start, start + width)
 
-    stepped = iter(Synchroniser({"a": source("a", 10), "b": source("b", 50)}))
+    stepped = iter(Aligner({"a": source("a", 10), "b": source("b", 50)}))
     next(stepped)
     next(stepped)
 
@@ -237,7 +237,7 @@ def test_inputs_must_reach_back_to_the_time_that_is_asked_for(starts: tuple[int,
 def test_a_single_input_must_reach_back_too_and_passes_as_it_is() -> None:
     chunks = [chunk_of(2, 5, (2, 3)), chunk_of(5, 9)]
 
-    assert list(Synchroniser({"a": iter(chunks)}, from_ns=4)) == [{"a": each} for each in chunks]
+    assert list(Aligner({"a": iter(chunks)}, from_ns=4)) == [{"a": each} for each in chunks]
     with pytest.raises(ChunkError, match="reach back to 1"):
         steps(1, a=chunks)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strax_core.chunks import invariants as laws
+from strax_core.chunks import invariants
 from strax_core.chunks.chunk import (
     Chunk,
     check_continuity,
@@ -353,7 +353,7 @@ def test_gaps_are_where_all_earlier_rows_ended_long_ago(spans: list[tuple[int, i
         if all(spans[i][0] - endtime > 2 for _, endtime in spans[:i])
     ]
 
-    assert laws.rows_after_gaps(rows["time"], rows["endtime"], 2).tolist() == expected
+    assert invariants.rows_after_gaps(rows["time"], rows["endtime"], 2).tolist() == expected
 
 
 @given(
@@ -375,26 +375,31 @@ def test_a_split_fails_exactly_if_a_row_straddles_it(
         assert is_lawful(part.data[["time", "endtime"]].tolist(), part.start, part.end)
 
 
-@pytest.mark.parametrize("n", [laws.TILE_ROWS, laws.TILE_ROWS + 1, 3 * laws.TILE_ROWS])
+@pytest.mark.parametrize(
+    "n", [invariants.TILE_ROWS, invariants.TILE_ROWS + 1, 3 * invariants.TILE_ROWS]
+)
 def test_a_law_broken_in_any_tile_is_found(n: int) -> None:
     time = np.arange(n, dtype=np.int64)
     endtime = time + 1
 
-    assert laws.first_broken_law(time, endtime, 0, n) == (laws.FINE, -1)
-    for row in {1, laws.TILE_ROWS - 1, n - 1}:
+    assert invariants.first_violation(time, endtime, 0, n) == (invariants.FINE, -1)
+    for row in {1, invariants.TILE_ROWS - 1, n - 1}:
         unsorted, negative = time.copy(), endtime.copy()
         unsorted[row] = time[row - 1] - 1
         negative[row] = time[row] - 1
-        assert laws.first_broken_law(unsorted, endtime, -9, n) == (laws.UNSORTED, row)
-        assert laws.first_broken_law(time, negative, 0, n) == (laws.NEGATIVE_DURATION, row)
-        assert laws.first_broken_law(time, endtime, 0, row) == (laws.TOO_LATE, row)
-    assert laws.first_broken_law(time, endtime, 1, n) == (laws.TOO_EARLY, 0)
+        assert invariants.first_violation(unsorted, endtime, -9, n) == (invariants.UNSORTED, row)
+        assert invariants.first_violation(time, negative, 0, n) == (
+            invariants.NEGATIVE_DURATION,
+            row,
+        )
+        assert invariants.first_violation(time, endtime, 0, row) == (invariants.TOO_LATE, row)
+    assert invariants.first_violation(time, endtime, 1, n) == (invariants.TOO_EARLY, 0)
 
 
 def test_a_long_early_row_fills_gaps_many_tiles_later() -> None:
-    n = 3 * laws.TILE_ROWS
+    n = 3 * invariants.TILE_ROWS
     time = 10 * np.arange(n, dtype=np.int64)
     endtime = time + 1
     endtime[1] = time[n - 5]
 
-    assert laws.rows_after_gaps(time, endtime, 8).tolist() == [1, *range(n - 4, n)]
+    assert invariants.rows_after_gaps(time, endtime, 8).tolist() == [1, *range(n - 4, n)]

@@ -275,7 +275,7 @@ def test_no_row_is_lost_changed_or_cut_and_no_time_is_lost(
     assert (emitted[0].start, emitted[-1].end) == (chunks[0].start, chunks[-1].end)
     for chunk, following in pairwise(emitted):
         assert chunk.end == following.start
-    for chunk in emitted:  # made again, so that all laws are checked
+    for chunk in emitted:  # made again, so that all invariants are checked
         Chunk(chunk.start, chunk.end, chunk.data, "7", "peaks")
 
 

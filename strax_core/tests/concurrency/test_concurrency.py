@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from places_in_memory import no_thread_left
 
-from strax_core.concurrency.crew import Crew
+from strax_core.concurrency.crew import WorkSharing
 from strax_core.concurrency.ordered import JOBS_AHEAD_MAX, Job, in_order
 
 PATIENCE_S = 600
@@ -110,7 +110,7 @@ def numbers(n: int) -> list[Callable[[], int]]:
 @pytest.mark.parametrize("n", [0, 1, 2, 50])
 def test_a_full_pool_of_tasks_with_crews_comes_to_its_end(n: int, n_threads: int) -> None:
     with ThreadPoolExecutor(n_threads) as pool:
-        crew = Crew(pool, n_threads)
+        crew = WorkSharing(pool, n_threads)
         tasks = [pool.submit(crew, numbers(n)) for _ in range(20)]
         answers = [task.result(PATIENCE_S) for task in tasks]
 
@@ -119,7 +119,7 @@ def test_a_full_pool_of_tasks_with_crews_comes_to_its_end(n: int, n_threads: int
 
 def test_a_part_of_a_part_comes_to_its_end_too() -> None:
     with ThreadPoolExecutor(1) as pool:
-        crew = Crew(pool, 1)
+        crew = WorkSharing(pool, 1)
         task = pool.submit(crew, [lambda: crew(numbers(3)), lambda: crew(numbers(4))])
 
         assert task.result(PATIENCE_S) == [[0, 1, 2], [0, 1, 2, 3]]
@@ -129,14 +129,14 @@ def test_idle_threads_help() -> None:
     meeting = threading.Barrier(3, timeout=PATIENCE_S)
     with ThreadPoolExecutor(3) as pool:
         # None goes on before three threads are at work.
-        pool.submit(Crew(pool, 2), [meeting.wait] * 3).result(PATIENCE_S)
+        pool.submit(WorkSharing(pool, 2), [meeting.wait] * 3).result(PATIENCE_S)
 
 
 def test_threads_that_are_busy_are_not_waited_for() -> None:
     gate = threading.Event()
     with ThreadPoolExecutor(2) as pool:
         busy = pool.submit(gate.wait, PATIENCE_S)
-        assert pool.submit(Crew(pool, 1), numbers(5)).result(PATIENCE_S) == list(range(5))
+        assert pool.submit(WorkSharing(pool, 1), numbers(5)).result(PATIENCE_S) == list(range(5))
         gate.set()
         assert busy.result(PATIENCE_S)
 
@@ -148,7 +148,7 @@ def test_the_first_error_ends_a_task_and_no_part_is_left_at_work() -> None:
         raise ZeroDivisionError("on fire")
 
     with ThreadPoolExecutor(1) as pool:
-        crew = Crew(pool, 1)
+        crew = WorkSharing(pool, 1)
         parts = [lambda: done.append(1), fail, lambda: done.append(2)]
         with pytest.raises(ZeroDivisionError):
             pool.submit(crew, parts).result(PATIENCE_S)
@@ -159,5 +159,5 @@ def test_a_pool_that_takes_nothing_more_leaves_the_work_to_the_caller() -> None:
     pool = ThreadPoolExecutor(1)
     pool.shutdown()
 
-    assert Crew(pool, 3)(numbers(5)) == list(range(5))
-    assert Crew(None, 3)(numbers(5)) == list(range(5))
+    assert WorkSharing(pool, 3)(numbers(5)) == list(range(5))
+    assert WorkSharing(None, 3)(numbers(5)) == list(range(5))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from strax_core.concurrency.delayed_calls import LateStarts
+from strax_core.concurrency.delayed_calls import DelayedCalls
 
 SOON_S = 0.05
 HANGS_S = 600
@@ -43,7 +43,7 @@ def until(is_so: Callable[[], bool]) -> None:
 
 
 def n_waiting() -> int:
-    return sum(thread.name == "strax-late-starts" for thread in threading.enumerate())
+    return sum(thread.name == "strax-delayed-calls" for thread in threading.enumerate())
 
 
 @pytest.fixture(autouse=True)
@@ -53,8 +53,8 @@ def _others_have_ended() -> None:
 
 def test_an_action_is_called_once_in_another_thread_when_its_time_has_come(clock: Clock) -> None:
     calls: list[tuple[threading.Thread, float]] = []
-    starts = LateStarts(delay_s=DELAY_S)
-    starts.add(lambda: calls.append((threading.current_thread(), clock.now_s)))
+    calls_later = DelayedCalls(delay_s=DELAY_S)
+    calls_later.schedule(lambda: calls.append((threading.current_thread(), clock.now_s)))
     while not calls:
         clock.now_s += DELAY_S / 100
         time.sleep(0.002)
@@ -68,21 +68,21 @@ def test_an_action_is_called_once_in_another_thread_when_its_time_has_come(clock
 
 def test_by_the_clock_of_the_system_it_waits_as_long() -> None:
     calls: list[float] = []
-    starts, began = LateStarts(delay_s=SOON_S), time.monotonic()
-    starts.add(lambda: calls.append(time.monotonic() - began))
+    calls_later, began = DelayedCalls(delay_s=SOON_S), time.monotonic()
+    calls_later.schedule(lambda: calls.append(time.monotonic() - began))
     until(lambda: bool(calls))
 
     assert calls[0] >= SOON_S
 
 
 def test_what_is_called_off_never_begins_and_the_others_do(clock: Clock) -> None:
-    starts, calls = LateStarts(delay_s=DELAY_S), list[str]()
+    calls_later, calls = DelayedCalls(delay_s=DELAY_S), list[str]()
     off: list[Callable[[], None]] = [lambda: calls.append("off") for _ in range(3)]
     for action in off:
-        starts.add(action)
-    starts.add(lambda: calls.append("on"))
+        calls_later.schedule(action)
+    calls_later.schedule(lambda: calls.append("on"))
     for action in off:
-        starts.call_off(action)
+        calls_later.cancel(action)
     clock.now_s += DELAY_S
     until(lambda: bool(calls))
 
@@ -90,16 +90,16 @@ def test_what_is_called_off_never_begins_and_the_others_do(clock: Clock) -> None
 
 
 def test_one_thread_waits_for_all_and_ends_by_itself(clock: Clock) -> None:
-    starts, called = LateStarts(delay_s=DELAY_S), threading.Event()
+    calls_later, called = DelayedCalls(delay_s=DELAY_S), threading.Event()
     actions: list[Callable[[], None]] = [lambda: None for _ in range(20)]
     for action in actions:
-        starts.add(action)
+        calls_later.schedule(action)
     n_at_once = n_waiting()
     for action in actions:
-        starts.call_off(action)
+        calls_later.cancel(action)
     clock.now_s += DELAY_S
     until(lambda: n_waiting() == 0)
-    starts.add(called.set)
+    calls_later.schedule(called.set)
     clock.now_s += DELAY_S
 
     assert n_at_once == 1
@@ -110,23 +110,23 @@ def test_an_action_that_fails_is_told_and_stops_no_other(caplog: pytest.LogCaptu
     def failing() -> None:
         raise RuntimeError("can't start new thread")
 
-    starts, called = LateStarts(delay_s=SOON_S), threading.Event()
+    calls_later, called = DelayedCalls(delay_s=SOON_S), threading.Event()
     with caplog.at_level(logging.ERROR, "strax_core"):
-        starts.add(failing)
-        starts.add(called.set)
+        calls_later.schedule(failing)
+        calls_later.schedule(called.set)
         assert called.wait(HANGS_S)
 
     assert "can't start new thread" in caplog.text
 
 
 def test_a_fork_begins_anew(clock: Clock) -> None:
-    starts, ours = LateStarts(delay_s=DELAY_S), threading.Event()
-    starts.add(ours.set)
+    calls_later, ours = DelayedCalls(delay_s=DELAY_S), threading.Event()
+    calls_later.schedule(ours.set)
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
         its_own = threading.Event()
-        starts.add(its_own.set)
+        calls_later.schedule(its_own.set)
         clock.now_s += DELAY_S  # here alone
         os.write(writing, b"%d%d" % (its_own.wait(HANGS_S), ours.is_set()))
         os._exit(0)

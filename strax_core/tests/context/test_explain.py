@@ -30,14 +30,14 @@ from strax_core.frontend.frontend import StorageFrontend
 from strax_core.testing.two_places import TwoPlaceFrontend
 
 
-def lines_of(ctx: Context, data_type: str = "peaks") -> list[str]:
+def fused_stages(ctx: Context, data_type: str = "peaks") -> list[str]:
     return ctx.explain("7", data_type).splitlines()
 
 
 def test_what_is_stored_is_told_with_its_place_and_size() -> None:
     near, far = place("near"), place("far", compressor="bz2")
     context(far).make("7", "peaks")
-    (line,) = lines_of(context(near, far))
+    (line,) = fused_stages(context(near, far))
 
     assert line == f"{folder_of(far, 'peaks')} is stored in far: 4 chunks, 20 rows, bz2"
 
@@ -66,9 +66,9 @@ def test_what_places_remark_on_their_copies_is_told(*, readonly: bool) -> None:
     ctx = context(near, far, other)
 
     told = [] if readonly else [remark]
-    assert [line for line in lines_of(ctx) if "damaged copy of peaks" in line] == told
+    assert [line for line in fused_stages(ctx) if "damaged copy of peaks" in line] == told
     context(near).make("7", "peaks")
-    assert lines_of(ctx)[1:] == told
+    assert fused_stages(ctx)[1:] == told
 
 
 def test_what_is_nowhere_is_explained_down_to_what_is_stored() -> None:
@@ -77,7 +77,7 @@ def test_what_is_nowhere_is_explained_down_to_what_is_stored() -> None:
     ctx = context(near, closed)
     key, records = ctx.key_for("7", "peaks"), ctx.key_for("7", "records")
 
-    assert lines_of(ctx) == [
+    assert fused_stages(ctx) == [
         f"{key} is not stored",
         f"  near: memory://: there is no {key}",
         "  closed: closed does not take peaks",
@@ -97,7 +97,7 @@ def test_what_needs_everything_says_so_and_each_data_type_is_told_once() -> None
             return records
 
     ctx = context(place(), plugins=[Records, Peaks, Events])
-    lines = lines_of(ctx, "events")
+    lines = fused_stages(ctx, "events")
 
     told = [line for line in lines if line.endswith(" is not stored")]
     assert [line.split("-")[1] for line in told] == ["events", "peaks", "records"]
@@ -117,13 +117,13 @@ def test_where_it_would_be_kept_is_told(save_when: SaveWhen, expected: str) -> N
     peaks = type("Peaks", (Peaks,), {"save_when": save_when})
     ctx = context(place("near"), place("far", readonly=True), plugins=[Records, peaks])
 
-    assert f"  {expected}" in lines_of(ctx)
+    assert f"  {expected}" in fused_stages(ctx)
 
 
 def test_if_no_place_takes_it_that_is_told() -> None:
     ctx = context(place(readonly=True))
 
-    assert "  it would not be kept: no place of this context takes it" in lines_of(ctx)
+    assert "  it would not be kept: no place of this context takes it" in fused_stages(ctx)
 
 
 def test_other_lineages_are_told_with_what_differs_and_what_would_load_them() -> None:
@@ -131,7 +131,7 @@ def test_other_lineages_are_told_with_what_differs_and_what_would_load_them() ->
     context(near, config={"gain": 2.0}).make("7", "peaks")
     other = context(near, config={"gain": 2.0}).key_for("7", "peaks")
     ctx = context(near)
-    lines = lines_of(ctx)
+    lines = fused_stages(ctx)
 
     at = lines.index(f"  near: has {other}, made otherwise:")
     assert lines[at + 1 : at + 3] == [
@@ -142,7 +142,7 @@ def test_other_lineages_are_told_with_what_differs_and_what_would_load_them() ->
     assert way is not None
     loose = ctx.new_context(fuzzy_for_options=["gain"])
     assert loose.is_stored("7", "peaks")
-    assert lines_of(loose) == [
+    assert fused_stages(loose) == [
         f"{ctx.key_for('7', 'peaks')} is stored in near: 4 chunks, 20 rows, columns",
         "  by a loose match: option 'gain' of peaks: 2.0 here, 1.0 wanted",
         "  what is made from it is not kept",
@@ -155,8 +155,8 @@ def test_another_version_can_be_loaded_by_its_name() -> None:
     context(near).make("7", "peaks")
     ctx = context(near, plugins=[newer, Peaks])
 
-    assert "  near:   version of records: '0.0.0' here, '9' wanted" in lines_of(ctx)
-    assert "  near:   a context with fuzzy_for=['records'] loads it" in lines_of(ctx)
+    assert "  near:   version of records: '0.0.0' here, '9' wanted" in fused_stages(ctx)
+    assert "  near:   a context with fuzzy_for=['records'] loads it" in fused_stages(ctx)
     assert ctx.new_context(fuzzy_for=["records"]).is_stored("7", "peaks")
 
 
@@ -183,7 +183,7 @@ def test_notes_of_failed_saves_appear_and_the_next_success_takes_them_away() -> 
     bad = context(near, plugins=[Records, breaking("the detector is on fire")])
     with pytest.raises(ValueError, match="fire"):
         bad.make("7", "peaks")
-    notes = [line for line in lines_of(context(near)) if "a save failed" in line]
+    notes = [line for line in fused_stages(context(near)) if "a save failed" in line]
 
     pattern = (
         r"  near: a save failed at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC: ValueError: .* on fire.*"
@@ -252,7 +252,7 @@ def _document(ctx: Context) -> dict[str, Any]:
 
 
 def test_what_is_not_to_be_made_or_cannot_be_says_why_and_the_way_out() -> None:
-    lines = lines_of(context(place(), forbid_creation_of="records"))
+    lines = fused_stages(context(place(), forbid_creation_of="records"))
     name = "data plugin small_plugins"
     forbidden = "forbid_creation_of says that it is not to be made here"
 
@@ -261,13 +261,13 @@ def test_what_is_not_to_be_made_or_cannot_be_says_why_and_the_way_out() -> None:
     assert lines[-1].startswith(
         "so peaks cannot be had here: neither stored nor made is records. Have it made"
     )
-    lines = lines_of(context(place(), forbid_creation_of="*"))
+    lines = fused_stages(context(place(), forbid_creation_of="*"))
     assert lines[-1].startswith(
         "so peaks cannot be had here: neither stored nor made is peaks, records. "
     )
 
     silent = type("Records", (Plugin,), {"dtype": ROW})
-    lines = lines_of(context(place(), plugins=[silent, Peaks]))
+    lines = fused_stages(context(place(), plugins=[silent, Peaks]))
     assert any("Records 0.0.0 does not make it: it has no compute" in line for line in lines)
 
 
@@ -307,11 +307,11 @@ def test_broken_places_are_told_and_nothing_is_raised(error: Exception) -> None:
     near, down = place("near"), place("down")
     context(near).make("7", "records")
     take_down(down, error)
-    lines = lines_of(context(near, down))
+    lines = fused_stages(context(near, down))
 
     assert any(line.startswith("  down: ") and "out" in line for line in lines)
     assert lines[-1] == "make or get_array makes peaks, from records"
-    lines = lines_of(context(down))
+    lines = fused_stages(context(down))
     assert "nobody knows whether it is stored, for no place could answer" in lines[0]
     assert lines[-1].startswith(
         "peaks cannot be had until a place says whether it has peaks, records: "
@@ -323,7 +323,7 @@ def test_a_place_that_is_asked_before_and_does_not_answer_is_told_of_what_is_sto
     context(far).make("7", "peaks")
     take_down(down)
 
-    assert lines_of(context(down, far))[1:] == ["  down could not answer: the cable is out"]
+    assert fused_stages(context(down, far))[1:] == ["  down could not answer: the cable is out"]
 
 
 def test_a_frontend_of_someone_s_own_that_raises_anything_is_told() -> None:
@@ -333,11 +333,11 @@ def test_a_frontend_of_someone_s_own_that_raises_anything_is_told() -> None:
 
     own = Own({"main": MemoryBackend()}, name="own")
 
-    assert any("own: " in line and "oh" in line for line in lines_of(context(own, place())))
+    assert any("own: " in line and "oh" in line for line in fused_stages(context(own, place())))
 
 
 def test_without_places_the_text_still_says_what_makes_it() -> None:
-    lines = lines_of(context())
+    lines = fused_stages(context())
 
     assert lines[0].endswith(" is not stored")
     assert lines[-1] == "make or get_array makes peaks and all it needs"

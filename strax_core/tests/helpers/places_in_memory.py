@@ -61,4 +61,4 @@ def no_thread_left() -> Iterator[None]:
 
 def threads() -> set[threading.Thread]:
     """Return those that run, but for the one that ends by itself a second after a save."""
-    return {each for each in threading.enumerate() if each.name != "strax-late-starts"}
+    return {each for each in threading.enumerate() if each.name != "strax-delayed-calls"}

@@ -13,7 +13,7 @@ from strax_core.chunks.chunk import Chunk
 from strax_core.codecs import codec_named
 from strax_core.codecs.encoded_chunk import encode_chunk
 from strax_core.errors import ConfigError, DataCorrupted, DataNotAvailable, ObjectMissing
-from strax_core.loader.segments import Means
+from strax_core.loader.segments import ReadOptions
 from strax_core.selection.scan import WHOLE_ROWS
 from strax_core.testing import RawMemory
 from strax_core.testing.damage_checks import change_metadata, chunk_path
@@ -128,7 +128,7 @@ def test_who_watches_sees_each_chunk_once_and_in_order(
 
     loader = backend.loader(KEY.name)
     with ThreadPoolExecutor(n_threads) as pool:
-        means = Means(executor=pool if n_threads else None)
+        means = ReadOptions(executor=pool if n_threads else None)
         rows = loader.read(loader.metadata.chunks, WHOLE_ROWS, means, watch=watch)
 
     assert seen == [0, 1, 2]

@@ -33,7 +33,7 @@ from strax_core.frontend.directory import DirectoryFrontend
 from strax_core.frontend.frontend import StorageFrontend
 from strax_core.frontend.live import find_unfinished
 from strax_core.frontend.location import Location
-from strax_core.places.failover import is_same_making
+from strax_core.places.failover import is_replica
 from strax_core.places.places import Places
 from strax_core.processing.plan import Plan
 from strax_core.processing.request import Request
@@ -387,8 +387,8 @@ def test_what_is_still_being_written_never_ends_a_load_of_complete_data() -> Non
     assert unfinished is not None
     assert len(unfinished.metadata.chunks) == 3
     complete = reader(near).get_metadata("7", "records")
-    assert not is_same_making(complete, unfinished.metadata, cut_alike=False)
-    assert is_same_making(unfinished.metadata, complete, cut_alike=False)
+    assert not is_replica(complete, unfinished.metadata, same_chunking=False)
+    assert is_replica(unfinished.metadata, complete, same_chunking=False)
     ctx = reader(near, far, allow_incomplete=True)
     flip(near, "records", 1)
     with pytest.raises(DataCorrupted):

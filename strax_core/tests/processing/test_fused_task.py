@@ -14,7 +14,14 @@ from strax_core.concurrency.bounded import Budget, Queue
 from strax_core.data_plugins.registered import DataPlugins
 from strax_core.errors import StorageUnavailable
 from strax_core.format.layout import Staging
-from strax_core.processing.fused_task import LINES_KEPT, Failed, Line, PackedLine, Task, do_chunk
+from strax_core.processing.fused_task import (
+    LINES_KEPT,
+    Failed,
+    FusedStage,
+    PackedStage,
+    Task,
+    do_chunk,
+)
 from strax_core.processing.fusion import _fits
 from strax_core.saver.journal import Journal
 
@@ -86,9 +93,9 @@ def test_no_more_rows_travel_at_once_than_the_buffer_holds() -> None:
     assert at_once == [1, 2, 8]  # twice the four workers that are assumed
 
 
-def packed(data_plugin: type[Plugin], run_id: str = "1") -> PackedLine:
+def packed(data_plugin: type[Plugin], run_id: str = "1") -> PackedStage:
     instances = DataPlugins([data_plugin], {}).instances(("raw",), run_id=run_id, defaults={})
-    return Line(instances=list(instances.values())).packed()
+    return FusedStage(instances=list(instances.values())).packed()
 
 
 def test_a_worker_unpacks_a_line_once_and_keeps_as_many_as_runs_are_worked_on() -> None:
@@ -397,7 +404,7 @@ def test_what_is_left_half_way_ends_its_threads() -> None:
 
 
 def test_an_error_from_elsewhere_keeps_how_it_came_about() -> None:
-    failed = do_chunk(Task(PackedLine("t", b"no pickle"), 0, {}, frozenset()))
+    failed = do_chunk(Task(PackedStage("t", b"no pickle"), 0, {}, frozenset()))
 
     assert isinstance(failed, Failed)
     error = failed.as_error()
@@ -421,5 +428,5 @@ def test_inputs_with_rows_on_their_borders_do_not_go_elsewhere_together() -> Non
     ctx.make("7", "on_the_border")
     metadata = ctx.get_metadata("7", "on_the_border")
 
-    assert _fits(Line(), [metadata])
-    assert not _fits(Line(), [metadata, metadata])
+    assert _fits(FusedStage(), [metadata])
+    assert not _fits(FusedStage(), [metadata, metadata])

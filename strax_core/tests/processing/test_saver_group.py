@@ -14,7 +14,7 @@ from strax_core.concurrency.in_flight import InFlight
 from strax_core.errors import DataNotAvailable, StorageFull, StorageUnavailable
 from strax_core.format.keys import DataKey, Lineage
 from strax_core.medium import Buffer
-from strax_core.processing.saver_group import Keeper
+from strax_core.processing.saver_group import SaverGroup
 from strax_core.processing.shared_stream import SharedStream
 from strax_core.saver.saver import Saver
 
@@ -57,12 +57,12 @@ def saver(backend: MemoryBackend, compressor: str = "none") -> Saver:
     return backend.saver(KEY.name, {**METADATA, "compressor": compressor})
 
 
-def keeper(*savers: Saver, target_bytes: int | None = None, executor: Any = None) -> Keeper:
+def keeper(*savers: Saver, target_bytes: int | None = None, executor: Any = None) -> SaverGroup:
     in_flight = InFlight(Budget(1 << 20))
-    return Keeper(savers, target_bytes=target_bytes, executor=executor, in_flight=in_flight)
+    return SaverGroup(savers, target_bytes=target_bytes, executor=executor, in_flight=in_flight)
 
 
-def kept(keeper: Keeper, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+def kept(keeper: SaverGroup, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
     """As a pipeline does: pass chunks through while they are kept; an end that is none aborts."""
     try:
         for chunk in chunks:
@@ -231,7 +231,7 @@ def test_the_rechunkers_rows_count_in_the_budget() -> None:
     budget = Budget(1 << 20)
     in_flight = InFlight(budget)
     savers = [saver(MemoryBackend())]
-    rechunking = Keeper(savers, target_bytes=1 << 20, executor=None, in_flight=in_flight)
+    rechunking = SaverGroup(savers, target_bytes=1 << 20, executor=None, in_flight=in_flight)
     chunks = kept(rechunking, source())
     next(chunks)
     next(chunks)

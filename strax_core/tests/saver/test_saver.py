@@ -66,7 +66,7 @@ class Clock:
 def call_off_hearts() -> None:
     """Let no heart of a saver that a test left open begin to beat by other clocks."""
     for start in list(journal._BEATS._due):
-        journal._BEATS.call_off(start)
+        journal._BEATS.cancel(start)
 
 
 @pytest.fixture

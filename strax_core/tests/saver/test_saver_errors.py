@@ -273,16 +273,16 @@ def test_a_place_that_fails_while_tidying_up_is_told_and_raises_nothing(
 def test_a_saver_is_beaten_by_good_data_only(backend: MemoryBackend) -> None:
     raw = RawMemory(backend)
     saver = new_saver(backend)
-    before = saver.is_beaten()
+    before = saver.is_superseded()
     save_sample(backend, KEY)
-    by_good_data = saver.is_beaten()
+    by_good_data = saver.is_superseded()
     change_metadata(raw, lambda document: document.update(strax_version="0.8.9"))
-    by_too_old = saver.is_beaten()
+    by_too_old = saver.is_superseded()
     change_metadata(raw, lambda document: document.pop("writing_ended"))
-    by_unfinished = saver.is_beaten()
+    by_unfinished = saver.is_superseded()
     for path in named_paths(raw):
         raw.write(path, b"unreadable")
-    by_unreadable = saver.is_beaten()
+    by_unreadable = saver.is_superseded()
     saver.abort()
 
     assert (before, by_good_data) == (False, True)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from strax_core import Chunk, ChunkInfo, ConfigError
 from strax_core.selection import filters as conditions
 from strax_core.selection.parse import LoadOptions, wanted
-from strax_core.selection.query import ALL_ROWS, Wanted
+from strax_core.selection.query import ALL_ROWS, Query
 
 ROW = np.dtype(
     [
@@ -551,7 +551,7 @@ def test_a_chunk_keeps_its_borders() -> None:
     )
     assert selected.subruns == subruns
     assert selected.data.tolist() == [(1.0,)]
-    assert Wanted().chunk_of(chunk) is chunk
+    assert Query().chunk_of(chunk) is chunk
 
 
 @pytest.mark.parametrize(

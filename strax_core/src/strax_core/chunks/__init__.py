@@ -1,6 +1,6 @@
 """Chunks: rows in one stretch of time, checked, cut, joined, aligned and merged."""
 
-from strax_core.chunks.align import Synchroniser
+from strax_core.chunks.align import Aligner
 from strax_core.chunks.arrays import Columns, columns_of, fields_of, stacked, stacked_columns
 from strax_core.chunks.chunk import (
     TIME_MAX_NS,
@@ -8,7 +8,7 @@ from strax_core.chunks.chunk import (
     Rows,
     check_continuity,
     check_dtype,
-    check_laws,
+    check_invariants,
     endtime_of,
     extrema,
     time_fields,
@@ -20,15 +20,15 @@ from strax_core.chunks.rechunk import Rechunker, checked_chunk_size, rechunked, 
 
 __all__ = [
     "TIME_MAX_NS",
+    "Aligner",
     "Chunk",
     "Columns",
     "Rechunker",
     "Rows",
-    "Synchroniser",
     "as_plain",
     "check_continuity",
     "check_dtype",
-    "check_laws",
+    "check_invariants",
     "checked_chunk_size",
     "columns_of",
     "endtime_of",

@@ -9,7 +9,7 @@ GROWTH = 8  # times the rows so far, and all that are expected if that is nearly
 # most one row in seven is copied again, and few rows do not ask for the memory of many
 
 
-class Joiner:
+class Accumulator:
     """Makes one chunk of several that abut.
 
     Rows are copied as they come, so what they came in can be let go at once. A chunk that stays

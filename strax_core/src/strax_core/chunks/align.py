@@ -11,7 +11,7 @@ from strax_core.chunks.chunk import Chunk, check_continuity, concatenate, endtim
 from strax_core.errors import ChunkError
 
 
-class Synchroniser:
+class Aligner:
     """Iterates over aligned chunks of several data types; a single one passes as it is.
 
     - A row of `time` t is in the step with ``start <= t < end``, and no row is cut.

@@ -1,4 +1,4 @@
-"""A chunk: rows of one data type in one stretch of time, checked against the laws of chunks."""
+"""A chunk: rows of one data type in one stretch of time, checked against its invariants."""
 
 from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from strax_core.chunks import invariants as laws
+from strax_core.chunks import invariants
 from strax_core.chunks.copy_rows import put_rows
 from strax_core.errors import ChunkError, ConfigError
 
@@ -88,10 +88,10 @@ def extrema(rows: Rows) -> tuple[int, int]:
 class Chunk:
     """The rows of one data type in `[start, end)`, ns since the Unix epoch.
 
-    * Making one checks every row, so whoever holds a chunk can rely on the laws: rows are sorted by
-      `time`, no row ends before it starts, and all lie within `[start, end]`.
+    * Making one checks every row, so whoever holds a chunk can rely on its invariants: rows are
+      sorted by `time`, no row ends before it starts, and all lie within `[start, end]`.
     * Chunks of one run follow one another without a hole; one without rows still covers its time.
-    * The rows are not copied. Whoever changes them afterwards answers for the laws.
+    * The rows are not copied. Whoever changes them afterwards answers for the invariants.
 
     Attributes:
         start: ns, inclusive. Zero or more.
@@ -102,7 +102,8 @@ class Chunk:
         subruns: for superruns, ``{run_id: {"start": ns, "end": ns}}``, sorted by start.
 
     Raises:
-        ChunkError: a law is broken; the message names the run, data type, borders, row and values.
+        ChunkError: an invariant is broken; the message names run, data type, borders, row and
+            values.
     """
 
     start: int
@@ -127,7 +128,7 @@ class Chunk:
         if problem:
             raise ChunkError(f"{self.name}: {problem}")
         if len(self.data):
-            check_laws(self, self.data)
+            check_invariants(self, self.data)
 
     @property
     def n(self) -> int:
@@ -186,8 +187,8 @@ class Chunk:
         )
 
 
-def check_laws(chunk: Chunk, columns: Columns, first_row: int = 0) -> None:
-    """Check every row against the laws of its chunk.
+def check_invariants(chunk: Chunk, columns: Columns, first_row: int = 0) -> None:
+    """Check every row against the invariants of its chunk.
 
     Args:
         chunk: gives the borders.
@@ -195,21 +196,21 @@ def check_laws(chunk: Chunk, columns: Columns, first_row: int = 0) -> None:
         first_row: how many rows come before them, for the message.
 
     Raises:
-        ChunkError: a law is broken.
+        ChunkError: an invariant is broken.
     """
     time, endtime = times_of(columns)
-    law, row = laws.first_broken_law(time, endtime, chunk.start, chunk.end)
-    if law == laws.FINE:
+    invariant, row = invariants.first_violation(time, endtime, chunk.start, chunk.end)
+    if invariant == invariants.FINE:
         return
     # Rows with endtime == time are let through: upstream 2.2.3 makes, stores and loads them,
     # also on the chunk's end. (It does not refuse endtime < time either; that is no row.)
     before = f"row {first_row + row - 1} at {time[row - 1]}"
     broken = {
-        laws.UNSORTED: f"starts before {before}; sort rows by time",
-        laws.NEGATIVE_DURATION: "ends before it starts",
-        laws.TOO_EARLY: "starts before the chunk",
-        laws.TOO_LATE: "ends after the chunk",
-    }[law]
+        invariants.UNSORTED: f"starts before {before}; sort rows by time",
+        invariants.NEGATIVE_DURATION: "ends before it starts",
+        invariants.TOO_EARLY: "starts before the chunk",
+        invariants.TOO_LATE: "ends after the chunk",
+    }[invariant]
     raise ChunkError(
         f"{chunk.name}: row {first_row + row} at [{time[row]}, {endtime[row]}) {broken}"
     )

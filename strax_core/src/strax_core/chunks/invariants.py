@@ -1,4 +1,4 @@
-"""The laws of chunks, and gaps between rows, held against the times of rows.
+"""The invariants of chunks, and gaps between rows, held against the times of rows.
 
 In tiles, which stay in the processor's cache; so plain numpy is as fast as a compiled loop, and the
 first rows of a run need not wait for a compiler.
@@ -16,8 +16,8 @@ TILE_ROWS = 1 << 14
 Int64s = npt.NDArray[np.int64]
 
 
-def first_broken_law(time: Int64s, endtime: Int64s, start: int, end: int) -> tuple[int, int]:
-    """Return (law, row) of the first row that breaks a law of chunks, else (FINE, -1)."""
+def first_violation(time: Int64s, endtime: Int64s, start: int, end: int) -> tuple[int, int]:
+    """Return (invariant, row) of the first row that breaks one, else (FINE, -1)."""
     before = np.iinfo(np.int64).min
     for first in range(0, len(time), TILE_ROWS):
         begin = np.ascontiguousarray(time[first : first + TILE_ROWS])
@@ -29,8 +29,8 @@ def first_broken_law(time: Int64s, endtime: Int64s, start: int, end: int) -> tup
             and bool((ends >= begin).all())
         )
         if not is_lawful:
-            law, row = _first_broken(begin, ends, before, (start, end))
-            return law, first + row
+            invariant, row = _first_broken(begin, ends, before, (start, end))
+            return invariant, first + row
         before = begin[-1]
     return FINE, -1
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from strax_core.chunks import invariants as laws
-from strax_core.chunks.accumulator import Joiner
+from strax_core.chunks import invariants
+from strax_core.chunks.accumulator import Accumulator
 from strax_core.chunks.chunk import Chunk, check_continuity, check_same_kind, endtime_of
 from strax_core.errors import ConfigError
 
@@ -58,7 +58,7 @@ class Rechunker:
         self._target_bytes = target_bytes
         self._kind: tuple[str, str, np.dtype[Any]] | None = None
         self._previous_end: int | None = None
-        self._pending = Joiner()
+        self._pending = Accumulator()
 
     @property
     def pending_bytes(self) -> int:
@@ -134,7 +134,7 @@ def recut(chunks: Iterable[Chunk], n_rows: float) -> Iterator[Chunk]:
 def _possible_cuts(chunk: Chunk) -> npt.NDArray[np.int64]:
     """Return the numbers of the rows before which one may cut, with both borders of the chunk."""
     time = np.asarray(chunk.data["time"], dtype=np.int64)
-    gaps = laws.rows_after_gaps(time, endtime_of(chunk.data), MIN_GAP_NS)
+    gaps = invariants.rows_after_gaps(time, endtime_of(chunk.data), MIN_GAP_NS)
     return np.concatenate((np.zeros(1, np.int64), gaps, np.full(1, chunk.n, np.int64)))
 
 

@@ -12,7 +12,7 @@ from strax_core.concurrency import BUFFER_BYTES, RUNS_AT_ONCE, for_each_run, wor
 from strax_core.errors import DataExistsError, StorageError
 from strax_core.format import DataKey
 from strax_core.frontend import StorageFrontend, catalogue_of
-from strax_core.places import Means, Places, Target, copy_data
+from strax_core.places import Places, Target, TransferOptions, copy_data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +75,13 @@ def _copied(
         at_once = max(1, min(len(keys), pool.n_threads, RUNS_AT_ONCE))
 
         def of_run(run_id: str, stop: Event) -> list[str]:
-            means = Means(executor=pool.threads, buffer_bytes=BUFFER_BYTES // at_once, stop=stop)
+            options = TransferOptions(
+                executor=pool.threads, buffer_bytes=BUFFER_BYTES // at_once, stop=stop
+            )
             failures = []
             for key in keys[run_id]:
                 try:
-                    copy_data(partial(places.find_all, key), target, means)
+                    copy_data(partial(places.find_all, key), target, options)
                 except DataExistsError:
                     complain(f"{one_line(key)}: is there already")
                 except StorageError as error:

@@ -17,7 +17,15 @@ from strax_core.errors import (
 )
 from strax_core.format import DataKey
 from strax_core.frontend import Location, StorageFrontend
-from strax_core.places import Found, Means, Outcome, Rewritten, Target, found_at, rewrite_data
+from strax_core.places import (
+    Found,
+    Outcome,
+    Rewritten,
+    Target,
+    TransferOptions,
+    found_at,
+    rewrite_data,
+)
 
 _HEADINGS = ("piece of data", "what", "chunks", "stored before", "stored after")
 
@@ -134,11 +142,11 @@ def _rewrite_all(job: Job, pieces: dict[str, list[Found]], target: Target, repor
 
         def of_run(run_id: str, stop: Event) -> None:
             buffer_bytes = BUFFER_BYTES // at_once
-            means = Means(executor=pool.threads, buffer_bytes=buffer_bytes, stop=stop)
+            options = TransferOptions(executor=pool.threads, buffer_bytes=buffer_bytes, stop=stop)
             for found in pieces[run_id]:
                 form = target.in_place_of(found) if job.to is None else target
                 try:
-                    report.add(rewrite_data(found, form, means, dry_run=job.dry_run))
+                    report.add(rewrite_data(found, form, options, dry_run=job.dry_run))
                 except StorageError as error:
                     report.add_failure(found.key.name, error)
 

@@ -1,4 +1,4 @@
-"""Crew."""
+"""WorkSharing."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
@@ -11,7 +11,7 @@ from strax_core.concurrency.futures import end_all
 Answer = TypeVar("Answer")
 
 
-class Crew:
+class WorkSharing:
     """Does the parts of a task that runs in a pool, with the help of its threads that are idle.
 
     The caller works through the parts itself. Helpers are given to the pool, and take parts if they

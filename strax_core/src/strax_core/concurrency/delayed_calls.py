@@ -1,6 +1,6 @@
-"""Starts something a while from now, unless it is called off first.
+"""Runs a callback after a delay, unless it is cancelled first.
 
-One thread waits for all, so what is called off in time, as most is, costs no thread of its own.
+One thread waits for all. So a callback that is cancelled in time costs no thread of its own.
 """
 
 import logging
@@ -9,18 +9,18 @@ import threading
 import time
 from collections.abc import Callable
 
-THREAD_NAME = "strax-late-starts"
+THREAD_NAME = "strax-delayed-calls"
 
 
 _LOG = logging.getLogger("strax_core")
 
 
-class LateStarts:
-    """Actions that wait for their time. An action must be short: the others wait meanwhile.
+class DelayedCalls:
+    """Callbacks that wait for their time. Each must be short: the others wait meanwhile.
 
     Args:
-        delay_s: how long each waits. When nothing waits any more, the thread ends by itself, at
-            most this long after the last was called off.
+        delay_s: how long each waits. When none waits any more, the thread ends by itself, at most
+            this long after the last was cancelled.
     """
 
     def __init__(self, *, delay_s: float) -> None:
@@ -35,35 +35,33 @@ class LateStarts:
         self._due: dict[Callable[[], None], float] = {}
         self._thread: threading.Thread | None = None
 
-    def add(self, action: Callable[[], None]) -> None:
-        """Have `action` called in another thread when its time has come."""
+    def schedule(self, callback: Callable[[], None]) -> None:
+        """Have it called in another thread when its time has come."""
         with self._lock:
-            self._due[action] = time.monotonic() + self.delay_s
+            self._due[callback] = time.monotonic() + self.delay_s
             if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(
-                    target=self._keep_starting, name=THREAD_NAME, daemon=True
-                )
+                self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
                 self._thread.start()
 
-    def call_off(self, action: Callable[[], None]) -> None:
-        """Forget an action; if it has begun, this returns when it is over."""
+    def cancel(self, callback: Callable[[], None]) -> None:
+        """Forget a callback; if it has begun, this returns when it is over."""
         with self._lock:
-            self._due.pop(action, None)
+            self._due.pop(callback, None)
 
-    def _keep_starting(self) -> None:
-        while (pause_s := self._start_what_is_due()) is not None:
+    def _run(self) -> None:
+        while (pause_s := self._call_what_is_due()) is not None:
             time.sleep(pause_s)
 
-    def _start_what_is_due(self) -> float | None:
+    def _call_what_is_due(self) -> float | None:
         """Return for how long nothing else is due; None: nothing waits, and the thread may end."""
         with self._lock:
             now = time.monotonic()
-            for action in [each for each, due in self._due.items() if due <= now]:
-                del self._due[action]
+            for callback in [each for each, due in self._due.items() if due <= now]:
+                del self._due[callback]
                 try:
-                    action()
+                    callback()
                 except Exception:  # noqa: BLE001 - the others still wait for this thread
-                    _LOG.exception("something that was due could not be started")
+                    _LOG.exception("a delayed call failed")
             if not self._due:
                 self._thread = None
                 return None

@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
-    CancelledError,
     Future,
     ThreadPoolExecutor,
     wait,
@@ -12,7 +11,7 @@ from concurrent.futures import (
 from threading import Event
 from typing import TypeVar
 
-from strax_core.concurrency.futures import AtWork, end_all
+from strax_core.concurrency.futures import Cancelled, WaitGroup, end_all
 
 Answer = TypeVar("Answer")
 
@@ -34,12 +33,12 @@ def for_each_run(
         at_once: how many runs.
     """
     stop = Event()
-    at_work = AtWork()
+    at_work = WaitGroup()
 
     def begun(run_id: str) -> Answer:
         with at_work:
             if stop.is_set():
-                raise CancelledError(f"run {run_id} is wanted no more")
+                raise Cancelled(f"run {run_id} was cancelled")
             return work(run_id, stop)
 
     waiting: deque[tuple[str, Future[Answer]]] = deque()

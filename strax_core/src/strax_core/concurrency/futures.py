@@ -5,7 +5,13 @@ from concurrent.futures import Future
 from threading import Condition
 from typing import Any, TypeVar
 
+from strax_core.errors import StorageError
+
 Answer = TypeVar("Answer")
+
+
+class Cancelled(StorageError):  # noqa: N818 - it never reaches a user
+    """The request was cancelled; never recorded as a failed save."""
 
 
 def end_all(tasks: Iterable[Future[Any]], *, cancel: bool = True) -> None:
@@ -18,7 +24,7 @@ def end_all(tasks: Iterable[Future[Any]], *, cancel: bool = True) -> None:
             task.exception()
 
 
-class AtWork:
+class WaitGroup:
     """Counts those inside its block, in any thread, so that one can wait for them to leave it.
 
     Whoever submits a task and is interrupted may not hold its future, while the task runs.

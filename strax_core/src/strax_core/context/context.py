@@ -16,8 +16,13 @@ from strax_core.context.data_frame import (
     imported_pandas,
     with_run_id,
 )
-from strax_core.context.request_options import Asked, GetOptions, ShowOptions, asked_for
-from strax_core.context.upkeep import Curator
+from strax_core.context.request_options import (
+    GetOptions,
+    RequestOptions,
+    ShowOptions,
+    request_options,
+)
+from strax_core.context.upkeep import Upkeep
 from strax_core.data_plugins import DataPlugins, Plugin, data_plugins_in
 from strax_core.errors import ConfigError
 from strax_core.format import check_run_id
@@ -45,7 +50,7 @@ Names = str | Sequence[str]
 Answer = TypeVar("Answer")
 
 
-class Context(Curator):
+class Context(Upkeep):
     """Data plugins, their options, and the places where data are kept. Usable from several threads.
 
     Args:
@@ -299,11 +304,11 @@ class Context(Curator):
 
     # Inside
 
-    def _asked(self, targets: Names, save: Names, options: Mapping[str, Any]) -> Asked:
+    def _asked(self, targets: Names, save: Names, options: Mapping[str, Any]) -> RequestOptions:
         # The data plugins once: another thread may register more.
-        return asked_for(self._data_plugins, self._forbidden, targets, save, options)
+        return request_options(self._data_plugins, self._forbidden, targets, save, options)
 
-    def _checked_runs(self, run_id: RunIds, asked: Asked) -> tuple[str, ...]:
+    def _checked_runs(self, run_id: RunIds, asked: RequestOptions) -> tuple[str, ...]:
         one: Any = run_id
         is_one = not isinstance(one, Iterable) or isinstance(one, str | bytes)
         runs = (one,) if is_one else tuple(one)
@@ -315,7 +320,9 @@ class Context(Curator):
             asked.data_plugins.lineage(target, self._defaults(runs[0]))
         return runs
 
-    def _request(self, run_id: str, asked: Asked, pool: Workers, **options: Any) -> Request:
+    def _request(
+        self, run_id: str, asked: RequestOptions, pool: Workers, **options: Any
+    ) -> Request:
         return Request(
             run_id=run_id,
             targets=asked.targets,
@@ -335,7 +342,7 @@ class Context(Curator):
     def _each_run(
         self,
         runs: Sequence[str],
-        asked: Asked,
+        asked: RequestOptions,
         pool: Workers,
         work: Callable[[Request], Answer],
     ) -> Iterator[Answer]:

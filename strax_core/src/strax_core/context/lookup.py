@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # pandas is not needed by those who ask for no table
     import pandas as pd
 
 
-class Catalogue:
+class Lookup:
     """Data plugins, their options, and the places where data are kept. See `Context`."""
 
     def __init__(

@@ -9,7 +9,7 @@ from strax_core.chunks import checked_chunk_size
 from strax_core.data_plugins import DataPlugins, SaveWhen, stated_for
 from strax_core.errors import ConfigError
 from strax_core.loader import ReadReport
-from strax_core.selection import LoadOptions, Wanted, check_known, wanted
+from strax_core.selection import LoadOptions, Query, check_known, wanted
 
 _OF_LOADING = frozenset(LoadOptions.__annotations__)
 
@@ -33,25 +33,25 @@ class GetOptions(LoadOptions, ShowOptions, total=False):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class RequestOptions:
     """What a user asked for, whichever the run."""
 
     targets: tuple[str, ...]
     save: tuple[str, ...]
-    wanted: Wanted
+    wanted: Query
     progress: bool | None
     chunk_size_bytes: int | None
     report: ReadReport
     data_plugins: DataPlugins
 
 
-def asked_for(
+def request_options(
     data_plugins: DataPlugins,
     forbidden: Collection[str],
     targets: str | Sequence[str],
     save: str | Sequence[str],
     options: Mapping[str, Any],
-) -> Asked:
+) -> RequestOptions:
     """Return what is asked for.
 
     Args:
@@ -71,7 +71,7 @@ def asked_for(
     report = options.get("report")
     if report is not None and not isinstance(report, ReadReport):
         raise ConfigError(f"report is a {type(report).__name__}; give a strax_core.ReadReport()")
-    asked = Asked(
+    asked = RequestOptions(
         progress=shown[0] if shown else None,
         chunk_size_bytes=checked_chunk_size(options.get("chunk_size_bytes")),
         report=ReadReport() if report is None else report,

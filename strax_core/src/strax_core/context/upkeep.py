@@ -9,14 +9,14 @@ from typing import TypeVar
 from strax_core.arguments import texts
 from strax_core.backend import Leftover, clean
 from strax_core.concurrency import RUNS_AT_ONCE, for_each_run, workers
-from strax_core.context.lookup import Catalogue
+from strax_core.context.lookup import Lookup
 from strax_core.errors import CleanedInPart, ConfigError, DataExistsError, ReadOnlyError
 from strax_core.format import DataKey
 from strax_core.frontend import StorageFrontend
 from strax_core.places import (
-    Means,
     Rewritten,
     Target,
+    TransferOptions,
     copy_data,
     rewrite_data,
     stored_at,
@@ -26,7 +26,7 @@ from strax_core.places import (
 Answer = TypeVar("Answer")
 
 
-class Curator(Catalogue):
+class Upkeep(Lookup):
     """What a context does with data that are stored already. See `Context`."""
 
     def verify(self, run_id: str, data_type: str, *, at: str | None = None) -> list[str]:
@@ -91,9 +91,9 @@ class Curator(Catalogue):
         match = replace(self._match, allow_incomplete=False)
         there: list[DataExistsError] = []
 
-        def copy_one(key: DataKey, means: Means) -> None:
+        def copy_one(key: DataKey, options: TransferOptions) -> None:
             try:
-                copy_data(partial(self._places.find_all, key, match), target, means)
+                copy_data(partial(self._places.find_all, key, match), target, options)
             except DataExistsError as error:
                 there.append(error)
 
@@ -140,9 +140,9 @@ class Curator(Catalogue):
         frontend, backend = self._places.place(at)
         target = Target(frontend=frontend, chunk_size_bytes=chunk_size_bytes, compressor=compressor)
 
-        def rewrite_one(key: DataKey, means: Means) -> list[Rewritten]:
+        def rewrite_one(key: DataKey, options: TransferOptions) -> list[Rewritten]:
             return [
-                rewrite_data(found, target.in_place_of(found), means)
+                rewrite_data(found, target.in_place_of(found), options)
                 for found in list(stored_at(frontend, key, backend))
             ]
 
@@ -205,7 +205,7 @@ class Curator(Catalogue):
         self,
         run_id: str | Sequence[str],
         targets: str | Sequence[str],
-        work: Callable[[DataKey, Means], Answer],
+        work: Callable[[DataKey, TransferOptions], Answer],
         max_workers: int | None,
     ) -> list[Answer]:
         """Do something with each data type of each run; some runs at a time."""
@@ -216,8 +216,10 @@ class Curator(Catalogue):
             buffer_bytes = max(1, self._buffer_bytes // at_once)
 
             def of_run(run: str, stop: Event) -> list[Answer]:
-                means = Means(executor=pool.threads, buffer_bytes=buffer_bytes, stop=stop)
-                return [work(key, means) for key in keys[run]]
+                options = TransferOptions(
+                    executor=pool.threads, buffer_bytes=buffer_bytes, stop=stop
+                )
+                return [work(key, options) for key in keys[run]]
 
             done = for_each_run(runs, of_run, at_once=at_once)
             return [answer for answers in done for answer in answers]

@@ -115,7 +115,7 @@ class Plugin:
 
         Raises:
             PluginGaveWrongOutput: the data type is left out, or is none that this class makes.
-            ChunkError: the rows break a law of chunks.
+            ChunkError: the rows break an invariant of chunks.
         """
         data_types = provided(type(self))
         if data_type is None and len(data_types) == 1:

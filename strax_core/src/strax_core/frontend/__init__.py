@@ -5,10 +5,10 @@ from strax_core.frontend.directory import DirectoryFrontend
 from strax_core.frontend.frontend import StorageFrontend
 from strax_core.frontend.location import Location, State
 from strax_core.frontend.match import STRICT, Match, differences
-from strax_core.frontend.search import ANSWERS, Search, metadata_of, newest_first
+from strax_core.frontend.search import SETTLED, Search, metadata_of, newest_first
 
 __all__ = [
-    "ANSWERS",
+    "SETTLED",
     "STRICT",
     "DirectoryFrontend",
     "Location",

@@ -5,7 +5,7 @@ from strax_core.frontend.location import Location
 from strax_core.tracing import TracedFrontend
 
 
-class Listener(TracedFrontend):
+class Events(TracedFrontend):
     """Told what happened, after it happened; each does nothing unless it is overridden.
 
     If one raises, that is logged, and changes nothing of what happened.

@@ -14,12 +14,12 @@ from strax_core.errors import (
     StorageError,
 )
 from strax_core.format import STRAX_COMPRESSORS, DataKey, Metadata
-from strax_core.frontend.events import Listener
+from strax_core.frontend.events import Events
 from strax_core.frontend.live import LiveLoader
 from strax_core.frontend.location import Location, State, first_known
 from strax_core.frontend.match import ANY_LINEAGE, STRICT, Match
 from strax_core.frontend.run_documents import RunDocuments
-from strax_core.frontend.search import ANSWERS, Search, Seen, backend_named, tell
+from strax_core.frontend.search import SETTLED, Search, Seen, backend_named, notify
 from strax_core.frontend.upstream_warning import warn_if_of_strax
 from strax_core.loader import Loader
 from strax_core.saver import OVERWRITE, Saver
@@ -27,11 +27,11 @@ from strax_core.saver import OVERWRITE, Saver
 _LOG = logging.getLogger("strax_core")
 
 
-class StorageFrontend(RunDocuments, Listener):
+class StorageFrontend(RunDocuments, Events):
     """Knows where data are: which backend has which piece under which key.
 
     - Must be overridden: `_find`. To take data: `_reserve`. To keep documents about runs: those of
-      `RunDocuments`. To learn what becomes of data: those of `Listener`.
+      `RunDocuments`. To learn what becomes of data: those of `Events`.
     - The public methods check options, metadata and lineage; the ones to override only answer.
 
     Args:
@@ -202,7 +202,7 @@ class StorageFrontend(RunDocuments, Listener):
                 answers[key.name] = known or next(
                     self._search(key, match, _always(locations), seen).all()
                 )
-            except ANSWERS as error:
+            except SETTLED as error:
                 _LOG.debug("%s has no %s: %s", self.name, key, error)
             except Exception as error:  # noqa: BLE001 - one piece of data does not spoil the others
                 _LOG.warning("%s could not say whether it has %s: %s", self.name, key, error)
@@ -249,7 +249,7 @@ class StorageFrontend(RunDocuments, Listener):
     def report_failure(self, key: DataKey, location: Location, error: BaseException) -> None:
         """Tell this frontend, and the log, that loading from a location failed."""
         _LOG.warning("%s could not load %s: %s", self.name, location.backend_key, error)
-        tell(self._failed, key, location, error)
+        notify(self._failed, key, location, error)
 
     def checks(self, *, writes: bool) -> Iterator[Check]:
         """Find out whether what it needs besides its backends works; nothing that is tried stays.
@@ -300,12 +300,12 @@ class StorageFrontend(RunDocuments, Listener):
                     grace_time_s=self.grace_time_s,
                 )
             except StorageError as error:
-                tell(self._failed, key, location, error)
+                notify(self._failed, key, location, error)
                 problem = error
                 continue
-            saver.after_commit = partial(tell, self._committed, key, location)
-            saver.after_failure = partial(tell, self._failed, key, location)
-            tell(self._began, key, location, saver.metadata)
+            saver.after_commit = partial(notify, self._committed, key, location)
+            saver.after_failure = partial(notify, self._failed, key, location)
+            notify(self._began, key, location, saver.metadata)
             return saver
         raise problem
 
@@ -371,7 +371,7 @@ class StorageFrontend(RunDocuments, Listener):
     def _has(self, key: DataKey, backend: str | None) -> bool:
         try:
             return any(True for _ in self.search(key, backend=backend).exact())
-        except ANSWERS:
+        except SETTLED:
             return False  # if what is there cannot be read, a saver finds out if it may be replaced
 
 

@@ -21,7 +21,7 @@ Seen = MutableMapping[tuple[str, str], Metadata | Exception]
 """What was read of each backend's pieces of data, or why it could not be."""
 
 
-ANSWERS = (DataNotAvailable, DataCorrupted, NewerFormat)
+SETTLED = (DataNotAvailable, DataCorrupted, NewerFormat)
 """What cannot be used may be made again; what gives no other answer may well be there."""
 
 
@@ -52,7 +52,7 @@ class Search:
         problem: Exception | None = None
         try:
             yield from self.exact()
-        except ANSWERS as error:
+        except SETTLED as error:
             problem = error
         for location in newest_first(self.fuzzy(), metadata_of):
             problem = None
@@ -78,13 +78,13 @@ class Search:
                 checked = self._checked(location, STRICT)
             except _OtherLineage as error:
                 if not self.match.is_fuzzy:
-                    tell(self.failed, self.key, location, error)
+                    notify(self.failed, self.key, location, error)
                 reasons.append(str(error))
             except DataNotAvailable as error:
-                tell(self.failed, self.key, location, error)
+                notify(self.failed, self.key, location, error)
                 reasons.append(str(error))
             except Exception as error:  # noqa: BLE001 - one bad backend does not spoil the others
-                tell(self.failed, self.key, location, error)
+                notify(self.failed, self.key, location, error)
                 problem = problem or error
             else:
                 n_found += 1
@@ -127,10 +127,10 @@ class Search:
             except DataNotAvailable:
                 continue
             except Exception as error:  # noqa: BLE001 - the other copies are verified too
-                tell(self.failed, self.key, location, error)
+                notify(self.failed, self.key, location, error)
                 yield where, error
             else:
-                tell(self.verified, self.key, replace(location, metadata=metadata))
+                notify(self.verified, self.key, replace(location, metadata=metadata))
                 yield where, None
 
     def _fuzzy(self, locations: Sequence[Location]) -> Iterator[Location]:
@@ -259,7 +259,7 @@ def _ended(metadata: Metadata) -> float:
     return -math.inf if ended is None else ended
 
 
-def tell(listener: Callable[..., None], key: DataKey, *news: Any) -> None:
+def notify(listener: Callable[..., None], key: DataKey, *news: Any) -> None:
     """Tell a frontend what happened; that it cannot take note of it changes nothing."""
     try:
         listener(key, *news)

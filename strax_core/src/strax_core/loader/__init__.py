@@ -3,15 +3,14 @@
 from strax_core.loader.chunk_file import ChunkFile, read_segment
 from strax_core.loader.loader import Loader, Watch
 from strax_core.loader.report import ReadReport
-from strax_core.loader.segments import GivenUp, Means, nothing
+from strax_core.loader.segments import ReadOptions, never_cancelled
 
 __all__ = [
     "ChunkFile",
-    "GivenUp",
     "Loader",
-    "Means",
+    "ReadOptions",
     "ReadReport",
     "Watch",
-    "nothing",
+    "never_cancelled",
     "read_segment",
 ]

@@ -17,7 +17,7 @@ from strax_core.loader.segments import Assembly, Decoded, Part, Reader
 AT_LEAST = 2  # pieces under way, so that two cores have work where a piece is a whole large chunk
 
 
-class Filling:
+class ArrayFiller:
     """What is wanted as a whole is decoded straight into its place.
 
     The edges of a time range go by way of small arrays, so that their rows are counted before the

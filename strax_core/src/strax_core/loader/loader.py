@@ -21,11 +21,11 @@ from strax_core.errors import (
 )
 from strax_core.format import ChunkInfo, Metadata, read_metadata
 from strax_core.loader.chunk_file import ChunkFile, read_segment, read_stored
-from strax_core.loader.into_array import Filling
+from strax_core.loader.into_array import ArrayFiller
 from strax_core.loader.report import ReadReport
-from strax_core.loader.segments import Assembly, Means, Reader
+from strax_core.loader.segments import Assembly, Reader, ReadOptions
 from strax_core.medium import Medium
-from strax_core.selection import WHOLE_ROWS, Excerpt
+from strax_core.selection import WHOLE_ROWS, Scan
 
 Watch = Callable[[Iterator[ChunkInfo]], Iterator[ChunkInfo]]
 
@@ -72,7 +72,7 @@ class Loader:
         self,
         infos: Sequence[ChunkInfo] | None = None,
         *,
-        excerpt: Excerpt = WHOLE_ROWS,
+        scan: Scan = WHOLE_ROWS,
         executor: Executor | None = None,
         read_ahead_bytes: int = READ_AHEAD_BYTES,
         report: ReadReport | None = None,
@@ -81,13 +81,13 @@ class Loader:
 
         Args:
             infos: entries of the metadata; None: all.
-            excerpt: which rows and columns of them; no more is read than that needs.
+            scan: which rows and columns of them; no more is read than that needs.
             executor: threads that read some ahead; None: each is read when its turn comes.
             read_ahead_bytes: how much is read ahead, uncompressed; stored, it is never more than
                 `reading.AHEAD_BYTES`. One segment always may be.
             report: counts what is read.
         """
-        reader = self._reader(excerpt, Means(report=report or ReadReport()))
+        reader = self._reader(scan, ReadOptions(report=report or ReadReport()))
         infos = self.metadata.chunks if infos is None else infos
         jobs = (
             job for info in infos for job in self._assembly(reader, info).jobs(read_ahead_bytes)
@@ -104,7 +104,7 @@ class Loader:
                     yield chunk.pop()  # not by way of a variable, which would keep the rows
 
     def read_chunk(self, info: ChunkInfo) -> Chunk:
-        """Read one chunk, and check it: size, checksum, every law of chunks.
+        """Read one chunk, and check it: size, checksum, every invariant of chunks.
 
         Raises:
             DataCorrupted: it does not fit; the message names run, data type, place and chunk.
@@ -124,14 +124,14 @@ class Loader:
 
     def read_all(self, *, executor: Executor | None = None) -> Rows:
         """Return all rows, decoded straight into one array."""
-        means = Means(executor=executor)
-        return cast("Rows", self.read(self.metadata.chunks, WHOLE_ROWS, means))
+        options = ReadOptions(executor=executor)
+        return cast("Rows", self.read(self.metadata.chunks, WHOLE_ROWS, options))
 
     def read(
         self,
         infos: Sequence[ChunkInfo],
-        excerpt: Excerpt,
-        means: Means,
+        scan: Scan,
+        options: ReadOptions,
         *,
         as_columns: bool = False,
         watch: Watch = iter,
@@ -143,14 +143,14 @@ class Loader:
 
         Args:
             infos: entries of the metadata.
-            excerpt: which rows and columns; no more is read than that needs.
-            means: in what.
+            scan: which rows and columns; no more is read than that needs.
+            options: in what.
             as_columns: give a contiguous array for each column.
             watch: is given the entries of the chunks as they are read, and passes them on.
         """
-        threads = _threads(means.executor)
-        reader = self._reader(excerpt, means)
-        filling = Filling(
+        threads = _threads(options.executor)
+        reader = self._reader(scan, options)
+        filling = ArrayFiller(
             reader, [self._assembly(reader, info) for info in infos], as_columns=as_columns
         )
         with closing(filling.chunks_done(threads)) as done:
@@ -160,19 +160,19 @@ class Loader:
 
     # Inside
 
-    def _reader(self, excerpt: Excerpt, means: Means) -> Reader:
+    def _reader(self, scan: Scan, options: ReadOptions) -> Reader:
         codec, dtype = self._codec(), self.metadata.dtype
 
         def decode(info: ChunkInfo, segment: Segment, selection: Selection, out: Out) -> int:
-            means.check_wanted()
+            options.check_cancelled()
 
             def at(path: str) -> int:
                 file = ChunkFile(self._medium, path, info, codec, dtype)
-                return read_segment(file, segment, selection, out, means.report)
+                return read_segment(file, segment, selection, out, options.report)
 
             return self._at_path(info, at)
 
-        return Reader(codec, dtype, excerpt, decode=decode, told=self._told)
+        return Reader(codec, dtype, scan, decode=decode, told=self._told)
 
     def _assembly(self, reader: Reader, info: ChunkInfo) -> Assembly:
         with self._told(info):

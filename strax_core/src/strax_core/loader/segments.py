@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from strax_core.chunks import Chunk, Rows, check_laws, time_fields, times_of
+from strax_core.chunks import Chunk, Rows, check_invariants, time_fields, times_of
 from strax_core.codecs import Codec, Out, Segment, Selection
 from strax_core.concurrency import Job
-from strax_core.errors import ChunkError, DataCorrupted, StorageError
+from strax_core.errors import ChunkError, DataCorrupted
 from strax_core.format import ChunkInfo
 from strax_core.loader.report import ReadReport
-from strax_core.selection import Excerpt, dtype_with, taken
+from strax_core.selection import Scan, dtype_with, taken
 
 AHEAD_BYTES = 32 << 20  # stored: what is being fetched and decoded, or waits to be taken
 
@@ -24,28 +24,24 @@ Decode = Callable[[ChunkInfo, Segment, Selection, Out], int]
 """Fetches a segment, decodes it into the beginning of an array, returns how many rows it gave."""
 
 
-Told = Callable[[ChunkInfo], AbstractContextManager[None]]
-"""Adds to the errors of its block where they happened."""
+ErrorContext = Callable[[ChunkInfo], AbstractContextManager[None]]
+"""Names the chunk in errors raised inside the block."""
 
 
-class GivenUp(StorageError):  # noqa: N818 - it never reaches a user
-    """Nobody wants any more what is being read or made; of that no failure note tells."""
-
-
-def nothing() -> None:
-    """All is wanted."""
+def never_cancelled() -> None:
+    """Default check: never cancels."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Means:
-    """In what is read, and who is told."""
+class ReadOptions:
+    """Threads to read in, counters to update, cancellation check."""
 
     executor: Executor | None = None
     """Threads to read in; None: all is read here."""
     report: ReadReport = field(default_factory=ReadReport)
     """Counts what is read."""
-    check_wanted: Callable[[], None] = nothing
-    """Is called before each piece, in its thread; raises `GivenUp`."""
+    check_cancelled: Callable[[], None] = never_cancelled
+    """Is called before each piece, in its thread; raises `Cancelled`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +84,7 @@ class Reader:
     Args:
         codec: knows the segments of a chunk.
         dtype: of the stored rows.
-        excerpt: which rows and columns.
+        scan: which rows and columns.
         decode: reads one segment.
         told: names the chunk in errors.
     """
@@ -97,18 +93,18 @@ class Reader:
         self,
         codec: Codec,
         dtype: np.dtype[Any],
-        excerpt: Excerpt,
+        scan: Scan,
         *,
         decode: Decode,
-        told: Told,
+        told: ErrorContext,
     ) -> None:
         self._codec = codec
         self._dtype = dtype
         self._times = time_fields(dtype.names or ())
-        self._within = excerpt.within
+        self._within = scan.within
         self._decode = decode
         self.told = told
-        columns = excerpt.columns
+        columns = scan.columns
         self.given_dtype = dtype_with(dtype, columns)
         """Of the rows that come of it."""
         self._inside = Selection(columns)
@@ -158,11 +154,11 @@ class Reader:
     def _checked(
         self, piece: Piece, columns: Out, n: int, names: Collection[str] | None
     ) -> Decoded:
-        """Check rows against the laws of their chunk, if their times were read."""
+        """Check rows against the invariants of their chunk, if their times were read."""
         first_row = piece.segment.first_row
         if not n or not set(self._times) <= set(names or ()):
             return Decoded(first_row)
-        check_laws(piece.chunk, columns, first_row)
+        check_invariants(piece.chunk, columns, first_row)
         time = columns["time"]
         return Decoded(first_row, (int(time[0]), int(time[n - 1])))
 

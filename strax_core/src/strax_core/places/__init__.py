@@ -3,8 +3,8 @@
 from strax_core.places.copy import Target, copy_data, stored_bytes
 from strax_core.places.failover import (
     Find,
-    Reading,
-    is_same_making,
+    LoadRequest,
+    is_replica,
     joined,
     joined_columns,
     load_chunks,
@@ -14,21 +14,21 @@ from strax_core.places.found import Found
 from strax_core.places.places import Places
 from strax_core.places.rewrite import Outcome, Rewritten, found_at, rewrite_data, stored_at
 from strax_core.places.search import report
-from strax_core.places.transfer import Means
+from strax_core.places.transfer import TransferOptions
 from strax_core.places.verify import verify_data
 
 __all__ = [
     "Find",
     "Found",
-    "Means",
+    "LoadRequest",
     "Outcome",
     "Places",
-    "Reading",
     "Rewritten",
     "Target",
+    "TransferOptions",
     "copy_data",
     "found_at",
-    "is_same_making",
+    "is_replica",
     "joined",
     "joined_columns",
     "load_chunks",

@@ -12,9 +12,16 @@ from strax_core.codecs import DEFAULT_FOR_UPSTREAM, codec_named
 from strax_core.errors import ConfigError, DataExistsError, ReadOnlyError, StorageError
 from strax_core.format import STRAX_COMPRESSORS, DataKey, Metadata
 from strax_core.frontend import StorageFrontend
-from strax_core.places.failover import Find, Reading, all_told, is_same_making, load_chunks
+from strax_core.loader import ReadOptions
+from strax_core.places.failover import Find, LoadRequest, is_replica, load_chunks, merged_failures
 from strax_core.places.found import Found
-from strax_core.places.transfer import Means, Unreadable, may_move_files, move_files, store_rows
+from strax_core.places.transfer import (
+    TransferOptions,
+    Unreadable,
+    may_move_files,
+    move_files,
+    store_rows,
+)
 from strax_core.saver import Saver
 
 _KEPT_FIELDS = (
@@ -78,7 +85,7 @@ class Target:
         return len(source.chunks) > 1 or source.chunks[0].nbytes > size
 
 
-def copy_data(find: Find, target: Target, means: Means) -> Metadata:
+def copy_data(find: Find, target: Target, options: TransferOptions) -> Metadata:
     """Copy a piece of data, from the next copy if one cannot be read; all or nothing.
 
     Its key is that of the stored lineage: what was found by a loose match stays what it is.
@@ -97,20 +104,20 @@ def copy_data(find: Find, target: Target, means: Means) -> Metadata:
         source = found.metadata
         if tried and tried[0].lineage != source.lineage:
             break  # another loose match is something else
-        if any(is_same_making(each, source, cut_alike=False) for each in tried):
+        if any(is_replica(each, source, same_chunking=False) for each in tried):
             continue
         tried.append(source)
         if target.is_form_of(source) and may_move_files(source):
             try:
-                return _moved(found, target, means)
+                return _moved(found, target, options)
             except Unreadable as error:
                 # Rows can be read on in another copy, from wherever this one fails.
                 _LOG.info("the files of %s are not copied as they are: %s", found, error)
         try:
-            return _stored_again(found, find, target, means)
+            return _stored_again(found, find, target, options)
         except Unreadable as error:
             failures.append(error.cause)
-    raise all_told(failures)
+    raise merged_failures(failures)
 
 
 def stored_bytes(backend: StorageBackend, folder: str, metadata: Metadata) -> int:
@@ -127,10 +134,10 @@ def stored_bytes(backend: StorageBackend, folder: str, metadata: Metadata) -> in
     return sum(sizes)
 
 
-def _moved(found: Found, target: Target, means: Means) -> Metadata:
+def _moved(found: Found, target: Target, options: TransferOptions) -> Metadata:
     saver = _saver(found, target)
     try:
-        move_files(found.loader(), saver, means)
+        move_files(found.loader(), saver, options)
         return _committed(saver, target)
     except BaseException as error:
         # Without a note, if the source failed: it is tried once more, in another way.
@@ -138,16 +145,16 @@ def _moved(found: Found, target: Target, means: Means) -> Metadata:
         raise
 
 
-def _stored_again(found: Found, find: Find, target: Target, means: Means) -> Metadata:
+def _stored_again(found: Found, find: Find, target: Target, options: TransferOptions) -> Metadata:
     saver = _saver(found, target)
-    quarter = replace(means, buffer_bytes=max(1, means.buffer_bytes // 4))
-    reading = Reading(
-        executor=means.executor,
+    quarter = replace(options, buffer_bytes=max(1, options.buffer_bytes // 4))
+    request = LoadRequest(
+        options=ReadOptions(executor=options.executor),
         read_ahead_bytes=quarter.buffer_bytes,
         chunks_of=lambda metadata: metadata.chunks,
     )
-    chunks = _readable(load_chunks(_copies_of(found, find), reading))
-    writing = replace(means, buffer_bytes=max(1, means.buffer_bytes - quarter.buffer_bytes))
+    chunks = _readable(load_chunks(_copies_of(found, find), request))
+    writing = replace(options, buffer_bytes=max(1, options.buffer_bytes - quarter.buffer_bytes))
     try:
         store_rows(chunks, found.metadata, saver, writing, chunk_size_bytes=target.chunk_size_bytes)
         return _committed(saver, target)
@@ -173,7 +180,7 @@ def _copies_of(first: Found, find: Find) -> Find:
             yield first
         for each in find():
             is_new = _where(each) not in passed
-            if is_new and is_same_making(first.metadata, each.metadata, cut_alike=False):
+            if is_new and is_replica(first.metadata, each.metadata, same_chunking=False):
                 yield each
 
     return copies
@@ -217,7 +224,7 @@ def _committed(saver: Saver, target: Target) -> Metadata:
     try:
         return saver.commit()
     except DataExistsError as error:
-        if target.replaces is not None or not saver.is_beaten():
+        if target.replaces is not None or not saver.is_superseded():
             raise
         # Someone else brought the same data meanwhile: they are there, which was the aim.
         _LOG.info("%s", error)

@@ -1,9 +1,8 @@
 """Loads a piece of data from the nearest copy that can be read; in mid-load from the next one."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Executor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
@@ -19,12 +18,13 @@ from strax_core.chunks import (
     times_of,
 )
 from strax_core.codecs import Out
+from strax_core.concurrency import Cancelled
 from strax_core.errors import DataNotAvailable, StorageError, StorageUnavailable
 from strax_core.format import ChunkInfo, Metadata
-from strax_core.loader import GivenUp, Loader, Means, ReadReport, Watch, nothing
+from strax_core.loader import Loader, ReadOptions, Watch
 from strax_core.places.found import Found
 from strax_core.places.search import of_same_type
-from strax_core.selection import WHOLE_ROWS, Excerpt, dtype_with, taken
+from strax_core.selection import WHOLE_ROWS, Scan, dtype_with, taken
 
 Find = Callable[[], Iterator[Found]]
 """Finds all copies anew, nearest first; raises as `Places.find_all`."""
@@ -34,24 +34,21 @@ ATTEMPTS = 3  # of a load that finds its data replaced or removed meanwhile
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
-    """How chunks are read: which of them, and in what."""
+class LoadRequest:
+    """Which chunks are loaded, and how."""
 
-    executor: Executor | None
+    options: ReadOptions
     read_ahead_bytes: int
     chunks_of: Callable[[Metadata], Sequence[ChunkInfo]]
     """The chunks wanted, by the metadata of the copy."""
     by_number: bool = False
     """Chunks are wanted by their numbers, so only a copy cut alike can go on."""
-    excerpt: Excerpt = WHOLE_ROWS
+    scan: Scan = WHOLE_ROWS
     """Which rows and columns of these chunks."""
-    report: ReadReport = field(default_factory=ReadReport)
-    check_wanted: Callable[[], None] = nothing
-    """Raises `GivenUp` when nobody wants the rows any more."""
 
     def note_stored(self, metadata: Metadata) -> None:
         """Count the size of what is read, once for each piece of data."""
-        self.report.add(stored_bytes=sum(info.filesize or 0 for info in metadata.chunks))
+        self.options.report.add(stored_bytes=sum(info.filesize or 0 for info in metadata.chunks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +69,17 @@ class _Part:
         """Whether a part of it was handed out already."""
         return self.from_ns is not None and (self.info.start < self.from_ns or self.n_given > 0)
 
-    def rest_of(self, chunk: Chunk, excerpt: Excerpt) -> Chunk:
+    def rest_of(self, chunk: Chunk, scan: Scan) -> Chunk:
         """Return what of this chunk, which is begun, is still to be handed out.
 
         Args:
             chunk: with all its rows, and the time fields.
-            excerpt: what is wanted of it.
+            scan: what is wanted of it.
         """
         rest = chunk.split(max(self.from_ns or 0, chunk.start))[1]
         rows = chunk.data[self.n_given :]
-        mask = None if excerpt.within is None else excerpt.within.mask(*times_of(rows))
-        return rest.with_rows(taken(rows, mask, dtype_with(rows.dtype, excerpt.columns)))
+        mask = None if scan.within is None else scan.within.mask(*times_of(rows))
+        return rest.with_rows(taken(rows, mask, dtype_with(rows.dtype, scan.columns)))
 
 
 @dataclass(kw_only=True)
@@ -95,12 +92,12 @@ class _HandedOut:
     n_rows: int = 0
     """How many rows all data have up to there, also those that nobody wanted."""
 
-    def going_on(self, find: Find, reading: Reading) -> Iterator[Found]:
+    def going_on(self, find: Find, request: LoadRequest) -> Iterator[Found]:
         """Iterate over the copies that may go on, as far as it is when each is asked for."""
         try:
             for found in find():
-                if self.begun is None or is_same_making(
-                    self.begun, found.metadata, cut_alike=reading.by_number
+                if self.begun is None or is_replica(
+                    self.begun, found.metadata, same_chunking=request.by_number
                 ):
                     yield found
         except StorageError:
@@ -126,13 +123,13 @@ class _HandedOut:
 
 
 def load_rows(
-    find: Find, reading: Reading, *, as_columns: bool = False, watch: Watch = iter
+    find: Find, request: LoadRequest, *, as_columns: bool = False, watch: Watch = iter
 ) -> Out:
     """Return the wanted rows in one array, from the next copy if one cannot be read.
 
     Args:
         find: finds the copies.
-        reading: what is wanted of them.
+        request: what is wanted of them.
         as_columns: give an array for each column.
         watch: is given the entries of the chunks as they are read, and passes them on.
 
@@ -140,32 +137,29 @@ def load_rows(
         DataNotAvailable: nothing is stored.
         StorageError: no copy could be read, or no place could answer.
     """
-    means = Means(
-        executor=reading.executor, report=reading.report, check_wanted=reading.check_wanted
-    )
     failures: list[Exception] = []
     for _ in range(ATTEMPTS):
         failures = []
         for found in find():
-            infos = reading.chunks_of(found.metadata)
+            infos = request.chunks_of(found.metadata)
             try:
                 rows = found.loader().read(
-                    infos, reading.excerpt, means, as_columns=as_columns, watch=watch
+                    infos, request.scan, request.options, as_columns=as_columns, watch=watch
                 )
-            except GivenUp:
+            except Cancelled:
                 raise
             except Exception as error:  # noqa: BLE001 - another place may serve it
                 found.report_failure(error)
                 failures.append(_typed(error, found))
             else:
-                reading.note_stored(found.metadata)
+                request.note_stored(found.metadata)
                 return rows
         if not _has_changed(failures):
             break
-    raise all_told(failures)
+    raise merged_failures(failures)
 
 
-def load_chunks(find: Find, reading: Reading) -> Generator[Chunk, None, None]:
+def load_chunks(find: Find, request: LoadRequest) -> Generator[Chunk, None, None]:
     """Iterate over the chunks of the nearest copy; if it fails, the next one goes on.
 
     It goes on by time, at the end of the last chunk handed out, and only with a copy of the same
@@ -178,11 +172,11 @@ def load_chunks(find: Find, reading: Reading) -> Generator[Chunk, None, None]:
     failures: list[Exception] = []
     for _ in range(ATTEMPTS):
         failed_now: list[Exception] = []
-        for found in done.going_on(find, reading):
+        for found in done.going_on(find, request):
             if done.begun is None and not failures and not failed_now:
-                reading.note_stored(found.metadata)
-            parts = done.parts_of(found.metadata, reading.chunks_of(found.metadata))
-            with closing(_given(found, parts, reading)) as given:
+                request.note_stored(found.metadata)
+            parts = done.parts_of(found.metadata, request.chunks_of(found.metadata))
+            with closing(_given(found, parts, request)) as given:
                 for part in parts:
                     try:
                         chunk = [next(given)]
@@ -197,48 +191,52 @@ def load_chunks(find: Find, reading: Reading) -> Generator[Chunk, None, None]:
         failures = failed_now or failures
         if not _has_changed(failed_now):
             break
-    raise all_told(failures)
+    raise merged_failures(failures)
 
 
-def _given(found: Found, parts: Sequence[_Part], reading: Reading) -> Generator[Chunk, None, None]:
+def _given(
+    found: Found, parts: Sequence[_Part], request: LoadRequest
+) -> Generator[Chunk, None, None]:
     """Iterate over what is wanted of each part."""
     loader = found.loader()
     begun = [part for part in parts if part.is_begun]
     # Of a chunk that was handed out in part the rows are counted, so all of them are needed.
-    columns = reading.excerpt.columns
+    columns = request.scan.columns
     times = time_fields(loader.metadata.dtype.names or ())
-    counted = Excerpt(None if columns is None else tuple(dict.fromkeys((*columns, *times))))
-    for part, chunk in zip(begun, _chunks(loader, begun, reading, counted), strict=True):
-        yield part.rest_of(chunk, reading.excerpt)
-    yield from _chunks(loader, parts[len(begun) :], reading, reading.excerpt)
+    counted = Scan(None if columns is None else tuple(dict.fromkeys((*columns, *times))))
+    for part, chunk in zip(begun, _chunks(loader, begun, request, counted), strict=True):
+        yield part.rest_of(chunk, request.scan)
+    yield from _chunks(loader, parts[len(begun) :], request, request.scan)
 
 
 def _chunks(
-    loader: Loader, parts: Sequence[_Part], reading: Reading, excerpt: Excerpt
+    loader: Loader, parts: Sequence[_Part], request: LoadRequest, scan: Scan
 ) -> Generator[Chunk, None, None]:
     return loader.chunks(
         [part.info for part in parts],
-        excerpt=excerpt,
-        executor=reading.executor,
-        read_ahead_bytes=reading.read_ahead_bytes,
-        report=reading.report,
+        scan=scan,
+        executor=request.options.executor,
+        read_ahead_bytes=request.read_ahead_bytes,
+        report=request.options.report,
     )
 
 
-def is_same_making(begun: Metadata, other: Metadata, *, cut_alike: bool) -> bool:
+def is_replica(begun: Metadata, other: Metadata, *, same_chunking: bool) -> bool:
     """Say whether a copy may go on where another failed: it holds the same rows, to the end.
 
     Args:
         begun: of the copy that failed.
         other: of the one that is to go on.
-        cut_alike: whether it must have the same chunks.
+        same_chunking: whether it must have the same chunks.
     """
     if other.chunks[-1].end < begun.chunks[-1].end:
         return False  # it is still being written
     if begun.data_id is None or other.data_id is None:
         # strax keeps no id: the same lineage, borders and numbers of rows must do.
         return begun.lineage == other.lineage and _borders(begun) == _borders(other)
-    return begun.data_id == other.data_id and (not cut_alike or _borders(begun) == _borders(other))
+    return begun.data_id == other.data_id and (
+        not same_chunking or _borders(begun) == _borders(other)
+    )
 
 
 def _borders(metadata: Metadata) -> list[tuple[int, int, int]]:
@@ -257,7 +255,7 @@ def _has_changed(failures: Iterable[Exception]) -> bool:
     return any(isinstance(error, DataNotAvailable) for error in failures)
 
 
-def all_told(failures: Sequence[Exception]) -> Exception:
+def merged_failures(failures: Sequence[Exception]) -> Exception:
     """Return the error to raise if no copy could be read; of several, it tells all."""
     if len(failures) < 2:  # noqa: PLR2004 - nothing to put together
         return failures[0] if failures else DataNotAvailable("no copy to load from")

@@ -15,7 +15,7 @@ from strax_core.errors import (
 from strax_core.format import DataKey, check_run_id, select_fields
 from strax_core.frontend import STRICT, Location, Match, StorageFrontend
 from strax_core.places.found import Found
-from strax_core.places.search import Question, of_same_type, report
+from strax_core.places.search import SearchAll, of_same_type, report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ class Places:
         Raises:
             DataNotAvailable, StorageError: there is none; as `find`.
         """
-        yield from Question(key=key, match=match, frontends=self._frontends).all()
+        yield from SearchAll(key=key, match=match, frontends=self._frontends).all()
 
     def find_several(
         self, keys: Sequence[DataKey], match: Match = STRICT, *, check: bool = False

@@ -12,7 +12,7 @@ from strax_core.format import DataKey, Metadata
 from strax_core.frontend import Location, StorageFrontend, metadata_of
 from strax_core.places.copy import Target, copy_data, stored_bytes
 from strax_core.places.found import Found
-from strax_core.places.transfer import Means
+from strax_core.places.transfer import TransferOptions
 
 
 class Outcome(Enum):
@@ -57,13 +57,15 @@ def found_at(
     return Found(key=key, frontend=frontend, location=location, metadata=metadata)
 
 
-def rewrite_data(found: Found, target: Target, means: Means, *, dry_run: bool = False) -> Rewritten:
+def rewrite_data(
+    found: Found, target: Target, options: TransferOptions, *, dry_run: bool = False
+) -> Rewritten:
     """Store a piece of data again, unless it has the form wanted already, or is there already.
 
     Args:
         found: the copy that is read; no other one is.
         target: in place, if it `replaces` what was found.
-        means: what may be used.
+        options: what may be used.
         dry_run: only say what would be done.
 
     Raises:
@@ -92,7 +94,7 @@ def rewrite_data(found: Found, target: Target, means: Means, *, dry_run: bool = 
     if dry_run:
         return told(Outcome.PLANNED, None)
     try:
-        written = copy_data(lambda: iter([found]), target, means)
+        written = copy_data(lambda: iter([found]), target, options)
     except DataExistsError:
         if target.replaces is not None:
             raise

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from strax_core.errors import DataNotAvailable, StorageError, StorageUnavailable
 from strax_core.format import DataKey
 from strax_core.frontend import (
-    ANSWERS,
+    SETTLED,
     Location,
     Match,
     Search,
@@ -22,7 +22,7 @@ _LOG = logging.getLogger("strax_core")
 
 
 @dataclass(kw_only=True)
-class Question:
+class SearchAll:
     """One key, asked of several frontends; who could not answer is noted, and the next asked."""
 
     key: DataKey
@@ -74,7 +74,7 @@ class Question:
                 watch.tell(error)
                 self._note(frontend, error)
                 self._failure = self._failure or error
-                self._n_answers += isinstance(error, ANSWERS)
+                self._n_answers += isinstance(error, SETTLED)
 
     def _fuzzy(self) -> list[Found]:
         return newest_first(list(self._each(Search.fuzzy)), lambda found: found.metadata)

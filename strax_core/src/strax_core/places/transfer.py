@@ -4,7 +4,7 @@ Nothing is committed before all that was written has been read again and found t
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError, Executor
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
@@ -15,7 +15,7 @@ import numpy as np
 from strax_core.backend import MemoryBackend
 from strax_core.chunks import Chunk, Rechunker, Rows, extrema
 from strax_core.codecs import EncodedChunk, bytes_of
-from strax_core.concurrency import Budget, InFlight
+from strax_core.concurrency import Budget, Cancelled, InFlight
 from strax_core.errors import DataCorrupted
 from strax_core.format import (
     ChunkInfo,
@@ -38,19 +38,19 @@ class Unreadable(Exception):  # noqa: N818 - it never leaves the modules that co
 
 
 @dataclass(frozen=True, kw_only=True)
-class Means:
-    """What a copy may use."""
+class TransferOptions:
+    """Threads and memory that a copy may use, and its cancellation."""
 
     executor: Executor
     buffer_bytes: int
     """About how many bytes it may hold at once."""
     stop: Event | None = None
-    """Set when the copy is wanted no more."""
+    """Set when the copy is cancelled."""
 
-    def check_wanted(self) -> None:
-        """Raise `CancelledError` if it is to stop."""
+    def check_cancelled(self) -> None:
+        """Raise `Cancelled` if it is to stop."""
         if self.stop is not None and self.stop.is_set():
-            raise CancelledError("it is wanted no more")
+            raise Cancelled("the copy was cancelled")
 
 
 def may_move_files(source: Metadata) -> bool:
@@ -61,7 +61,7 @@ def may_move_files(source: Metadata) -> bool:
     return packed(source.dtype) == source.dtype
 
 
-def move_files(source: Loader, saver: Saver, means: Means) -> None:
+def move_files(source: Loader, saver: Saver, options: TransferOptions) -> None:
     """Bring the files of all chunks into a saver as they are, several at a time.
 
     Each is checked against size and checksum. strax keeps no checksums: its chunks are decoded
@@ -76,15 +76,15 @@ def move_files(source: Loader, saver: Saver, means: Means) -> None:
         saver.save_stored(_as_stored(source, info), chunk_i)
 
     infos = source.metadata.chunks
-    _for_each(infos, (partial(move, info, i) for i, info in enumerate(infos)), means)
-    saver.before_commit = partial(_check_files, saver, means)
+    _for_each(infos, (partial(move, info, i) for i, info in enumerate(infos)), options)
+    saver.before_commit = partial(_check_files, saver, options)
 
 
 def store_rows(
     chunks: Iterable[Chunk],
     source: Metadata,
     saver: Saver,
-    means: Means,
+    options: TransferOptions,
     *,
     chunk_size_bytes: int | None,
 ) -> None:
@@ -95,7 +95,7 @@ def store_rows(
         StorageError: the place did not take them.
     """
     rows = _RowsRead(source)
-    writes = InFlight(Budget(means.buffer_bytes))
+    writes = InFlight(Budget(options.buffer_bytes))
     rechunker = None if chunk_size_bytes is None else Rechunker(chunk_size_bytes)
     numbers = count()
 
@@ -104,11 +104,11 @@ def store_rows(
             n_bytes = pieces[0].nbytes
             writes.make_room(n_bytes)
             # Not by way of a variable, which would keep the rows until the next are read.
-            writes.add(means.executor.submit(saver.save, pieces.pop(0), next(numbers)), n_bytes)
+            writes.add(options.executor.submit(saver.save, pieces.pop(0), next(numbers)), n_bytes)
 
     try:
         for chunk in chunks:
-            means.check_wanted()
+            options.check_cancelled()
             rows.add(chunk)
             if rechunker is None:
                 write([chunk])
@@ -121,20 +121,20 @@ def store_rows(
         writes.drain()
     finally:
         writes.cancel()
-    saver.before_commit = partial(_check_rows, saver, rows, means)
+    saver.before_commit = partial(_check_rows, saver, rows, options)
 
 
 def _for_each(
-    infos: Iterable[ChunkInfo], jobs: Iterator[Callable[[], object]], means: Means
+    infos: Iterable[ChunkInfo], jobs: Iterator[Callable[[], object]], options: TransferOptions
 ) -> None:
     """Do a job for the file of each chunk, as many at once as may be held."""
-    at_work = InFlight(Budget(means.buffer_bytes))
+    at_work = InFlight(Budget(options.buffer_bytes))
     try:
         for info, job in zip(infos, jobs, strict=True):
-            means.check_wanted()
+            options.check_cancelled()
             n_bytes = info.nbytes if info.filesize is None else info.filesize
             at_work.make_room(n_bytes)
-            at_work.add(means.executor.submit(job), n_bytes)
+            at_work.add(options.executor.submit(job), n_bytes)
         at_work.drain()
     finally:
         at_work.cancel()
@@ -156,7 +156,7 @@ def _as_stored(source: Loader, info: ChunkInfo) -> EncodedChunk:
 
 
 def _with_checksums(metadata: Metadata, info: ChunkInfo, stored: bytes) -> ChunkInfo:
-    """Decode bytes that nothing vouches for, check every law of chunks, and take checksums."""
+    """Decode bytes that nothing vouches for, check all invariants, and take checksums."""
     memory = MemoryBackend()
     memory.write(f"held/{info.filename}", [stored])
     alone = {**metadata, "chunks": [info.as_json()], "start": info.start, "end": info.end}
@@ -172,7 +172,7 @@ def _with_checksums(metadata: Metadata, info: ChunkInfo, stored: bytes) -> Chunk
     )
 
 
-def _check_files(saver: Saver, means: Means, written: Metadata) -> None:
+def _check_files(saver: Saver, options: TransferOptions, written: Metadata) -> None:
     """Read back every file; its checksum is the source's.
 
     Raises:
@@ -180,10 +180,12 @@ def _check_files(saver: Saver, means: Means, written: Metadata) -> None:
     """
     loader = _written(saver, written)
     infos = [info for info in written.chunks if info.n]
-    _for_each(infos, (partial(loader.read_stored, info) for info in infos), means)
+    _for_each(infos, (partial(loader.read_stored, info) for info in infos), options)
 
 
-def _check_rows(saver: Saver, source: "_RowsRead", means: Means, written: Metadata) -> None:
+def _check_rows(
+    saver: Saver, source: "_RowsRead", options: TransferOptions, written: Metadata
+) -> None:
     """Read back all rows; in their order they are the source's, wherever they are cut.
 
     Raises:
@@ -191,7 +193,7 @@ def _check_rows(saver: Saver, source: "_RowsRead", means: Means, written: Metada
     """
     found = _RowsRead(written)
     loader = _written(saver, written)
-    for chunk in loader.chunks(executor=means.executor, read_ahead_bytes=means.buffer_bytes):
+    for chunk in loader.chunks(executor=options.executor, read_ahead_bytes=options.buffer_bytes):
         try:
             found.add(chunk)
         except Unreadable as error:

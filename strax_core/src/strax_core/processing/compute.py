@@ -10,7 +10,7 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from strax_core.chunks import Chunk, Synchroniser, check_continuity, merge_columns
+from strax_core.chunks import Aligner, Chunk, check_continuity, merge_columns
 from strax_core.concurrency import Budget, Queue
 from strax_core.data_plugins import Plugin, promised_rows, provided, read_only
 from strax_core.errors import ChunkError, PluginGaveWrongOutput, StorageUnavailable
@@ -37,7 +37,7 @@ def computed(
         instance: the data plugin.
         inputs: the chunks of each data type it depends on.
         from_ns: rows before this time are of no interest, and the inputs may start at different
-            times up to it; see `Synchroniser`.
+            times up to it; see `Aligner`.
         ahead: computes several chunks at once, if the data plugin allows it; None: one by one.
 
     Raises:
@@ -126,7 +126,7 @@ def _one_by_one(tasks: Generator[_Task, None, None]) -> Generator[Step, None, No
 def _to_compute(
     instance: Plugin, inputs: Mapping[str, Iterator[Chunk]], from_ns: int | None
 ) -> Generator[_Task, None, None]:
-    aligned = Synchroniser(inputs, who=who(instance), from_ns=from_ns)
+    aligned = Aligner(inputs, who=who(instance), from_ns=from_ns)
     for chunk_i, chunks in enumerate(aligned):
         yield _Task(partial(computed_step, instance, chunks, chunk_i), _nbytes(chunks))
 
@@ -285,7 +285,7 @@ def _noted(instance: Plugin, where: str) -> Iterator[None]:
 
 @contextmanager
 def _promised(instance: Plugin) -> Iterator[None]:
-    """Turn a broken law of chunks into an error that names the data plugin."""
+    """Turn a broken invariant of chunks into an error that names the data plugin."""
     try:
         yield
     except ChunkError as error:

@@ -8,8 +8,8 @@ from threading import Lock
 from strax_core.concurrency import Queue
 from strax_core.errors import PluginGaveWrongOutput, StorageUnavailable
 from strax_core.processing.compute import comes, set_up, who
-from strax_core.processing.fused_task import Done, Failed, Line, Task, do_chunk
-from strax_core.processing.saver_group import Keeper
+from strax_core.processing.fused_task import Done, Failed, FusedStage, Task, do_chunk
+from strax_core.processing.saver_group import SaverGroup
 
 _one_shuts_down = Lock()  # CPython's `shutdown` is not made for several threads
 
@@ -26,8 +26,8 @@ class Dispatcher:
 
     def __init__(
         self,
-        line: Line,
-        keepers: Mapping[str, Keeper],
+        line: FusedStage,
+        keepers: Mapping[str, SaverGroup],
         *,
         elsewhere: Executor,
         queue: Queue[Done | Failed],

@@ -34,7 +34,7 @@ class Copy:
 
 
 @dataclass(eq=False)
-class Line:
+class FusedStage:
     """What is done with each chunk elsewhere, as the request knows it."""
 
     copies: dict[str, list[Copy]] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Line:
         """Whether its first data plugin asks an instrument, and loads nothing."""
         return not self.copies
 
-    def packed(self) -> "PackedLine":
+    def packed(self) -> "PackedStage":
         """Return it as it travels.
 
         Raises:
@@ -68,7 +68,7 @@ class Line:
             self.exported,
         )
         try:
-            return PackedLine(secrets.token_hex(8), pickle.dumps(work))
+            return PackedStage(secrets.token_hex(8), pickle.dumps(work))
         except Exception as error:
             names = ", ".join(type(instance).__name__ for instance in self.instances)
             raise ConfigError(
@@ -95,7 +95,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class PackedLine:
+class PackedStage:
     """A line as bytes; each thread that works on it unpacks it once."""
 
     token: str
@@ -106,7 +106,7 @@ class PackedLine:
 class Task:
     """One chunk to be worked on."""
 
-    line: PackedLine
+    line: PackedStage
     chunk_i: int
     inputs: Mapping[str, Sequence[ChunkInfo]]
     """By data type, where each copy has this chunk."""
@@ -169,7 +169,7 @@ def do_chunk(task: Task) -> Done | Failed:
         return _failed(error)
 
 
-def _unpacked(packed: PackedLine) -> Work:
+def _unpacked(packed: PackedStage) -> Work:
     lines: dict[str, Work] = _here.__dict__.setdefault("lines", {})
     work = lines.pop(packed.token, None) or _set_up(packed)
     lines[packed.token] = work  # the last used stands last
@@ -178,7 +178,7 @@ def _unpacked(packed: PackedLine) -> Work:
     return work
 
 
-def _set_up(packed: PackedLine) -> Work:
+def _set_up(packed: PackedStage) -> Work:
     try:
         work: Work = pickle.loads(packed.work)  # noqa: S301 - from the process that gave the task
     except Exception as error:

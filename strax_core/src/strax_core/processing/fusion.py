@@ -6,25 +6,25 @@ from collections.abc import Iterable, Mapping
 
 from strax_core.data_plugins import Plugin, dependencies, provided
 from strax_core.format import Metadata
-from strax_core.places import Found, is_same_making
-from strax_core.processing.fused_task import Copy, Line
+from strax_core.places import Found, is_replica
+from strax_core.processing.fused_task import Copy, FusedStage
 from strax_core.processing.plan import Plan
 from strax_core.saver import Saver
 
 _LOG = logging.getLogger("strax_core")
 
 
-Lines = dict[type[Plugin], Line]
+FusedStages = dict[type[Plugin], FusedStage]
 
 
-def lines_of(plan: Plan, savers: Mapping[str, list[Saver]]) -> Lines:
+def fused_stages(plan: Plan, savers: Mapping[str, list[Saver]]) -> FusedStages:
     """Return the line of each data plugin that works elsewhere; the others work here.
 
     Elsewhere work those that say ``parallel = "process"`` and need nothing but what the line loads
     or makes itself, chunk by chunk: so all inputs must be cut alike. Places that only this process
     has, such as memory, keep their data plugins here.
     """
-    lines: Lines = {}
+    lines: FusedStages = {}
     if plan.request.workers.elsewhere is None or plan.wanted.is_partial:
         return lines
     for data_plugin in plan.made:
@@ -39,18 +39,18 @@ def lines_of(plan: Plan, savers: Mapping[str, list[Saver]]) -> Lines:
     return lines
 
 
-def _line_for(plan: Plan, data_plugin: type[Plugin], lines: Lines) -> Line | None:
+def _line_for(plan: Plan, data_plugin: type[Plugin], lines: FusedStages) -> FusedStage | None:
     """Return the line that a data plugin joins or begins, with its inputs; None: there is none."""
     needed = dependencies(data_plugin)
     if not needed:
-        return None if callable(getattr(data_plugin, "chunks", None)) else Line()
+        return None if callable(getattr(data_plugin, "chunks", None)) else FusedStage()
     makers = [
         plan.request.data_plugins.that_makes(name) for name in needed if name not in plan.loaded
     ]
     if any(maker not in lines for maker in makers):
         return None
     loaded = {name: plan.loaded[name].metadata for name in needed if name in plan.loaded}
-    candidates = [lines[maker] for maker in makers] or [*lines.values(), Line()]
+    candidates = [lines[maker] for maker in makers] or [*lines.values(), FusedStage()]
     for line in candidates:
         if all(line is lines[maker] for maker in makers) and _fits(line, loaded.values()):
             copies = {name: _copies(plan, name) for name in loaded if name not in line.copies}
@@ -61,11 +61,11 @@ def _line_for(plan: Plan, data_plugin: type[Plugin], lines: Lines) -> Line | Non
     return None
 
 
-def _fits(line: Line, loaded: Iterable[Metadata]) -> bool:
+def _fits(line: FusedStage, loaded: Iterable[Metadata]) -> bool:
     """Say whether all that a line would load is cut alike."""
     together = [*(copies[0].loader.metadata for copies in line.copies.values()), *loaded]
     if len(together) > 1 and any(map(_has_rows_on_borders, together)):
-        return False  # here they would go with the chunk that comes next: see `Synchroniser`
+        return False  # here they would go with the chunk that comes next: see `Aligner`
     borders = [_borders(metadata) for metadata in together]
     if line.is_source and line.instances:
         return not borders
@@ -89,7 +89,7 @@ def _copies(plan: Plan, data_type: str) -> list[Copy]:
     copies = [
         _copy(found)
         for found in plan.copies(data_type)
-        if is_same_making(nearest, found.metadata, cut_alike=True)
+        if is_replica(nearest, found.metadata, same_chunking=True)
     ]
     return [copy for copy in copies if copy is not None]
 

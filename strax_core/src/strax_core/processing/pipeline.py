@@ -8,26 +8,26 @@ from functools import partial
 from itertools import chain
 from typing import Any, TypeVar, cast
 
-from strax_core.chunks import Chunk, Rows, Synchroniser, merge_columns, recut
+from strax_core.chunks import Aligner, Chunk, Rows, merge_columns, recut
 from strax_core.codecs import Out
-from strax_core.concurrency import Budget, InFlight, Queue
+from strax_core.concurrency import Budget, Cancelled, InFlight, Queue
 from strax_core.data_plugins import Plugin, dependencies, provided
 from strax_core.errors import ConfigError, DataNotAvailable
 from strax_core.format import ChunkInfo, Metadata
-from strax_core.loader import GivenUp
-from strax_core.places import Reading, joined, joined_columns, load_chunks, load_rows
+from strax_core.loader import ReadOptions
+from strax_core.places import LoadRequest, joined, joined_columns, load_chunks, load_rows
 from strax_core.processing.compute import Ahead, computed
 from strax_core.processing.dispatcher import Dispatcher
-from strax_core.processing.fused_task import Done, Failed, Line
-from strax_core.processing.fusion import Lines, lines_of
+from strax_core.processing.fused_task import Done, Failed, FusedStage
+from strax_core.processing.fusion import FusedStages, fused_stages
 from strax_core.processing.open_savers import open_savers_of
 from strax_core.processing.plan import Plan
 from strax_core.processing.progress_bar import Piece, Some, progress
 from strax_core.processing.request import Request
-from strax_core.processing.saver_group import Keeper
+from strax_core.processing.saver_group import SaverGroup
 from strax_core.processing.shared_stream import SharedStream
 from strax_core.saver import Saver
-from strax_core.selection import WHOLE_ROWS, Excerpt, Wanted
+from strax_core.selection import WHOLE_ROWS, Query, Scan
 
 ATTEMPTS = 3  # to plan, while others store what was to be made
 
@@ -36,7 +36,7 @@ Item = TypeVar("Item")
 # A data type that is loaded, a data plugin at work here, or a line of them elsewhere.
 
 
-StreamKey = str | type[Plugin] | Line
+StreamKey = str | type[Plugin] | FusedStage
 
 
 class Pipeline:
@@ -51,9 +51,9 @@ class Pipeline:
         self.request = request
         self._streams: dict[StreamKey, SharedStream[Any]] = {}
         self._savers: dict[str, list[Saver]] = {}
-        self._keepers: list[Keeper] = []
+        self._keepers: list[SaverGroup] = []
         self._dispatchers: list[Dispatcher] = []
-        self._lines: Lines = {}
+        self._lines: FusedStages = {}
         # The last quarter is for reading ahead.
         self._in_flight = InFlight(Budget(request.buffer_bytes * 3 // 4))
 
@@ -62,7 +62,7 @@ class Pipeline:
 
         Raises:
             ConfigError: several targets are of different kinds.
-            StorageError: see `Plan`, `load_chunks` and `Keeper`.
+            StorageError: see `Plan`, `load_chunks` and `SaverGroup`.
             Exception: what a data plugin raised.
         """
         with self._running():
@@ -124,7 +124,7 @@ class Pipeline:
         with ExitStack() as sources:
             try:
                 self._plan = self._settled_plan(wants_rows=wants_rows)
-                self._lines = lines_of(self._plan, self._savers)
+                self._lines = fused_stages(self._plan, self._savers)
                 n_readers = self._n_readers()
                 self._export(wants_rows=wants_rows)
                 for key in dict.fromkeys(
@@ -139,7 +139,7 @@ class Pipeline:
                 yield
             except BaseException as error:
                 # Before the sources are closed, or savers would hear of that instead of the error.
-                self._abort(None if isinstance(error, GivenUp) else error)
+                self._abort(None if isinstance(error, Cancelled) else error)
                 raise
 
     def _settled_plan(self, *, wants_rows: bool) -> Plan:
@@ -185,7 +185,7 @@ class Pipeline:
         targets = self.request.targets if wants_rows else ()
         for data_type in (*self._inputs_from_outside(), *targets):
             key = self._key_of(data_type)
-            if isinstance(key, Line):
+            if isinstance(key, FusedStage):
                 key.exported.add(data_type)
 
     def _key_of(self, data_type: str) -> StreamKey:
@@ -210,29 +210,31 @@ class Pipeline:
     def _source(self, key: StreamKey) -> Generator[Any, None, None]:
         if isinstance(key, str):
             return self._loaded(key)
-        return self._made_elsewhere(key) if isinstance(key, Line) else self._made(key)
+        return self._made_elsewhere(key) if isinstance(key, FusedStage) else self._made(key)
 
     def _loaded(self, data_type: str) -> Generator[Chunk, None, None]:
         return load_chunks(self._plan.finder(data_type), self._reading(data_type))
 
-    def _reading(self, data_type: str) -> Reading:
-        return Reading(
-            executor=self.request.workers.threads,
+    def _reading(self, data_type: str) -> LoadRequest:
+        return LoadRequest(
+            options=ReadOptions(
+                executor=self.request.workers.threads,
+                report=self.request.report,
+                check_cancelled=self._check_cancelled,
+            ),
             read_ahead_bytes=self.request.buffer_bytes // 4 // len(self._plan.loaded),
             chunks_of=self._chunks_of,
             by_number=self._plan.wanted.chunk_numbers is not None,
-            excerpt=self._excerpt(data_type),
-            report=self.request.report,
-            check_wanted=self._check_wanted,
+            scan=self._excerpt(data_type),
         )
 
-    def _excerpt(self, data_type: str) -> Excerpt:
+    def _excerpt(self, data_type: str) -> Scan:
         """What is read of a data type: all that a data plugin may want, else what is asked for."""
         if data_type in self._inputs_from_outside():
             return WHOLE_ROWS
         if self._is_loaded_alone:
             cuts = self.request.chunk_size_bytes is not None
-            return self._plan.wanted.excerpt(self._plan.full_dtype(), with_times=cuts)
+            return self._plan.wanted.scan(self._plan.full_dtype(), with_times=cuts)
         return self._plan.excerpt_to_merge(data_type)
 
     def _chunks_of(self, metadata: Metadata) -> Sequence[ChunkInfo]:
@@ -263,8 +265,8 @@ class Pipeline:
         steps = computed(instance, inputs, from_ns=self._from_ns, ahead=ahead)
         return self._kept(steps, self._keepers_of(instance, rechunks=True))
 
-    def _made_elsewhere(self, line: Line) -> Generator[Done, None, None]:
-        keepers: dict[str, Keeper] = {}
+    def _made_elsewhere(self, line: FusedStage) -> Generator[Done, None, None]:
+        keepers: dict[str, SaverGroup] = {}
         for instance in line.instances:
             keepers |= self._keepers_of(instance, rechunks=False)
         workers = self.request.workers
@@ -280,12 +282,12 @@ class Pipeline:
         self._dispatchers.append(dispatcher)
         return dispatcher.steps()
 
-    def _keepers_of(self, instance: Plugin, *, rechunks: bool) -> dict[str, Keeper]:
-        keepers: dict[str, Keeper] = {}
+    def _keepers_of(self, instance: Plugin, *, rechunks: bool) -> dict[str, SaverGroup]:
+        keepers: dict[str, SaverGroup] = {}
         for data_type in provided(type(instance)):
             if self._savers.get(data_type):
                 is_cut = rechunks and instance.can_rechunk(data_type)
-                keepers[data_type] = Keeper(
+                keepers[data_type] = SaverGroup(
                     self._savers[data_type],
                     target_bytes=instance.target_bytes_for(data_type) if is_cut else None,
                     executor=self.request.workers.threads,
@@ -295,7 +297,7 @@ class Pipeline:
         return keepers
 
     def _kept(
-        self, steps: Generator[dict[str, Chunk], None, None], keepers: Mapping[str, Keeper]
+        self, steps: Generator[dict[str, Chunk], None, None], keepers: Mapping[str, SaverGroup]
     ) -> Generator[Mapping[str, Chunk], None, None]:
         """Pass steps through while they are kept; only their end commits."""
         with closing(steps):
@@ -307,12 +309,12 @@ class Pipeline:
             keeper.finish()
 
     def _still_wanted(self, item: Item) -> Item:
-        self._check_wanted()
+        self._check_cancelled()
         return item
 
-    def _check_wanted(self) -> None:
+    def _check_cancelled(self) -> None:
         if self.request.stop is not None and self.request.stop.is_set():
-            raise GivenUp(f"run {self.request.run_id} is given up, for another one failed")
+            raise Cancelled(f"run {self.request.run_id} was cancelled, for another one failed")
 
     # What the user gets
 
@@ -339,7 +341,7 @@ class Pipeline:
         if self.request.chunk_size_bytes is None:
             return chunks if rest.is_all else map(rest.chunk_of, chunks)
         # Cut while the times are there, which may not be asked for.
-        columns = Wanted(columns=rest.columns)
+        columns = Query(columns=rest.columns)
         n_rows = self.request.chunk_size_bytes / max(1, columns.dtype_of(dtype).itemsize)
         selected = map(replace(rest, columns=None).chunk_of, chunks)
         return map(columns.chunk_of, recut(selected, n_rows))
@@ -354,7 +356,7 @@ class Pipeline:
         if len(targets) == 1:
             return self._reader(targets[0])
         readers = {target: self._reader(target) for target in targets}
-        steps = Synchroniser(readers, who=f"run {self.request.run_id}", from_ns=self._from_ns)
+        steps = Aligner(readers, who=f"run {self.request.run_id}", from_ns=self._from_ns)
         return map(self._merge, steps)
 
     def _merge(self, step: Mapping[str, Chunk]) -> Chunk:

@@ -21,7 +21,7 @@ from strax_core.data_plugins import (
 from strax_core.errors import ConfigError, DataNotAvailable, RunMetadataNotAvailable
 from strax_core.places import Find, Found
 from strax_core.processing.request import Request
-from strax_core.selection import WHOLE_ROWS, Excerpt, Wanted
+from strax_core.selection import WHOLE_ROWS, Query, Scan
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -124,18 +124,18 @@ class Plan:
         dtypes = {target: self.dtype_of(target) for target in targets}
         return merged_dtype(dtypes, kind=kinds[targets[0]])
 
-    def excerpt_to_merge(self, target: str) -> Excerpt:
+    def excerpt_to_merge(self, target: str) -> Scan:
         """Return what must be read of a loaded target that is merged with others by column.
 
         Of a column that several have, the last one's is taken; the time fields of each are needed
         to put them side by side.
         """
-        columns = self.wanted.excerpt(self.full_dtype()).columns
+        columns = self.wanted.scan(self.full_dtype()).columns
         if columns is None:
             return WHOLE_ROWS
         holders = {field: each for each in self.request.targets for field in self._names_of(each)}
         own = [column for column in columns if holders[column] == target]
-        return Excerpt(tuple(dict.fromkeys((*own, *time_fields(self._names_of(target))))))
+        return Scan(tuple(dict.fromkeys((*own, *time_fields(self._names_of(target))))))
 
     @property
     def span_ns(self) -> tuple[int, int] | None:
@@ -213,7 +213,7 @@ class Plan:
                     f"context, and data plugin {data_plugin.__name__} cannot make it: {why}"
                 )
 
-    def _resolved(self, wanted: Wanted) -> Wanted:
+    def _resolved(self, wanted: Query) -> Query:
         return wanted if wanted.seconds_range is None else wanted.with_run_start(self._start_ns())
 
     def _start_ns(self) -> int:

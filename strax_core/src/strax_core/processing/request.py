@@ -11,7 +11,7 @@ from strax_core.format import DataKey
 from strax_core.frontend import STRICT, Match
 from strax_core.loader import ReadReport
 from strax_core.places import Places
-from strax_core.selection import ALL_ROWS, Wanted
+from strax_core.selection import ALL_ROWS, Query
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Request:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Values of options that this run's document says."""
     match: Match = STRICT
-    wanted: Wanted = ALL_ROWS
+    wanted: Query = ALL_ROWS
     save: Collection[str] = ()
     forbidden: Collection[str] = ()
     """Data types that are not to be made; ``*`` stands for all."""

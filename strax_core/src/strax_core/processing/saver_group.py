@@ -6,7 +6,7 @@ from concurrent.futures import Executor
 
 from strax_core.chunks import Chunk, Rechunker
 from strax_core.codecs import codec_named, encode_chunk
-from strax_core.concurrency import Crew, InFlight, n_workers
+from strax_core.concurrency import InFlight, WorkSharing, n_workers
 from strax_core.errors import DataExistsError
 from strax_core.format import ChunkInfo
 from strax_core.saver import Saver
@@ -14,7 +14,7 @@ from strax_core.saver import Saver
 _LOG = logging.getLogger("strax_core")
 
 
-class Keeper:
+class SaverGroup:
     """Rechunks once, encodes once a codec, and pushes each chunk to all savers.
 
     A saver that fails is aborted and reported, the others go on; if none is left, that raises at
@@ -42,7 +42,7 @@ class Keeper:
         self._rechunker = None if target_bytes is None else Rechunker(target_bytes)
         self._executor = executor
         # A chunk is encoded by all threads: it may be the only one for a long time.
-        self._crew = Crew(executor, n_workers(executor) - 1)
+        self._crew = WorkSharing(executor, n_workers(executor) - 1)
         self._in_flight = in_flight
         self._chunk_i = 0
 
@@ -136,7 +136,7 @@ class Keeper:
             try:
                 saver.commit()
             except DataExistsError as error:
-                if saver.is_beaten():
+                if saver.is_superseded():
                     # Someone else made the same data meanwhile: they are kept, which was the aim.
                     _LOG.info("%s", error)
                     saver.abort()

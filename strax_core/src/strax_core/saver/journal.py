@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from strax_core.concurrency import LateStarts
+from strax_core.concurrency import DelayedCalls
 from strax_core.errors import DataCorrupted, ObjectMissing, StorageUnavailable
 from strax_core.format import ChunkInfo, Staging
 from strax_core.medium import Medium
@@ -27,7 +27,7 @@ SEGMENT_INTERVAL_S = 1.0
 _LOG = logging.getLogger("strax_core")
 
 
-_BEATS = LateStarts(delay_s=SEGMENT_INTERVAL_S)
+_BEATS = DelayedCalls(delay_s=SEGMENT_INTERVAL_S)
 """Many a writing is over before its first beat: a thread is started for those that last."""
 
 
@@ -86,7 +86,7 @@ class Journal:
         if self._tick_s < _BEATS.delay_s:
             self._start_beating()
         else:
-            _BEATS.add(self._start_beating)
+            _BEATS.schedule(self._start_beating)
 
     def record(self, info: ChunkInfo) -> None:
         """Note a receipt: soon in the owner, before this returns in any other process."""
@@ -127,7 +127,7 @@ class Journal:
         """Stop beating; the ticket stays until someone deletes its folder."""
         self._stop.set()
         if self.is_owner:
-            _BEATS.call_off(self._start_beating)
+            _BEATS.cancel(self._start_beating)
             if self._thread is not None:
                 self._thread.join()
                 self._thread = None

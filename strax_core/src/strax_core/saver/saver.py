@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from strax_core.chunks import Chunk
 from strax_core.codecs import EncodedChunk, codec_named, encode_chunk
-from strax_core.concurrency import AtWork
+from strax_core.concurrency import WaitGroup
 from strax_core.errors import (
     ChunkError,
     ConfigError,
@@ -104,7 +104,7 @@ class Saver:
         self._journal = Journal(medium, self.staging, grace_time_s=grace_time_s)
         self._receipts: list[ChunkInfo] = []
         self._lock = threading.Lock()
-        self._writing = AtWork()
+        self._writing = WaitGroup()
         self._is_closed = False
         self.before_commit: Callable[[Metadata], None] = _ignore
         """Called when all is written and nothing is visible; an error of it ends the commit."""
@@ -122,7 +122,7 @@ class Saver:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._lock = threading.Lock()
-        self._writing = AtWork()
+        self._writing = WaitGroup()
         self.before_commit = self.after_commit = self.after_failure = _ignore
 
     def __repr__(self) -> str:
@@ -256,7 +256,7 @@ class Saver:
         self.after_commit(metadata)
         return metadata
 
-    def is_beaten(self) -> bool:
+    def is_superseded(self) -> bool:
         """Say whether good data stand under the final name, so that nothing is missing."""
         try:
             published = self._published()

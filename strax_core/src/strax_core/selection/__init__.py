@@ -1,16 +1,16 @@
 """Selections: which rows and columns of a piece of data are wanted."""
 
 from strax_core.selection.parse import LoadOptions, check_known, wanted
-from strax_core.selection.query import ALL_ROWS, Wanted, dtype_with, taken
-from strax_core.selection.scan import WHOLE_ROWS, Excerpt, TimeRange
+from strax_core.selection.query import ALL_ROWS, Query, dtype_with, taken
+from strax_core.selection.scan import WHOLE_ROWS, Scan, TimeRange
 
 __all__ = [
     "ALL_ROWS",
     "WHOLE_ROWS",
-    "Excerpt",
     "LoadOptions",
+    "Query",
+    "Scan",
     "TimeRange",
-    "Wanted",
     "check_known",
     "dtype_with",
     "taken",

@@ -11,7 +11,7 @@ from strax_core.arguments import did_you_mean
 from strax_core.chunks import Chunk, Rows, endtime_of
 from strax_core.errors import ChunkError, ConfigError
 from strax_core.selection.filters import checked_conditions
-from strax_core.selection.query import FULLY_CONTAINED, SKIP, TOUCHING, Wanted
+from strax_core.selection.query import FULLY_CONTAINED, SKIP, TOUCHING, Query
 
 _TIME_SELECTIONS = (FULLY_CONTAINED, TOUCHING, SKIP)
 
@@ -70,7 +70,7 @@ class LoadOptions(TypedDict, total=False):
     """Upstream's name of `chunk_numbers`."""
 
 
-def wanted(options: Mapping[str, Any]) -> "Wanted":
+def wanted(options: Mapping[str, Any]) -> "Query":
     """Return what these `LoadOptions` ask for, checked as far as possible without data.
 
     Raises:
@@ -90,7 +90,7 @@ def wanted(options: Mapping[str, Any]) -> "Wanted":
     columns = _names("columns", given.get("columns"))
     if columns == ():
         raise ConfigError("columns names no column; leave it out to get all of them")
-    return Wanted(
+    return Query(
         time_range=_time_range(given),
         seconds_range=_pair("seconds_range", given.get("seconds_range"), _seconds),
         time_selection=time_selection,

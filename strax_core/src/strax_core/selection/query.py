@@ -20,7 +20,7 @@ from strax_core.chunks import (
 from strax_core.errors import ConfigError
 from strax_core.format import ChunkInfo
 from strax_core.selection.filters import Condition, Mask, check_columns, columns_in, mask_of
-from strax_core.selection.scan import Excerpt, TimeRange
+from strax_core.selection.scan import Scan, TimeRange
 
 FULLY_CONTAINED, TOUCHING, SKIP = "fully_contained", "touching", "skip"
 
@@ -29,7 +29,7 @@ _NS_PER_S = 10**9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class Query:
     """The rows and columns that a user wants. Made by `selecting.wanted`, which checks.
 
     Attributes:
@@ -64,7 +64,7 @@ class Wanted:
         limits = (self.time_range, self.seconds_range, self.chunk_numbers)
         return any(limit is not None for limit in limits)
 
-    def with_run_start(self, start_ns: int) -> "Wanted":
+    def with_run_start(self, start_ns: int) -> "Query":
         """Return the same, with `seconds_range` as the `time_range` of a run that starts then."""
         if self.seconds_range is None:
             return self
@@ -180,13 +180,13 @@ class Wanted:
             return None
         return TimeRange(*span, touching=self.time_selection == TOUCHING)
 
-    def resolved(self, dtype: np.dtype[Any]) -> "Wanted":
+    def resolved(self, dtype: np.dtype[Any]) -> "Query":
         """Return the same of rows of this dtype, with the columns that `drop_columns` leaves."""
         if not self.drop_columns:
             return self
         return replace(self, columns=self.dtype_of(dtype).names, drop_columns=())
 
-    def excerpt(self, dtype: np.dtype[Any], *, with_times: bool = False) -> Excerpt:
+    def scan(self, dtype: np.dtype[Any], *, with_times: bool = False) -> Scan:
         """Return what must be read of rows of this dtype: also the columns that `where` names.
 
         What is read so is selected by `after_excerpt`.
@@ -198,14 +198,14 @@ class Wanted:
         columns = self.resolved(dtype).columns
         looked_at = [columns_in(condition) for condition in self.where]
         if columns is None or None in looked_at:
-            return Excerpt(within=self.within)
+            return Scan(within=self.within)
         more = sorted({name for names in looked_at for name in names or ()})
         times = time_fields(dtype.names or ()) if with_times else ()
-        return Excerpt(tuple(dict.fromkeys((*columns, *more, *times))), self.within)
+        return Scan(tuple(dict.fromkeys((*columns, *more, *times))), self.within)
 
-    def after_excerpt(self, dtype: np.dtype[Any]) -> "Wanted":
-        """Return what is still to be selected of the rows of an `excerpt`: not the time."""
-        return Wanted(columns=self.resolved(dtype).columns, where=self.where)
+    def after_excerpt(self, dtype: np.dtype[Any]) -> "Query":
+        """Return what is still to be selected of the rows of an `scan`: not the time."""
+        return Query(columns=self.resolved(dtype).columns, where=self.where)
 
     def _span(self) -> tuple[int, int] | None:
         if self.seconds_range is not None:
@@ -224,7 +224,7 @@ class Wanted:
         return info.start == end and (info.first_time is None or info.first_time == end)
 
 
-ALL_ROWS = Wanted()
+ALL_ROWS = Query()
 
 
 def dtype_with(dtype: np.dtype[Any], names: Sequence[str] | None) -> np.dtype[Any]:

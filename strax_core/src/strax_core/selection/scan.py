@@ -53,7 +53,7 @@ class TimeRange:
 
 
 @dataclass(frozen=True, slots=True)
-class Excerpt:
+class Scan:
     """What is read of a piece of data.
 
     Attributes:
@@ -65,4 +65,4 @@ class Excerpt:
     within: TimeRange | None = None
 
 
-WHOLE_ROWS = Excerpt()
+WHOLE_ROWS = Scan()

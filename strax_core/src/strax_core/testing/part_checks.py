@@ -6,8 +6,8 @@ import pytest
 from strax_core.backend import StorageBackend
 from strax_core.chunks import Chunk
 from strax_core.format import packed
-from strax_core.loader import Means
-from strax_core.selection import Excerpt, TimeRange
+from strax_core.loader import ReadOptions
+from strax_core.selection import Scan, TimeRange
 from strax_core.testing.base import BackendBase
 from strax_core.testing.dataset_checks import KEY
 from strax_core.testing.samples import DTYPES, sample_chunks, sample_metadata
@@ -34,10 +34,10 @@ def check_parts(backend: StorageBackend, chunks: list[Chunk]) -> None:
         for cut in CUTS:
             start, end = cut or (0, 10**6)
             touched = (rows["endtime"] > start) & (rows["time"] < end)
-            excerpt = Excerpt(columns, cut and TimeRange(start, end, touching=True))
+            scan = Scan(columns, cut and TimeRange(start, end, touching=True))
             infos = [i for i in loader.metadata.chunks if i.end > start and i.start < end]
-            given = loader.read(infos, excerpt, Means())
-            by_column = loader.read(infos, excerpt, Means(), as_columns=True)
+            given = loader.read(infos, scan, ReadOptions())
+            by_column = loader.read(infos, scan, ReadOptions(), as_columns=True)
 
             assert isinstance(given, np.ndarray)
             assert given.dtype == expected.dtype

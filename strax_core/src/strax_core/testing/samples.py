@@ -67,7 +67,7 @@ def sample_metadata(
 
 
 def sample_rows(n: int, *, start: int = 0, dtype: np.dtype[Any] = PEAKS, mark: int = 1) -> Rows:
-    """Return rows that keep the laws of chunks; other fields are pseudo-random, by `mark`."""
+    """Return rows that keep the invariants of chunks; other fields are pseudo-random, by `mark`."""
     noise = np.random.default_rng(mark).integers(1, 100, n * dtype.itemsize, dtype=np.uint8)
     rows = np.frombuffer(noise.tobytes(), dtype).copy()
     for name in dtype.names or ():
