@@ -165,7 +165,7 @@ SCRIPT = """
                 say_ready()
             return raw
 
-    ctx = context(folder, Raw, ErrorContext)
+    ctx = context(folder, Raw, Told)
 
     def ask():
         if how in ("consumer", "uncaught consumer"):
