@@ -104,6 +104,13 @@ def parameters(function: Function) -> list[str]:
     return [name for name in named if name not in ("self", "cls")]
 
 
+def loaded_by(statement: str) -> set[str]:
+    """Name the modules that a new process has loaded after a statement."""
+    code = f"{statement}; import sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
 def test_no_file_is_long() -> None:
     lengths = {p: len(p.read_text(encoding="utf-8").splitlines()) for p in python_files(PACKAGES)}
 
@@ -160,12 +167,13 @@ def test_file_names_say_what_is_inside() -> None:
 
 
 def test_importing_core_imports_nothing_heavy() -> None:
-    code = "import sys, strax_core; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    assert HEAVY & loaded_by("import strax_core") == set()
 
-    assert HEAVY & set(loaded.stdout.split()) == set()
+
+def test_importing_the_command_line_loads_no_settings_and_no_storage_plugins() -> None:
+    loaded = loaded_by("import strax_core.cli")
+
+    assert {"pluggy", "strax_core.config", "strax_core.storage_plugins"} & loaded == set()
 
 
 @pytest.mark.parametrize("package", STORAGE_PLUGINS, ids=lambda package: package.name)

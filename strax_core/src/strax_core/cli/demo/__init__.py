@@ -5,14 +5,12 @@ import sys
 import time
 from pathlib import Path
 
+from strax_core import Context
+from strax_core.cli import contents, say, say_contents
 from strax_core.cli.demo.calibration import calibrate_one_run
 from strax_core.cli.demo.exchange import exchange_with_strax
 from strax_core.cli.demo.folder import prepare_folder
 from strax_core.cli.demo.requests import change_an_option, load_again, make_first
-from strax_core.cli.ls import say_contents
-from strax_core.cli.output import say
-from strax_core.cli.stored import contents
-from strax_core.context import Context
 
 
 def run_demo(folder: str, *, size_mb: float, upstream_is_required: bool) -> None:

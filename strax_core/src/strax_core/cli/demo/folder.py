@@ -4,8 +4,8 @@ import math
 import shutil
 from pathlib import Path
 
+from strax_core import ConfigError
 from strax_core.cli.demo.simulation import BYTES_PER_EVENT, EVENTS_PER_CHUNK_MAX
-from strax_core.errors import ConfigError
 
 MARK = "# Written by `strax demo`, which empties this folder when it starts again.\n"
 CONFIG_FILE = "strax.toml"
