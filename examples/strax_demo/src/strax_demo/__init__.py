@@ -1,4 +1,4 @@
-"""``strax demo``: the main job, on a simulated detector run; it checks what it claims."""
+"""Demo: the main job, on a simulated detector run, for `strax demo`; it checks what it claims."""
 
 import os
 import sys
@@ -7,10 +7,12 @@ from pathlib import Path
 
 from strax_core import Context
 from strax_core.cli import contents, say, say_contents
-from strax_core.cli.demo.calibration import calibrate_one_run
-from strax_core.cli.demo.exchange import exchange_with_strax
-from strax_core.cli.demo.folder import prepare_folder
-from strax_core.cli.demo.requests import change_an_option, load_again, make_first
+from strax_demo.calibration import calibrate_one_run
+from strax_demo.exchange import exchange_with_strax
+from strax_demo.folder import prepare_folder
+from strax_demo.requests import change_an_option, load_again, make_first
+
+__all__ = ["run_demo"]
 
 
 def run_demo(folder: str, *, size_mb: float, upstream_is_required: bool) -> None:
