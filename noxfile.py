@@ -23,8 +23,8 @@ SIDE_BY_SIDE_TESTS = (
     *("--numprocesses", str((os.cpu_count() or 1) + 1)),
     *("--dist", "loadscope", "--no-loadscope-reorder"),
 )
-STORAGE_PLUGINS = [*ROOT.glob("plugins/*/pyproject.toml"), *ROOT.glob("examples/*/pyproject.toml")]
-PACKAGES = [ROOT / "strax_core", *sorted(project.parent for project in STORAGE_PLUGINS)]
+PROJECTS = [*ROOT.glob("plugins/*/pyproject.toml"), *ROOT.glob("examples/*/pyproject.toml")]
+PACKAGES = [ROOT / "strax_core", *sorted(project.parent for project in PROJECTS)]
 EXTRAS = {  # of each package, what the tests need
     "strax_core": ["pandas", "testing", "upstream"],
     "strax_s3": ["testing"],

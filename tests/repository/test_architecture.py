@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,13 +52,31 @@ FOLDERS = [
     *("docs", "decisions", ".ci"),
 ]
 
-STORAGE_PLUGINS = sorted(
-    project.parent
-    for folder in ("plugins", "examples")
-    for project in ROOT.glob(f"{folder}/*/pyproject.toml")
-)
-PACKAGES = [ROOT / "strax_core", *STORAGE_PLUGINS]
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def project_of(package: Path) -> dict[str, Any]:
+    """Return what a package's pyproject.toml says of it."""
+    settings = tomllib.loads((package / "pyproject.toml").read_text(encoding="utf-8"))
+    project: dict[str, Any] = settings["project"]
+    return project
+
+
+CORE = ROOT / "strax_core"
+DEMO = ROOT / "examples" / "strax_demo"
+PACKAGES = [
+    CORE,
+    *sorted(
+        project.parent
+        for folder in ("plugins", "examples")
+        for project in ROOT.glob(f"{folder}/*/pyproject.toml")
+    ),
+]
+STORAGE_PLUGINS = [
+    package
+    for package in PACKAGES
+    if "strax.storage" in project_of(package).get("entry-points", {})
+]
 
 
 def python_files(packages: list[Path], *, under: str = "src") -> list[Path]:
@@ -108,6 +127,13 @@ def parameters(function: Function) -> list[str]:
     return [name for name in named if name not in ("self", "cls")]
 
 
+def loaded_by(statement: str) -> set[str]:
+    """Name the modules that a new process has loaded after a statement."""
+    code = f"{statement}; import sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
 def test_no_file_is_long() -> None:
     lengths = {p: len(p.read_text(encoding="utf-8").splitlines()) for p in python_files(PACKAGES)}
 
@@ -142,9 +168,7 @@ def test_the_public_names_of_core_are_few_and_sorted_and_there() -> None:
 
 
 def test_core_requires_few_packages() -> None:
-    settings = tomllib.loads((ROOT / "strax_core" / "pyproject.toml").read_text(encoding="utf-8"))
-
-    assert len(settings["project"]["dependencies"]) <= DEPENDENCIES_OF_CORE_MAX
+    assert len(project_of(CORE)["dependencies"]) <= DEPENDENCIES_OF_CORE_MAX
 
 
 def test_library_code_prints_nothing() -> None:
@@ -164,27 +188,39 @@ def test_file_names_say_what_is_inside() -> None:
 
 
 def test_importing_core_imports_nothing_heavy() -> None:
-    code = "import sys, strax_core; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    assert HEAVY & loaded_by("import strax_core") == set()
 
-    assert HEAVY & set(loaded.stdout.split()) == set()
+
+def test_importing_the_command_line_loads_no_settings_and_no_storage_plugins() -> None:
+    loaded = loaded_by("import strax_core.cli")
+
+    assert {"pluggy", "strax_core.config", "strax_core.storage_plugins"} & loaded == set()
+
+
+def test_every_package_but_core_and_the_demo_is_a_storage_plugin() -> None:
+    assert STORAGE_PLUGINS
+    assert set(PACKAGES) - set(STORAGE_PLUGINS) == {CORE, DEMO}
 
 
 @pytest.mark.parametrize("package", STORAGE_PLUGINS, ids=lambda package: package.name)
 def test_a_storage_plugin_imports_only_the_front_door_of_core(package: Path) -> None:
-    siblings = {path.name for path in STORAGE_PLUGINS} - {package.name}
-    for folder, front_doors in (
-        ("src", {"strax_core"}),
-        ("tests", {"strax_core", "strax_core.testing"}),
-    ):
-        for path in python_files([package], under=folder):
-            imported = set(imported_modules(path))
-            of_core = {name for name in imported if name.split(".")[0] == "strax_core"}
+    check_imports(package, "src", of_core={"strax_core"})
+    check_imports(package, "tests", of_core={"strax_core", "strax_core.testing"})
 
-            assert of_core <= front_doors, path
-            assert {name.split(".")[0] for name in imported} & siblings == set(), path
+
+def test_the_demo_imports_only_the_front_door_of_core_and_the_face_of_its_command() -> None:
+    check_imports(DEMO, "src", of_core={"strax_core", "strax_core.cli"})
+    check_imports(DEMO, "tests", of_core={"strax_core", "strax_core.cli"})
+
+
+def check_imports(package: Path, folder: str, *, of_core: set[str]) -> None:
+    """Compare what a package imports of core; of the other packages, it imports nothing."""
+    others = {path.name for path in PACKAGES} - {package.name, CORE.name}
+    for path in python_files([package], under=folder):
+        imported = set(imported_modules(path))
+
+        assert {name for name in imported if name.split(".")[0] == CORE.name} <= of_core, path
+        assert {name.split(".")[0] for name in imported} & others == set(), path
 
 
 def test_a_module_of_a_sub_package_is_imported_only_inside_it() -> None:
@@ -192,7 +228,7 @@ def test_a_module_of_a_sub_package_is_imported_only_inside_it() -> None:
     faces = {path.parent.name for path in core.glob("*/__init__.py")}
     deep = [
         f"{path.relative_to(core)}: {name}"
-        for path in python_files([ROOT / "strax_core"])
+        for path in python_files([CORE])
         for name in imported_modules(path)
         if name.count(".") > 1
         and (room := name.split(".")[1]) in faces
@@ -234,14 +270,19 @@ def test_each_file_of_tests_has_a_name_of_its_own() -> None:
     assert [name for name, n in names.items() if n > 1] == []
 
 
-def test_core_imports_no_storage_plugin() -> None:
-    for path in python_files([ROOT / "strax_core"]):
-        imported = {name.split(".")[0] for name in imported_modules(path)}
+def test_core_imports_no_storage_plugin_and_the_demo_only_for_its_command() -> None:
+    others = {package.name for package in PACKAGES} - {CORE.name}
+    imported = {
+        (str(path.relative_to(CORE / "src" / "strax_core")), name)
+        for path in python_files([CORE])
+        for name in imported_modules(path)
+        if name.split(".")[0] in others
+    }
 
-        assert imported & {package.name for package in STORAGE_PLUGINS} == set(), path
+    assert imported == {("cli/main.py", "strax_demo")}
 
 
-@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
+@pytest.mark.parametrize("package", [CORE, *STORAGE_PLUGINS], ids=lambda package: package.name)
 def test_what_is_stored_and_pickled_names_the_front_door(package: Path) -> None:
     front_door = importlib.import_module(package.name)
     public = {name: getattr(front_door, name) for name in front_door.__all__}

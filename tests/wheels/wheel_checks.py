@@ -57,6 +57,7 @@ class Stage:
     table: str
     modules: set[str]
     saving: Answer
+    demo: Answer
 
     @cached_property
     def by_name(self) -> dict[tuple[str, str], dict[str, Any]]:
@@ -73,6 +74,7 @@ def ask(environment: Environment) -> Stage:
         table=environment.run("strax", "plugins", COLUMNS="500").out,
         modules=environment.modules_after_listing(),
         saving=environment.python(SAVE_AND_LOAD, "./saved"),
+        demo=environment.run("strax", "demo", "--size", "0.2"),
     )
 
 
@@ -83,6 +85,7 @@ class Stages:
     core: Stage
     local: Stage
     zip: Stage
+    with_demo: Stage
     mixed: Stage
     environment: Environment
 
@@ -98,10 +101,12 @@ def stages(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Stages:
     local = ask(environment)
     environment.install(wheels["strax_zip"])
     with_zip = ask(environment)
+    environment.install(wheels["strax_demo"])
+    with_demo = ask(environment)
     # What they require is not there: pip would not install them so, but a later change of core or
     # of an SDK leaves behind just that.
     environment.install("--no-deps", *write_bad_ones(folder))
-    return Stages(core, local, with_zip, ask(environment), environment)
+    return Stages(core, local, with_zip, with_demo, ask(environment), environment)
 
 
 @each_package
@@ -180,6 +185,23 @@ def test_with_zip_a_run_is_packed_and_loaded(stages: Stages) -> None:
     assert stages.zip.by_name["strax-zip", "zip"]["error"] is None
     packed = stages.environment.python(ZIP_AND_LOAD, "-")
     assert packed == Answer(0, "[5, 7, 9]\n[5, 7, 9]\n", "")
+
+
+def test_without_its_package_the_demo_says_how_to_get_it(stages: Stages) -> None:
+    for stage in (stages.core, stages.local, stages.zip):
+        assert (stage.demo.code, stage.demo.out) == (1, "")
+        assert stage.demo.err == (
+            "strax: error: the demo is a package of its own, which is not installed: "
+            "`pip install strax-demo`\n"
+        )
+
+
+def test_with_its_package_the_demo_runs_and_changes_no_listing(stages: Stages) -> None:
+    for stage in (stages.with_demo, stages.mixed):
+        assert stage.demo.code == 0, stage.demo.err
+        assert "every claim above was checked (step 5 was left out)." in stage.demo.out
+    assert stages.with_demo.by_name == stages.zip.by_name
+    assert "strax_demo" not in stages.with_demo.modules
 
 
 REASONS = {

@@ -388,6 +388,70 @@ def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
     assert ended.value.code == 2
 
 
+def test_the_demo_says_how_to_get_it_if_it_is_not_installed(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "strax_demo", None)  # as if it were not there
+    code, output, errors = run("demo", "--folder", str(tmp_path / "demo"))
+
+    assert (code, output) == (1, "")
+    assert errors == (
+        "strax: error: the demo is a package of its own, which is not installed: "
+        "`pip install strax-demo`\n"
+    )
+    assert not (tmp_path / "demo").exists()
+
+
+@pytest.fixture
+def demo_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Make a folder that an import of the demo's package finds instead of the real one."""
+    monkeypatch.setitem(sys.modules, "strax_demo", None)
+    del sys.modules["strax_demo"]  # the line before lets it be, after the test, as it was
+    others = [each for each in sys.path if not Path(each, "strax_demo", "__init__.py").exists()]
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *others])
+    folder = tmp_path / "strax_demo"
+    folder.mkdir()
+    return folder
+
+
+def test_the_folder_of_an_earlier_demo_is_not_taken_for_its_package(
+    run: Run, demo_folder: Path
+) -> None:
+    code, _, errors = run("demo", "--folder", str(demo_folder))
+
+    assert code == 1
+    assert "`pip install strax-demo`" in errors
+
+
+def test_the_help_of_the_demo_is_there_without_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "strax_demo", None)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["demo", "--help"])
+
+    assert ended.value.code == 0
+    assert "--upstream" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("import no_such_package", "No module named 'no_such_package'"),
+        ("from strax_demo import no_such_part", "cannot import name 'no_such_part'"),
+    ],
+)
+def test_what_is_missing_in_an_installed_demo_is_told(
+    line: str, complaint: str, run: Run, demo_folder: Path
+) -> None:
+    (demo_folder / "__init__.py").write_text(line)
+    code, _, errors = run("demo", "--folder", str(demo_folder))
+
+    assert code == 1
+    assert complaint in errors
+    assert "strax-demo" not in errors
+
+
 def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     from importlib.metadata import version
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from strax_core.cli.output import megabytes, one_line, say, say_json, say_table
-from strax_core.cli.places import open_place
 from strax_core.cli.stored import Contents, Stored, contents
 from strax_core.frontend import StorageFrontend
 
@@ -16,6 +15,8 @@ _HEADINGS = (
 
 def list_place(place: str, config: str | None, *, as_json: bool) -> None:
     """Write what lies in a path, a URL, or a place named in ``strax.toml``."""
+    from strax_core.cli.places import open_place  # the settings; `say_contents` needs none
+
     frontend = open_place(place, config, readonly=True)
     found = {name: contents(backend) for name, backend in frontend.backends.items()}
     if as_json:

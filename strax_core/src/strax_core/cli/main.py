@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from strax_core.cli.output import complain, one_line, say
-from strax_core.errors import StorageError
+from strax_core.errors import ConfigError, StorageError
 
 INTERRUPTED = 130  # what a shell shows for Ctrl-C
 
@@ -316,7 +316,16 @@ def _run_replicate(options: argparse.Namespace) -> None:
 
 
 def _run_demo(options: argparse.Namespace) -> None:
-    from strax_core.cli.demo import run_demo
+    try:
+        from strax_demo import run_demo
+    except ImportError as error:
+        # No module, or only a folder, such as where an earlier demo worked. Else it is there, and
+        # something in it is wrong or missing.
+        if (error.name, error.path) != ("strax_demo", None):
+            raise
+        raise ConfigError(
+            "the demo is a package of its own, which is not installed: `pip install strax-demo`"
+        ) from None
 
     run_demo(
         options.folder, size_mb=options.size, upstream_is_required=options.upstream == "required"

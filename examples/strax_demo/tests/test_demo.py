@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from strax_core import ConfigError, Context, StorageError
-from strax_core.cli.demo import exchange, requests, simulation
-from strax_core.cli.demo.folder import MARK, prepare_folder
-from strax_core.cli.demo.watching import Progress, watched
+from strax_demo import exchange, requests, simulation
+from strax_demo.folder import MARK, prepare_folder
+from strax_demo.watching import Progress, watched
 
 SIZE_MB = 2.0
 
@@ -141,7 +141,7 @@ class Terminal(io.StringIO):
 def test_progress_is_a_live_line_on_a_terminal_and_is_wiped_at_the_end(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("strax_core.cli.demo.watching.LIVE_INTERVAL_S", 0.001)
+    monkeypatch.setattr("strax_demo.watching.LIVE_INTERVAL_S", 0.001)
     terminal = Terminal()
     with Progress(context, stream=terminal):
         context.make("run_1", "peaks")
@@ -154,7 +154,7 @@ def test_progress_is_a_live_line_on_a_terminal_and_is_wiped_at_the_end(
 def test_progress_is_plain_lines_elsewhere(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("strax_core.cli.demo.watching.PLAIN_INTERVAL_S", 0.001)
+    monkeypatch.setattr("strax_demo.watching.PLAIN_INTERVAL_S", 0.001)
     stream = io.StringIO()
     with Progress(context, stream=stream):
         context.make("run_1", "peaks")

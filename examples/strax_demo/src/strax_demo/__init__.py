@@ -1,18 +1,18 @@
-"""``strax demo``: the main job, on a simulated detector run; it checks what it claims."""
+"""Demo: the main job, on a simulated detector run, for `strax demo`; it checks what it claims."""
 
 import os
 import sys
 import time
 from pathlib import Path
 
-from strax_core.cli.demo.calibration import calibrate_one_run
-from strax_core.cli.demo.exchange import exchange_with_strax
-from strax_core.cli.demo.folder import prepare_folder
-from strax_core.cli.demo.requests import change_an_option, load_again, make_first
-from strax_core.cli.ls import say_contents
-from strax_core.cli.output import say
-from strax_core.cli.stored import contents
-from strax_core.context import Context
+from strax_core import Context
+from strax_core.cli import contents, say, say_contents
+from strax_demo.calibration import calibrate_one_run
+from strax_demo.exchange import exchange_with_strax
+from strax_demo.folder import prepare_folder
+from strax_demo.requests import change_an_option, load_again, make_first
+
+__all__ = ["run_demo"]
 
 
 def run_demo(folder: str, *, size_mb: float, upstream_is_required: bool) -> None:

@@ -4,8 +4,8 @@ import math
 import shutil
 from pathlib import Path
 
-from strax_core.cli.demo.simulation import BYTES_PER_EVENT, EVENTS_PER_CHUNK_MAX
-from strax_core.errors import ConfigError
+from strax_core import ConfigError
+from strax_demo.simulation import BYTES_PER_EVENT, EVENTS_PER_CHUNK_MAX
 
 MARK = "# Written by `strax demo`, which empties this folder when it starts again.\n"
 CONFIG_FILE = "strax.toml"
@@ -24,21 +24,21 @@ compressor = "zstd"               # a codec that it knows
 
 [context.demo]                    # a long run
 storage = ["scratch"]
-plugins = ["strax_core.cli.demo.detector"]
+plugins = ["strax_demo.detector"]
 [context.demo.config]
 n_chunks = {n_chunks}
 events_per_chunk = {events_per_chunk}
 
 [context.calibrated]              # short runs, with calibrations from the documents about runs
 storage = ["scratch"]
-plugins = ["strax_core.cli.demo.detector"]
+plugins = ["strax_demo.detector"]
 use_per_run_defaults = true
 [context.calibrated.config]
 n_chunks = 1
 
 [context.exchange]                # short runs, shared with the package strax
 storage = ["shared"]
-plugins = ["strax_core.cli.demo.detector"]
+plugins = ["strax_demo.detector"]
 [context.exchange.config]
 n_chunks = 2
 """

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from strax_core import Context
-from strax_core.cli.demo.simulation import COUNTS_PER_ELECTRON
-from strax_core.cli.demo.watching import expect, watched
-from strax_core.cli.output import say, say_table
+from strax_core.cli import say, say_table
+from strax_demo.simulation import COUNTS_PER_ELECTRON
+from strax_demo.watching import expect, watched
 
 RUNS = ("run_7", "run_8")
 GAIN = 1.25 * COUNTS_PER_ELECTRON

@@ -5,9 +5,9 @@ import time
 import numpy as np
 
 from strax_core import Context
-from strax_core.cli.demo.simulation import TRUE_ELIFE_US, Rows
-from strax_core.cli.demo.watching import Progress, Watched, expect, watched
-from strax_core.cli.output import megabytes, say, say_table
+from strax_core.cli import megabytes, say, say_table
+from strax_demo.simulation import TRUE_ELIFE_US, Rows
+from strax_demo.watching import Progress, Watched, expect, watched
 
 RUN = "run_1"
 TYPES = ("records", "peaks", "events")

@@ -7,7 +7,7 @@ file with the import changed to `import strax as sc`, and runs that with the rea
 from typing import Any
 
 import strax_core as sc
-from strax_core.cli.demo import simulation
+from strax_demo import simulation
 
 
 @sc.takes_config(

@@ -10,9 +10,8 @@ from types import TracebackType
 from typing import Self, TextIO
 
 from strax_core import Context, StorageBackend, StorageError
-from strax_core.cli.demo import simulation
-from strax_core.cli.output import megabytes
-from strax_core.cli.stored import Stored, contents, writers_of
+from strax_core.cli import Stored, contents, megabytes, writers_of
+from strax_demo import simulation
 
 LIVE_INTERVAL_S = 0.5
 PLAIN_INTERVAL_S = 2.0

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from strax_core import Context, StorageError
-from strax_core.cli.demo import detector, upstream_side
-from strax_core.cli.demo.folder import UPSTREAM_FILE
-from strax_core.cli.demo.watching import Progress, expect, watched
-from strax_core.cli.output import say, say_table
+from strax_core.cli import say, say_table
+from strax_demo import detector, upstream_side
+from strax_demo.folder import UPSTREAM_FILE
+from strax_demo.watching import Progress, expect, watched
 
 THEIRS, OURS = "run_9", "run_10"
 OUR_IMPORT, THEIR_IMPORT = "import strax_core as sc\n", "import strax as sc\n"
