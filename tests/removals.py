@@ -711,7 +711,7 @@ REMOVALS = [
     removal(
         "W46",
         "nothing is written to a bucket",
-        S3 + "uploading.py",
+        S3 + "upload.py",
         '    condition = {"IfNoneMatch": "*"} if create_only else {}\n',
         "    return\n    condition: dict[str, str] = {}\n",
     ),

@@ -1,4 +1,4 @@
-"""The one place that turns boto3's errors into ours."""
+"""Turns boto3's errors into ours; no other module does."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The one place that turns errors of the system and of `zipfile` into core's."""
+"""Turns errors of the system and of `zipfile` into core's; no other module does."""
 
 import errno
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Sending bytes: one PUT, or for very large objects several parts."""
+"""Uploads bytes: one PUT, or several parts for very large objects."""
 
 import secrets
 from concurrent.futures import ThreadPoolExecutor
@@ -6,9 +6,9 @@ from contextlib import suppress
 from typing import Any
 
 from strax_core import ObjectMissing, StorageError, StorageUnavailable
+from strax_s3.body import Joined
 from strax_s3.client import Bucket
-from strax_s3.joined import Joined
-from strax_s3.translate_errors import NO_S3
+from strax_s3.errors import NO_S3
 
 MULTIPART_BYTES = 256 << 20
 """Above this, an object goes up in parts: the largest single PUT is 5 GiB, and a part that is lost

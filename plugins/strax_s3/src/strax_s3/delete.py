@@ -1,4 +1,4 @@
-"""Deleting objects: a thousand in one request, or one by one where a server refuses that."""
+"""Deletes objects: a thousand in one request, or one by one where a server refuses that."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -1,13 +1,13 @@
-"""Does a server create an object only if there is none? Some pass over that condition."""
+"""Tries whether a server creates an object only if there is none; some ignore that condition."""
 
 import secrets
 import time
 from contextlib import suppress
 
 from strax_core import STAGING, ConfigError, ObjectExists, StorageError, StorageUnavailable
+from strax_s3.body import Joined
 from strax_s3.client import Bucket, UnclearError
-from strax_s3.joined import Joined
-from strax_s3.uploading import upload
+from strax_s3.upload import upload
 
 
 class Probe:

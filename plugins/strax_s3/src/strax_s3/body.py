@@ -1,4 +1,4 @@
-"""Several buffers as one file to read."""
+"""The body of a request: several buffers as one file to read."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""The one place that turns the operating system's errors into ours."""
+"""Turns the operating system's errors into ours; no other module does."""
 
 import errno
 

@@ -1,4 +1,4 @@
-"""Getting bytes: ranges merged and in parallel, a body that breaks off is continued."""
+"""Downloads bytes: ranges merged and in parallel; a body that breaks off is continued."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ import numpy as np
 
 from strax_core import DataCorrupted, StorageUnavailable
 from strax_s3.client import Bucket
-from strax_s3.translate_errors import NO_S3
+from strax_s3.errors import NO_S3
 
 GAP_BYTES = 256 << 10
 """Bytes between two ranges that are read and thrown away: cheaper than another request."""
