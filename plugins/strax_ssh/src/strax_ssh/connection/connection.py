@@ -1,4 +1,4 @@
-"""The one connection of this process to a machine: made when needed, and again when it was lost."""
+"""The one connection of this process to a machine: opened when needed, and again when lost."""
 
 import os
 import random
@@ -10,10 +10,9 @@ from contextlib import suppress
 from typing import TypeVar
 
 from strax_core import AccessDenied
+from strax_ssh.connection.login import Client, Program
 from strax_ssh.options import SshOptions
-from strax_ssh.reaching import Client, Program
-from strax_ssh.session import LostError, NobodyError, Session, SilentError
-from strax_ssh.together import Small, Together
+from strax_ssh.sftp import LostError, NobodyError, Session, SilentError, Small, Together
 
 RECONNECT_S = 10.0
 """How long to try again when a connection that there was is lost: a server may be restarted."""

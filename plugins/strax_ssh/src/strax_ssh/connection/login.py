@@ -1,4 +1,4 @@
-"""The way to a machine: by paramiko, or by the program ssh; what fails is said in our errors."""
+"""Logs in to a machine, by paramiko or by the program ssh; raises our errors."""
 
 import logging
 import os
@@ -17,11 +17,10 @@ import paramiko
 from paramiko.ssh_exception import BadHostKeyException, PasswordRequiredException
 
 from strax_core import AccessDenied
-from strax_ssh.fast_channel import fast
-from strax_ssh.host import PORT, Host
+from strax_ssh.connection.sockets import PatientSocket, ProgramSocket
+from strax_ssh.connection.ssh_config import PORT, Host
 from strax_ssh.options import SshOptions
-from strax_ssh.session import LostError, NobodyError, Session, SilentError
-from strax_ssh.sockets import PatientSocket, ProgramSocket
+from strax_ssh.sftp import LostError, NobodyError, Session, SilentError, fast
 
 LOG_NAME = "strax_ssh.transport"
 CHANNEL_WINDOW_BYTES = 32 << 20

@@ -1,4 +1,4 @@
-"""Links on the way to a file of a place: looked for, since SFTP opens a path as a whole.
+"""Looks for links on the way to a file of a place, since SFTP opens a path as a whole.
 
 Between the look and what follows, somebody may still put a link there: SFTP has no way to open one
 part of a path after the other.
@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from strax_core import DataCorrupted
-from strax_ssh.packets import Attributes, Kind, SftpError, Status, packed_path
-from strax_ssh.session import Request, Session
+from strax_ssh.sftp.packets import Attributes, Kind, SftpError, Status, packed_path
+from strax_ssh.sftp.session import Request, Session
 
 Asked = Sequence[tuple[str, Request]]
 WAY_OUT = (

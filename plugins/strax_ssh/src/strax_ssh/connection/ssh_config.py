@@ -1,4 +1,4 @@
-"""What ~/.ssh/config says about a machine: its address, keys, and the way through others."""
+"""Reads ~/.ssh/config for a machine: its address, its keys, and the way through others."""
 
 import getpass
 import glob

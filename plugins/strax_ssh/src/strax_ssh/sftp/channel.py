@@ -1,4 +1,4 @@
-"""A channel of paramiko without what makes large answers and requests slow.
+"""Speeds up a channel of paramiko for large answers and requests.
 
 What is used here of paramiko is not promised by it. If a paramiko is otherwise, its channel is used
 as it is.

@@ -1,4 +1,4 @@
-"""Whole files over a session: several requests on their way, the answer of each one looked at."""
+"""Reads and writes whole files over a session: many requests under way, each answer checked."""
 
 import struct
 from collections import deque
@@ -9,8 +9,8 @@ from io import BytesIO
 
 from strax_core import Buffer, DataCorrupted
 from strax_ssh.options import IN_FLIGHT_MAX
-from strax_ssh.packets import Kind, Open, SftpError, Status, packed_path, packed_text
-from strax_ssh.session import Request, Session
+from strax_ssh.sftp.packets import Kind, Open, SftpError, Status, packed_path, packed_text
+from strax_ssh.sftp.session import Request, Session
 
 READS_MIN = 4  # more makes nothing faster where answers come at once
 WRITES_MIN = 8  # what OpenSSH's channel takes before it is read

@@ -1,4 +1,4 @@
-"""One SFTP channel: requests of one thread at a time, many of them on their way."""
+"""An SFTP session on one channel: requests of one thread at a time, many of them under way."""
 
 import struct
 import threading
@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Protocol
 
 from strax_core import Buffer
-from strax_ssh.packets import (
+from strax_ssh.sftp.packets import (
     VERSION_3,
     Kind,
     Reader,

@@ -1,4 +1,4 @@
-"""Names and folders over a session: listing, making, moving, removing."""
+"""Lists, makes, moves and removes files and folders over a session."""
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from strax_core import ConfigError, ObjectExists, StorageUnavailable
-from strax_ssh.packets import (
+from strax_ssh.sftp.packets import (
     Attributes,
     Kind,
     Open,
@@ -15,7 +15,7 @@ from strax_ssh.packets import (
     packed_path,
     packed_text,
 )
-from strax_ssh.session import LostError, Session
+from strax_ssh.sftp.session import LostError, Session
 
 AT_ONCE = 64  # requests on their way
 FOLDER_TRIES = 100  # another process may tidy up an empty folder just as we fill it

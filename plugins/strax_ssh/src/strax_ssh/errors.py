@@ -1,4 +1,4 @@
-"""The one place that turns what a server or a connection says into our errors."""
+"""Turns errors of a server or a connection into ours; no other module does."""
 
 from strax_core import (
     AccessDenied,
@@ -10,15 +10,15 @@ from strax_core import (
     StorageFull,
     StorageUnavailable,
 )
-from strax_ssh.packets import (
+from strax_ssh.sftp import (
     READ_ONLY_FLAG,
     Kind,
+    Session,
     SftpError,
     Status,
     packed_path,
     packed_text,
 )
-from strax_ssh.session import Session
 
 _DENIED = "may not be used: ask for permission, or give the place readonly = true if you only read"
 _BY_CODE: dict[int, tuple[type[StorageError], str]] = {

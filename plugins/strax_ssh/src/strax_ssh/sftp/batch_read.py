@@ -1,4 +1,4 @@
-"""Small files that several threads want at the same time are read together, over one channel."""
+"""Reads small files together, over one channel, if several threads want them at the same time."""
 
 import struct
 import threading
@@ -7,10 +7,10 @@ from contextlib import suppress
 from io import BytesIO
 
 from strax_core import AccessDenied
-from strax_ssh.links import Asked, answers, are_plain, ask_about
-from strax_ssh.packets import Kind, Open, SftpError, packed_path, packed_text
-from strax_ssh.session import LostError, Request, Session
-from strax_ssh.transfer import Wanted, pieces
+from strax_ssh.sftp.links import Asked, answers, are_plain, ask_about
+from strax_ssh.sftp.packets import Kind, Open, SftpError, packed_path, packed_text
+from strax_ssh.sftp.session import LostError, Request, Session
+from strax_ssh.sftp.transfer import Wanted, pieces
 
 AT_ONCE_MAX = 32  # far fewer than the files that a server keeps open for one session
 Run = Callable[[Callable[[Session], None]], None]

@@ -10,10 +10,11 @@ from ssh_places import backend_on, through
 
 from strax_core import DataCorrupted, ObjectMissing, StorageError, StorageUnavailable
 from strax_core.testing import End, LinkFault, Proxy, Way
-from strax_ssh import connecting, together
 from strax_ssh.backend import SshBackend
-from strax_ssh.session import Session
-from strax_ssh.together import AT_ONCE_MAX, Small
+from strax_ssh.connection import connection
+from strax_ssh.sftp import batch_read
+from strax_ssh.sftp.batch_read import AT_ONCE_MAX, Small
+from strax_ssh.sftp.session import Session
 
 N_FILES = 100
 
@@ -47,13 +48,13 @@ def backend(sftp_server: SftpServer, place: Path) -> SshBackend:
 def readings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Of each reading, how many files it took."""
     sizes: list[int] = []
-    read_several = together._read
+    read_several = batch_read._read
 
     def watched(session: Session, several: list[Small]) -> None:
         sizes.append(len(several))
         read_several(session, several)
 
-    monkeypatch.setattr(together, "_read", watched)
+    monkeypatch.setattr(batch_read, "_read", watched)
     return sizes
 
 
@@ -151,7 +152,7 @@ def test_all_are_told_that_the_server_is_gone(
     place: Path,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(connecting, "RECONNECT_S", 0.5)
+    monkeypatch.setattr(connection, "RECONNECT_S", 0.5)
     behind = through(proxy, sftp_server, place, tmp_path / "known")
     read(behind, 0)
     proxy.fault = LinkFault(way=Way.TO_CLIENT, after_bytes=0, end=End.RESET, times=None)

@@ -14,9 +14,8 @@ from sftp_server import SftpServer
 from ssh_places import backend_on
 
 from strax_core.testing import ByteChecks, DatasetChecks, RawAccess, RawFolder
-from strax_ssh import fast_channel
 from strax_ssh.backend import SshBackend
-from strax_ssh.fast_channel import Arrived, FastChannel
+from strax_ssh.sftp.channel import Arrived, FastChannel, fast
 
 
 def in_thread(work: Callable[[], Any]) -> Any:
@@ -82,7 +81,7 @@ class Clock:
 
 def test_bytes_that_drip_are_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    monkeypatch.setattr(fast_channel, "time", clock)
+    monkeypatch.setattr("strax_ssh.sftp.channel.time", clock)
     arrived = Arrived()
     silence_s = 0.2
     reader = in_thread(lambda: bytes(arrived.read(8, silence_s)))
@@ -134,17 +133,17 @@ def other_paramiko(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_channel_that_is_otherwise_is_used_as_it_is(other_paramiko: None) -> None:  # noqa: ARG001
     channel = paramiko.Channel(0)
-    assert fast_channel.fast(channel) is channel
+    assert fast(channel) is channel
 
 
 def test_a_channel_with_another_buffer_is_used_as_it_is() -> None:
     channel = paramiko.Channel(0)
     channel.in_buffer = object()
-    assert fast_channel.fast(channel) is channel
+    assert fast(channel) is channel
 
 
 def test_this_paramiko_is_used_fast() -> None:
-    assert isinstance(fast_channel.fast(paramiko.Channel(0)), FastChannel)
+    assert isinstance(fast(paramiko.Channel(0)), FastChannel)
 
 
 @pytest.mark.usefixtures("other_paramiko")

@@ -39,7 +39,7 @@ from strax_core.testing import (
     save_sample,
 )
 from strax_ssh.backend import SshBackend
-from strax_ssh.host import Host
+from strax_ssh.connection.ssh_config import Host
 from strax_ssh.options import SshOptions
 
 PASSWORD = "canary-7f3a-password"  # noqa: S105 - to see that it is nowhere
@@ -272,7 +272,7 @@ def test_a_program_that_is_not_there_is_told(sftp_server: SftpServer, tmp_path: 
 def test_what_is_no_sftp_is_told(
     sftp_server: SftpServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("strax_ssh.connecting.BUSY_S", 0.1)
+    monkeypatch.setattr("strax_ssh.connection.connection.BUSY_S", 0.1)
     chatty = tmp_path / "chatty"
     chatty.write_text("#!/bin/sh\necho Welcome to this machine\ncat >/dev/null\n")
     chatty.chmod(0o700)
