@@ -12,10 +12,9 @@ from sqlalchemy import text, update
 
 from strax_core import MemoryBackend, StorageBackend
 from strax_core.testing import sample_key
-from strax_sql import database_checks
+from strax_sql.catalogue.schema import CATALOGUE, COPIES
 from strax_sql.frontend import SqlFrontend
 from strax_sql.options import SqlOptions
-from strax_sql.schema import CATALOGUE, COPIES
 
 
 @pytest.fixture
@@ -187,7 +186,7 @@ def test_what_a_server_refuses_is_told(
     assert (name, "check user, password" in why, "canary" in why) == ("database", True, False)
     ((name, why),) = bad(opened(url=server.url.replace("/postgres", "/missing")))
     assert (name, "make the database" in why) == ("database", True)
-    monkeypatch.setattr(database_checks, "CLOCK_TOLERANCE_S", -1.0)
+    monkeypatch.setattr("strax_sql.database.checks.CLOCK_TOLERANCE_S", -1.0)
     ((name, why),) = bad(owner)
     assert (name, "set it" in why) == ("clock", True)
     own_postgres.kill()
