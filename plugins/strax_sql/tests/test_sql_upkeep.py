@@ -26,7 +26,6 @@ from sql_places import (
     watch,
 )
 from sqlalchemy import inspect, select, update
-from strax_sql.database.schema import VERSIONS
 
 from strax_core import (
     AccessDenied,
@@ -48,6 +47,7 @@ from strax_core.testing import (
 )
 from strax_sql.catalogue.schema import CATALOGUE, COPIES, LINEAGES, PIECES, RUNS
 from strax_sql.database.engine import Database
+from strax_sql.database.schema import VERSIONS
 from strax_sql.frontend import SqlFrontend
 from strax_sql.runs import documents
 from strax_sql.runs.store import RunStore

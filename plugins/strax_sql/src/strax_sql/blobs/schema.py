@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 
 from strax_core import ConfigError
-from strax_sql.catalogue import Schema
+from strax_sql.database import Schema
 
 PART_BYTES = 1 << 20
 """Of each part of a file but its last; belongs to version 1 of the tables."""

@@ -20,15 +20,7 @@ from strax_sql.catalogue.queries import (
 )
 from strax_sql.catalogue.recorder import Recorder, Reserved
 from strax_sql.catalogue.removal import Removal
-from strax_sql.catalogue.schema import (
-    COPIES,
-    LINEAGES,
-    PIECES,
-    RUNS,
-    SCHEMA,
-    Schema,
-    prepare_catalogue,
-)
+from strax_sql.catalogue.schema import COPIES, LINEAGES, PIECES, RUNS, SCHEMA, prepare_catalogue
 from strax_sql.catalogue.targets import targets_of
 from strax_sql.catalogue.writes import (
     FACTS,
@@ -59,7 +51,6 @@ __all__ = [
     "Recorder",
     "Removal",
     "Reserved",
-    "Schema",
     "copies_of",
     "copies_of_any_lineage",
     "copies_of_each",
