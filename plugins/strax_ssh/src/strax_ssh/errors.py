@@ -1,4 +1,4 @@
-"""Turns errors of a server or a connection into ours; no other module does."""
+"""Turns errors of a server or a connection into ours."""
 
 from strax_core import (
     AccessDenied,
