@@ -29,11 +29,11 @@ from strax_core import (
     StorageBackend,
 )
 from strax_local import LocalBackend, LocalOptions
+from strax_sql.catalogue.queries import COMPLETE
+from strax_sql.catalogue.schema import CATALOGUE, PIECES
+from strax_sql.catalogue.writes import Entry, register
 from strax_sql.frontend import SqlFrontend
 from strax_sql.options import SqlOptions
-from strax_sql.questions import COMPLETE
-from strax_sql.registering import Entry, register
-from strax_sql.schema import CATALOGUE, PIECES
 
 BACKENDS = ("disk", "bucket")
 DATA_TYPES = ("raw_records", "records", "peaklets", "peaks", "events")

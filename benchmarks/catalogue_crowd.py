@@ -25,9 +25,9 @@ from sqlalchemy import func, select
 
 from strax_core import Chunk, Context, Plugin, SecretReference
 from strax_local import LocalBackend, LocalOptions
+from strax_sql.catalogue.schema import COPIES, PIECES
 from strax_sql.frontend import SqlFrontend
 from strax_sql.options import SqlOptions
-from strax_sql.schema import COPIES, PIECES
 
 N_PROCESSES = 16
 KILLED_EVERY_S = 1.0

@@ -16,9 +16,9 @@ from own_postgres import PASSWORD, own_postgres
 from sqlalchemy import insert
 
 from strax_core import SecretReference
-from strax_sql.blob_backend import SqlBlobBackend
-from strax_sql.blob_options import SqlBlobOptions
-from strax_sql.blob_schema import FILES
+from strax_sql.blobs.backend import SqlBlobBackend
+from strax_sql.blobs.options import SqlBlobOptions
+from strax_sql.blobs.schema import FILES
 
 MIB = 1 << 20
 BODY = random.Random(1).randbytes(16 * MIB)  # noqa: S311 - as good as what a codec gives

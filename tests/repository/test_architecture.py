@@ -24,6 +24,7 @@ PARAMETERS_MAX = 6
 # that could not do all.
 PUBLIC_NAMES_MAX = 64
 DEPENDENCIES_OF_CORE_MAX = 9
+N_SUB_PACKAGES = {"strax_core": 17, "strax_sql": 5, "strax_ssh": 2}
 
 MANY_PARAMETERS = (  # what users call with many options, all of them keywords
     "Context.__init__",
@@ -118,6 +119,11 @@ def imported_modules(path: Path) -> Iterator[str]:
             if node.module == "strax_core":
                 core_modules = {p.stem for p in (ROOT / "strax_core/src/strax_core").iterdir()}
                 yield from (f"strax_core.{n.name}" for n in node.names if n.name in core_modules)
+
+
+def faces(package: Path) -> list[Path]:
+    """List the `__init__.py` of the sub-packages at the top."""
+    return sorted((package / "src" / package.name).glob("*/__init__.py"))
 
 
 def parameters(function: Function) -> list[str]:
@@ -223,25 +229,29 @@ def check_imports(package: Path, folder: str, *, of_core: set[str]) -> None:
         assert {name.split(".")[0] for name in imported} & others == set(), path
 
 
-def test_a_module_of_a_sub_package_is_imported_only_inside_it() -> None:
-    core = ROOT / "strax_core" / "src" / "strax_core"
-    faces = {path.parent.name for path in core.glob("*/__init__.py")}
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
+def test_a_module_of_a_sub_package_is_imported_only_inside_it(package: Path) -> None:
+    source = package / "src" / package.name
+    rooms = {face.parent.name for face in faces(package)}
+    front_door = source / "__init__.py"  # that of a storage plugin tells type checkers what is late
     deep = [
-        f"{path.relative_to(core)}: {name}"
-        for path in python_files([CORE])
+        f"{path.relative_to(source)}: {name}"
+        for path in python_files([package])
         for name in imported_modules(path)
-        if name.count(".") > 1
-        and (room := name.split(".")[1]) in faces
-        and room != path.relative_to(core).parts[0]
+        if name.startswith(f"{package.name}.")
+        and name.count(".") > 1
+        and (room := name.split(".")[1]) in rooms
+        and room != path.relative_to(source).parts[0]
+        and (path != front_door or package not in STORAGE_PLUGINS)
     ]
 
-    assert len(faces) == 17
+    assert len(rooms) == N_SUB_PACKAGES.get(package.name, 0)
     assert deep == []
 
 
-def test_a_face_is_a_docstring_and_names() -> None:
-    core = ROOT / "strax_core" / "src" / "strax_core"
-    for face in sorted(core.glob("*/__init__.py")):
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
+def test_a_face_is_a_docstring_and_names(package: Path) -> None:
+    for face in faces(package):
         docstring, *imports, names = syntax_tree(face).body
         if face.parent.name == "testing":  # pytest is told of it first
             imports = [node for node in imports if isinstance(node, ast.ImportFrom)]
@@ -249,6 +259,25 @@ def test_a_face_is_a_docstring_and_names() -> None:
         assert ast.unparse(docstring).count(". ") <= 2, face
         assert {type(node) for node in imports} == {ast.ImportFrom}, face
         assert ast.unparse(names).startswith("__all__ = ["), face
+
+
+@pytest.mark.parametrize("package", STORAGE_PLUGINS, ids=lambda package: package.name)
+def test_storage_plugins_name_their_parts_alike(package: Path) -> None:
+    source = package / "src" / package.name
+    hooks = importlib.import_module(f"{package.name}.hooks")
+    provided = [
+        each
+        for kind in ("backends", "frontends")
+        for each in getattr(hooks, f"strax_{kind}", list)()
+    ]
+
+    assert {"errors", "hooks", "options"} <= {path.stem for path in source.glob("*.py")}
+    for each in provided:
+        modules = [
+            name.partition(":")[0].rpartition(".")[2] for name in (each.target, each.options)
+        ]
+        assert modules in (["backend", "options"], ["frontend", "options"]), each
+    assert provided
 
 
 def test_tests_mirror_the_source() -> None:

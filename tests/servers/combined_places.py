@@ -20,12 +20,12 @@ from s3_server import S3Server
 from sftp_server import SftpServer
 from ssh_places import through
 
-import strax_ssh.connecting
 from strax_core import Entry, SecretReference, StorageBackend
 from strax_core.testing import Proxy, RawAccess, RawFolder, everything
 from strax_local import LocalBackend, LocalOptions
 from strax_sql import SqlFrontend, SqlOptions
 from strax_ssh.backend import SshBackend
+from strax_ssh.connection import connection as ssh_connection
 
 NAMES = ("disk", "hall", "bucket")
 PAUSE_S = 0.05
@@ -193,8 +193,8 @@ class Storage:
             pytest.MonkeyPatch.context() as patch,
         ):
             # Else it tries for ten seconds to reach a server that was there before.
-            patch.setattr(strax_ssh.connecting, "RECONNECT_S", RETRY_S)
-            patch.setattr(strax_ssh.connecting, "TRIES", 1)
+            patch.setattr(ssh_connection, "RECONNECT_S", RETRY_S)
+            patch.setattr(ssh_connection, "TRIES", 1)
             hall = through(
                 *(to_hall, self.sftp, self.folder / "hall", self.folder / "known"),
                 connect_timeout_s=timeouts["hall"],

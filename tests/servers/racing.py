@@ -12,7 +12,7 @@ WRITERS = 16
 FORKS = multiprocessing.get_context("forkserver")
 # One server forks all of them: so it has imported whatever any of the tests needs.
 FORKS.set_forkserver_preload(
-    ["strax_s3.backend", "strax_sql.blob_backend", "strax_sql.frontend", "strax_core.testing"]
+    ["strax_s3.backend", "strax_sql.blobs.backend", "strax_sql.frontend", "strax_core.testing"]
 )
 _meeting: list[Any] = []
 

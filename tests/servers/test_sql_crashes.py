@@ -20,8 +20,8 @@ from sqlalchemy import Engine, delete, event
 from strax_core import Buffer, Chunk, Context, Plugin, SecretReference, metadata_path
 from strax_local import LocalBackend, LocalOptions
 from strax_sql import SqlFrontend, SqlOptions
-from strax_sql.engine import Database
-from strax_sql.schema import COPIES
+from strax_sql.catalogue.schema import COPIES
+from strax_sql.database.engine import Database
 
 pytestmark = pytest.mark.servers  # some dozens of processes take a while, also without one
 DTYPE = np.dtype([("time", "<i8"), ("endtime", "<i8"), ("x", "<i8")])

@@ -19,7 +19,8 @@ from strax_core import (
     StorageUnavailable,
 )
 from strax_core.testing import FrontendContract, sample_chunks, sample_key, sample_metadata
-from strax_sql import SqlFrontend, SqlOptions, registering
+from strax_sql import SqlFrontend, SqlOptions
+from strax_sql.catalogue import writes
 
 pytestmark = pytest.mark.servers
 PASSWORD = "CATALOG_PASSWORD"  # noqa: S105 - the name of a variable
@@ -101,7 +102,7 @@ def test_what_another_takes_out_in_between_is_entered_again(
     places: dict[str, StorageBackend] = {"disk": MemoryBackend(), "hall": MemoryBackend()}
     catalogue, other = (catalogue_on(postgres_database, places) for _ in range(2))
     save(catalogue, "run_1")
-    honest = registering._rows
+    honest = writes._rows
     n_tries: list[None] = []
 
     def rows(*arguments: Any) -> Any:
@@ -111,10 +112,10 @@ def test_what_another_takes_out_in_between_is_entered_again(
             other.remove(sample_key("run_1"))
         return found
 
-    entry = registering.Entry.of(KEY, "hall", KEY.name, {"state": "complete"})
+    entry = writes.Entry.of(KEY, "hall", KEY.name, {"state": "complete"})
     with monkeypatch.context() as patch:
-        patch.setattr(registering, "_rows", rows)
-        catalogue.database.write(lambda connection: registering.register(connection, [entry]))
+        patch.setattr(writes, "_rows", rows)
+        catalogue.database.write(lambda connection: writes.register(connection, [entry]))
     (found,) = catalogue.find_several([KEY])
     for each in (catalogue, other):
         each.database.close()

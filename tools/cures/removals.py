@@ -296,7 +296,7 @@ REMOVALS = [
     removal(
         "W20",
         "what is begun is entered as complete",
-        SQL + "recording.py",
+        SQL + "catalogue/recorder.py",
         '        facts = {"state": WRITING, "write_id": metadata.write_id',
         '        facts = {"state": COMPLETE, "write_id": metadata.write_id',
     ),
@@ -676,7 +676,7 @@ REMOVALS = [
     removal(
         "W39",
         "all data types go to the first backend that is named",
-        SQL + "targets.py",
+        SQL + "catalogue/targets.py",
         "if fnmatchcase(data_type, pattern)",
         "if pattern",
     ),
@@ -711,7 +711,7 @@ REMOVALS = [
     removal(
         "W46",
         "nothing is written to a bucket",
-        S3 + "uploading.py",
+        S3 + "upload.py",
         '    condition = {"IfNoneMatch": "*"} if create_only else {}\n',
         "    return\n    condition: dict[str, str] = {}\n",
     ),

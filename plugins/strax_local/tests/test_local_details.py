@@ -28,10 +28,10 @@ from strax_core import (
 from strax_core.testing import RawFolder, everything
 from strax_local import rename_exclusive as renaming
 from strax_local.backend import LocalBackend
+from strax_local.errors import storage_error
 from strax_local.frontend import LocalFrontend
 from strax_local.options import LocalOptions
 from strax_local.rename_exclusive import Name, rename_exclusive
-from strax_local.translate_errors import storage_error
 
 
 @pytest.fixture

@@ -38,14 +38,14 @@ from strax_core.testing import (
     sample_key,
     save_sample,
 )
-from strax_s3 import downloading, uploading
+from strax_s3 import download, upload
 from strax_s3.backend import S3Backend
-from strax_s3.joined import Joined
+from strax_s3.body import Joined
 from strax_s3.options import S3Options
 
 KEY = sample_key()
 METADATA = metadata_path(KEY.name)
-PIECE_BYTES = downloading.PIECES_BYTES[1]
+PIECE_BYTES = download.PIECES_BYTES[1]
 BODY = bytes(range(256)) * 20_000  # 5 MB
 
 
@@ -93,7 +93,7 @@ def test_a_body_that_breaks_off_twice_is_continued_from_where_it_broke(
 def test_an_object_that_is_replaced_in_mid_read_is_not_mixed(
     backend: S3Backend, raw: RawS3, proxy: HttpProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(downloading, "PIECES_BYTES", (PIECE_BYTES, PIECE_BYTES))
+    monkeypatch.setattr(download, "PIECES_BYTES", (PIECE_BYTES, PIECE_BYTES))
     raw.write("file", BODY)
     other = bytes(len(BODY))
     cut = Fate(n_answer_bytes=3 << 20, end=End.CLOSE, do=lambda: raw.write("file", other))
@@ -417,7 +417,7 @@ def is_last_step(request: HttpRequest) -> bool:
 def test_an_upload_in_parts_whose_last_answer_is_lost_is_known_again(
     raw: RawS3, proxy: HttpProxy, backend: S3Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uploading, "MULTIPART_BYTES", 3)
+    monkeypatch.setattr(upload, "MULTIPART_BYTES", 3)
     lost: list[HttpRequest] = []
 
     def decide(request: HttpRequest) -> Fate | None:
@@ -439,7 +439,7 @@ def in_parts(
     proxy: HttpProxy, through: Callable[..., S3Backend], monkeypatch: pytest.MonkeyPatch
 ) -> S3Backend:
     """A backend that sends all but the smallest in parts, and soon gives up."""
-    monkeypatch.setattr(uploading, "MULTIPART_BYTES", 3)
+    monkeypatch.setattr(upload, "MULTIPART_BYTES", 3)
     return through(proxy, retry_for_s=0.2)
 
 
@@ -491,11 +491,11 @@ def test_an_answer_that_is_none_of_s3_is_no_object(
     backend = through(proxy, retry_for_s=0.2)
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
     proxy.decide = lambda _: Fate(reaches_server=False, answer=head + b"4\r\nlogs\r\n0\r\n\r\n")
-    monkeypatch.setattr(uploading, "MULTIPART_BYTES", 3)
+    monkeypatch.setattr(upload, "MULTIPART_BYTES", 3)
     for verb in (
         lambda: backend.read("file"),
         lambda: backend.read_ranges("file", [(0, 1)]),
-        lambda: uploading.upload(backend._bucket, "large", Joined([b"1234"])),
+        lambda: upload.upload(backend._bucket, "large", Joined([b"1234"])),
     ):
         with pytest.raises(StorageUnavailable):
             verb()

@@ -29,7 +29,7 @@ from strax_core import (
     StorageUnavailable,
 )
 from strax_core.testing import Fate, HttpProxy, HttpRequest, clean, everything, s3_error
-from strax_s3 import client, downloading, uploading
+from strax_s3 import client, download, upload
 from strax_s3.backend import S3Backend
 from strax_s3.options import S3Options
 
@@ -214,8 +214,8 @@ def test_who_takes_the_risk_writes_also_where_the_condition_is_refused(
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploading, "MULTIPART_BYTES", 6 << 20)
-    monkeypatch.setattr(uploading, "PART_BYTES", 5 << 20)
+    monkeypatch.setattr(upload, "MULTIPART_BYTES", 6 << 20)
+    monkeypatch.setattr(upload, "PART_BYTES", 5 << 20)
 
 
 LARGE = np.random.default_rng(1).bytes((11 << 20) + 3)
@@ -298,13 +298,13 @@ def test_clean_finds_and_drops_unfinished_uploads(backend: S3Backend, raw: RawS3
 
 def test_uploads_of_places_beside_are_left_alone(backend: S3Backend, raw: RawS3) -> None:
     beside = f"{backend._root.rstrip('/')}s/file"
-    upload = raw.client.create_multipart_upload(Bucket=BUCKET, Key=beside)
+    begun = raw.client.create_multipart_upload(Bucket=BUCKET, Key=beside)
     try:
         assert list(backend.drop_unfinished(before_ns=2**63, dry_run=False)) == []
         left = raw.client.list_multipart_uploads(Bucket=BUCKET, Prefix=beside)["Uploads"]
         assert [each["Key"] for each in left] == [beside]
     finally:
-        raw.client.abort_multipart_upload(Bucket=BUCKET, Key=beside, UploadId=upload["UploadId"])
+        raw.client.abort_multipart_upload(Bucket=BUCKET, Key=beside, UploadId=begun["UploadId"])
 
 
 def test_far_ranges_are_asked_for_at_once_and_near_ones_together(
@@ -312,7 +312,7 @@ def test_far_ranges_are_asked_for_at_once_and_near_ones_together(
 ) -> None:
     data = np.random.default_rng(2).bytes(4 << 20)
     raw.write("file", data)
-    gap = downloading.GAP_BYTES
+    gap = download.GAP_BYTES
     ranges = [(3 << 20, 10), (0, 100), (100 + gap, 5), (2 << 20, 7), (50, 60)]
     with HttpProxy(moto_server.address) as proxy:
         url = f"http://127.0.0.1:{proxy.port}"
@@ -426,8 +426,8 @@ def test_a_part_that_vanishes_is_told(backend: S3Backend, monkeypatch: pytest.Mo
     def lose(*_: object, **__: object) -> Callable[[], None]:
         raise StorageUnavailable("gone")
 
-    monkeypatch.setattr(uploading, "_complete", lose)
-    monkeypatch.setattr(uploading, "MULTIPART_BYTES", 1)
+    monkeypatch.setattr(upload, "_complete", lose)
+    monkeypatch.setattr(upload, "MULTIPART_BYTES", 1)
     with pytest.raises(StorageUnavailable, match="gone"):
         backend.write("file", [b"two bytes"])
     assert list(backend.drop_unfinished(before_ns=2**63, dry_run=True)) == []

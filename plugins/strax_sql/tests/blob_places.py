@@ -6,8 +6,8 @@ from typing import Any
 from postgres_server import PostgresServer
 
 from strax_core import SecretReference
-from strax_sql.blob_backend import SqlBlobBackend
-from strax_sql.blob_options import SqlBlobOptions
+from strax_sql.blobs.backend import SqlBlobBackend
+from strax_sql.blobs.options import SqlBlobOptions
 
 
 def sqlite_options(file: Path, **options: Any) -> SqlBlobOptions:

@@ -20,9 +20,9 @@ from strax_core import (
     StorageUnavailable,
 )
 from strax_core.testing import Fault, FaultyBackend, sample_chunks, sample_key, sample_metadata
+from strax_sql.catalogue.schema import COPIES, PIECES
 from strax_sql.frontend import SqlFrontend
 from strax_sql.options import SqlOptions
-from strax_sql.schema import COPIES, PIECES
 
 NAMES = ("disk", "hall", "bucket")
 KEY = sample_key()

@@ -24,10 +24,10 @@ from strax_core import (
     StorageUnavailable,
 )
 from strax_core.testing import everything, sample_key, save_sample
-from strax_sql import blob_reading
-from strax_sql.blob_backend import SqlBlobBackend
-from strax_sql.blob_frontend import SqlBlobFrontend
-from strax_sql.blob_options import SqlBlobOptions
+from strax_sql.blobs import read
+from strax_sql.blobs.backend import SqlBlobBackend
+from strax_sql.blobs.frontend import SqlBlobFrontend
+from strax_sql.blobs.options import SqlBlobOptions
 
 BODY = bytes(range(256)) * 14_000  # 3.4 MiB
 SERVERS = ("sqlite", pytest.param("postgresql", marks=pytest.mark.servers))
@@ -89,7 +89,7 @@ def test_a_file_lies_in_parts_of_one_mebibyte(backend: SqlBlobBackend, raw: RawB
 def test_ranges_need_only_their_own_parts(
     backend: SqlBlobBackend, raw: RawBlobs, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(blob_reading, "PARTS_AT_ONCE", at_once)
+    monkeypatch.setattr(read, "PARTS_AT_ONCE", at_once)
     backend.write("file", [BODY])
     raw.run("DELETE FROM strax_blob_parts WHERE number IN (?, ?)", 0, 2)
     ranges = [(len(BODY) - 5, 5), (MIB, 7), (2 * MIB - 3, 3), (3 * MIB, 0), (0, 0), (MIB, MIB)]
@@ -123,7 +123,7 @@ def test_a_small_file_comes_with_one_statement(backend: SqlBlobBackend) -> None:
 def test_a_content_that_is_replaced_in_mid_read_is_not_mixed_with_the_next(
     backend: SqlBlobBackend, raw: RawBlobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blob_reading, "PARTS_AT_ONCE", 1)
+    monkeypatch.setattr(read, "PARTS_AT_ONCE", 1)
     backend.write("file", [BODY])
     other = bytes(len(BODY) - 7)
     n_seen: list[str] = []
@@ -155,7 +155,7 @@ def test_what_is_read_or_written_does_not_lie_in_memory_twice(
 
     assert few == [bytes(10)] * 32
     assert at_most < 10 * MIB
-    assert for_ranges < 2.5 * blob_reading.PARTS_AT_ONCE * MIB
+    assert for_ranges < 2.5 * read.PARTS_AT_ONCE * MIB
     assert [tuple(row) for row in raw.run("SELECT count(*) FROM strax_blob_parts")] == [(32,)]
 
 
@@ -263,7 +263,7 @@ def test_a_server_finds_all_by_the_index(
 def test_contents_come_as_they_are_and_not_as_text(
     postgres_database: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blob_reading, "PARTS_AT_ONCE", 2)
+    monkeypatch.setattr(read, "PARTS_AT_ONCE", 2)
     backend = made(server_options(postgres_database, tmp_path))
     backend.write("file", [BODY])
     formats: list[int] = []

@@ -37,7 +37,7 @@ from strax_core.testing import (
     sample_metadata,
     save_sample,
 )
-from strax_sql.blob_backend import SqlBlobBackend
+from strax_sql.blobs.backend import SqlBlobBackend
 
 MOUNT, UNMOUNT = "/usr/bin/mount", "/usr/bin/umount"
 KEY = sample_key()

@@ -8,7 +8,7 @@ from postgres_server import PostgresServer
 from racing import check_race, race
 from raw_blobs import raw_postgresql, raw_sqlite
 
-from strax_sql.blob_backend import SqlBlobBackend
+from strax_sql.blobs.backend import SqlBlobBackend
 
 ROUNDS = 10
 # Sixteen interpreters take a while, also without a server.

@@ -9,8 +9,8 @@ from postgres_server import PostgresServer
 from raw_blobs import raw_postgresql, raw_sqlite
 
 from strax_core.testing import BackendContract, FaultyBackend, FrontendContract, RawAccess
-from strax_sql.blob_backend import SqlBlobBackend
-from strax_sql.blob_frontend import SqlBlobFrontend
+from strax_sql.blobs.backend import SqlBlobBackend
+from strax_sql.blobs.frontend import SqlBlobFrontend
 
 
 class OnSqlite:

@@ -39,10 +39,10 @@ from strax_core import (
     metadata_path,
 )
 from strax_core.testing import RawMemory, sample_chunks, sample_key, sample_metadata, save_sample
-from strax_sql import registering
+from strax_sql.catalogue import writes
+from strax_sql.catalogue.outages import Outage, Outages
+from strax_sql.catalogue.writes import Entry
 from strax_sql.frontend import SqlFrontend
-from strax_sql.outages import Outage, Outages
-from strax_sql.registering import Entry
 
 
 @pytest.fixture
@@ -322,7 +322,7 @@ def test_verifying_is_remembered_and_heals_a_mark(catalogue: SqlFrontend) -> Non
 def verified_s(frontend: SqlFrontend) -> float | None:
     from sqlalchemy import select
 
-    from strax_sql.schema import COPIES
+    from strax_sql.catalogue.schema import COPIES
 
     query = select(COPIES.c.verified_s)
     return frontend.database.read(lambda connection: connection.execute(query).scalar())
@@ -375,7 +375,7 @@ def test_metadata_that_make_no_sense_stop_nobody(
     document = {**json.loads(raw.read(metadata_path(KEY.name))), "lineage": lineage}
     raw.write(metadata_path(KEY.name), json.dumps(document).encode())
     entry = Entry.of(KEY, "disk", KEY.name, {"state": "writing", "written_s": time.time()})
-    catalogue.database.write(lambda connection: registering.begin(connection, entry))
+    catalogue.database.write(lambda connection: writes.begin(connection, entry))
 
     assert catalogue.find(KEY).backend == "hall"
     catalogue.saver(KEY, sample_metadata(KEY), backend="disk").abort()  # core refuses it in the end

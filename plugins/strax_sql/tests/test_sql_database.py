@@ -26,11 +26,11 @@ from strax_core import (
     StorageUnavailable,
 )
 from strax_core.testing import sample_key, save_sample
-from strax_sql.engine import Database
+from strax_sql.catalogue.schema import SCHEMA
+from strax_sql.database.engine import Database
+from strax_sql.errors import translated
 from strax_sql.frontend import SqlFrontend
 from strax_sql.options import DatabaseOptions, SqlOptions
-from strax_sql.schema import SCHEMA
-from strax_sql.translate_errors import translated
 
 
 def file_of(frontend: SqlFrontend) -> Path:

@@ -45,14 +45,16 @@ from strax_core.testing import (
     sample_metadata,
     save_sample,
 )
-from strax_sql import documents, metadata_reading
-from strax_sql.comparing import Comparison, Difference
-from strax_sql.engine import Database
+from strax_sql.catalogue.schema import CATALOGUE, COPIES, LINEAGES, PIECES, RUNS
+from strax_sql.database.engine import Database
+from strax_sql.database.schema import VERSIONS
 from strax_sql.frontend import SqlFrontend
-from strax_sql.rebuilding import mend
-from strax_sql.run_store import RunStore
-from strax_sql.scanning import scan
-from strax_sql.schema import CATALOGUE, COPIES, LINEAGES, PIECES, RUNS, VERSIONS
+from strax_sql.runs import documents
+from strax_sql.runs.store import RunStore
+from strax_sql.upkeep import metadata_reader
+from strax_sql.upkeep.compare import Comparison, Difference
+from strax_sql.upkeep.repair import mend
+from strax_sql.upkeep.scan import scan
 
 
 @pytest.fixture
@@ -382,7 +384,9 @@ def test_a_document_that_was_filed_since_the_listing_is_no_difference(
     catalogue: SqlFrontend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     catalogue.write_run_metadata("run_1", {"mode": "filed"})
-    monkeypatch.setattr("strax_sql.upkeep.scan", lambda backend: replace(scan(backend), runs=set()))
+    monkeypatch.setattr(
+        "strax_sql.upkeep.upkeep.scan", lambda backend: replace(scan(backend), runs=set())
+    )
 
     assert told(catalogue) == []
 
@@ -403,7 +407,7 @@ def test_metadata_are_read_side_by_side_if_one_has_to_wait(
 
     if not waits:  # as if all the time were work
         clocks = {name: cycle([0.0, 1.0]).__next__ for name in ("thread_time", "perf_counter")}
-        monkeypatch.setattr(metadata_reading, "time", SimpleNamespace(**clocks))
+        monkeypatch.setattr(metadata_reader, "time", SimpleNamespace(**clocks))
     readers: set[int] = set()
     caller, are_many = threading.get_ident(), threading.Event()
     place = Slow()

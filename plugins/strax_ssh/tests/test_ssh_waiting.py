@@ -15,11 +15,11 @@ from ssh_places import backend_on, through
 
 from strax_core import AccessDenied, StorageError, StorageUnavailable
 from strax_core.testing import End, LinkFault, Proxy, Way
-from strax_ssh import together
 from strax_ssh.backend import SshBackend
-from strax_ssh.session import Session
-from strax_ssh.sockets import ProgramSocket
-from strax_ssh.transfer import Wanted
+from strax_ssh.connection.sockets import ProgramSocket
+from strax_ssh.sftp import batch_read
+from strax_ssh.sftp.session import Session
+from strax_ssh.sftp.transfer import Wanted
 
 N_THREADS = 16  # more than channels, and than those that could be woken by ones that end
 N_SMALL, N_LARGE = 1000, 3_000_000
@@ -53,7 +53,7 @@ def behind(
 ) -> Iterator[SshBackend]:
     """A place behind the proxy, with times shorter than the usual ones."""
     for name in ("RECONNECT_S", "BUSY_S"):
-        monkeypatch.setattr(f"strax_ssh.connecting.{name}", BUSY_S)
+        monkeypatch.setattr(f"strax_ssh.connection.connection.{name}", BUSY_S)
     times = {"io_timeout_s": IO_S, "connect_timeout_s": CONNECT_S}
     backend = through(proxy, sftp_server, place, tmp_path / "known", **times)
     yield backend
@@ -172,7 +172,7 @@ def test_a_server_that_is_silent_when_a_channel_is_opened_is_an_error(
         except StorageUnavailable as error:
             ends.append(str(error))
 
-    monkeypatch.setattr("strax_ssh.reaching.fast", opened)
+    monkeypatch.setattr("strax_ssh.connection.login.fast", opened)
     waiting = threading.Thread(target=act, daemon=True)
     waiting.start()
     waiting.join(HANGS_S)
@@ -226,7 +226,8 @@ def test_who_is_not_let_in_asks_once_for_all_threads(
 def test_nobody_there_is_told_at_once(
     sftp_server: SftpServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str | None
 ) -> None:
-    monkeypatch.setattr("strax_ssh.connecting.BUSY_S", HANGS_S)  # where it is asked again
+    # Where it is asked again.
+    monkeypatch.setattr("strax_ssh.connection.connection.BUSY_S", HANGS_S)
     backend = backend_on(sftp_server, tmp_path, port=1, command=command)
     with pytest.raises(StorageUnavailable, match="refused"):
         backend.read("file")
@@ -284,7 +285,7 @@ def test_a_thread_that_is_interrupted_takes_no_channel_along(
 
 
 def test_a_program_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("strax_ssh.sockets.ENDS_WITHIN_S", 0.1)
+    monkeypatch.setattr("strax_ssh.connection.sockets.ENDS_WITHIN_S", 0.1)
     deaf = "trap '' TERM; echo ready; while :; do sleep 0.2; done"
     sock = ProgramSocket.start(["/bin/sh", "-c", deaf])
     assert sock.recv(5)
@@ -320,10 +321,10 @@ def test_a_thread_interrupted_while_it_reads_for_others_leaves_them_to_another(
 ) -> None:
     backend = backend_on(sftp_server, place)
     read_small(backend, 0)
-    read_several, calls = together._read, list[int]()
+    read_several, calls = batch_read._read, list[int]()
     reading = backend._connection._together
 
-    def interrupted(session: Session, several: list[together.Small]) -> None:
+    def interrupted(session: Session, several: list[batch_read.Small]) -> None:
         calls.append(len(several))
         if len(calls) == number + 1:
             while len(several) == 1 and not reading._waiting:  # others, for this one
@@ -331,7 +332,7 @@ def test_a_thread_interrupted_while_it_reads_for_others_leaves_them_to_another(
             raise KeyboardInterrupt
         read_several(session, several)
 
-    monkeypatch.setattr(together, "_read", interrupted)
+    monkeypatch.setattr(batch_read, "_read", interrupted)
     ends: list[str] = []
 
     def act(i: int) -> None:
@@ -352,9 +353,9 @@ def test_a_thread_interrupted_while_it_reads_for_others_leaves_them_to_another(
 
 
 def test_a_thread_interrupted_while_it_waits_is_not_waited_for() -> None:
-    waiting = together.Together()
+    waiting = batch_read.Together()
     wanted = Wanted("file", [(0, 1)], 1)
-    first, second, third = (together.Small(name, wanted, [name]) for name in "abc")
+    first, second, third = (batch_read.Small(name, wanted, [name]) for name in "abc")
     waiting._is_led = True  # by the thread of `first`
     first.leads = True
 

@@ -20,8 +20,8 @@ from strax_core import (
     checked_path,
 )
 from strax_zip.archive import Archive, stamp_of
+from strax_zip.errors import storage_errors
 from strax_zip.options import ZipOptions
-from strax_zip.translate_errors import storage_errors
 
 COMPRESSED = 3  # strax's storage_type for what is slower than a disk and nearer than a network
 ARCHIVES_KEPT = 256

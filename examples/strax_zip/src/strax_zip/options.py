@@ -1,4 +1,4 @@
-"""What a user may say about a folder of archives."""
+"""Options of a folder of archives."""
 
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit

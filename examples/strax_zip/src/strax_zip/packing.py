@@ -21,7 +21,7 @@ from strax_core import (
     StorageFrontend,
     metadata_path,
 )
-from strax_zip.translate_errors import storage_errors
+from strax_zip.errors import storage_errors
 
 _LOG = logging.getLogger("strax_zip")
 Source = str | os.PathLike[str] | Mapping[str, object] | StorageFrontend

@@ -24,10 +24,10 @@ from strax_core import (
     checked_path,
 )
 from strax_local import folders
+from strax_local.errors import storage_error
 from strax_local.folders import Descriptor, LinkError, SpecialFileError
 from strax_local.options import LocalOptions
 from strax_local.rename_exclusive import Name, rename, rename_exclusive
-from strax_local.translate_errors import storage_error
 
 ListOfBytes = list[bytes]  # inside the class, `list` is the verb
 _LOG = logging.getLogger("strax_local")

@@ -1,4 +1,4 @@
-"""What a user may say about a directory."""
+"""Options of a directory."""
 
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit

@@ -15,15 +15,15 @@ from strax_core import (
     StorageBackend,
     checked_path,
 )
+from strax_s3.body import Joined
 from strax_s3.checks import checksums, reach_checks
 from strax_s3.client import Bucket, in_utc, server_time
-from strax_s3.deleting import Deleting
-from strax_s3.downloading import download, download_into, download_ranges
-from strax_s3.joined import Joined
+from strax_s3.create_only_probe import Probe
+from strax_s3.delete import Deleting
+from strax_s3.download import download, download_into, download_ranges
 from strax_s3.listing import pages, unfinished
 from strax_s3.options import S3Options
-from strax_s3.probe import Probe
-from strax_s3.uploading import upload
+from strax_s3.upload import upload
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ListOfBytes = list[bytes]  # inside the class, `list` is the verb

@@ -1,4 +1,4 @@
-"""What `strax doctor` asks of a bucket, besides what it asks of every place."""
+"""Checks of a bucket by `strax doctor`, beside those of every place."""
 
 import secrets
 import time
@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from functools import partial
 
 from strax_core import STAGING, AccessDenied, Check, ConfigError
+from strax_s3.body import Joined
 from strax_s3.client import Bucket, server_time
-from strax_s3.joined import Joined
+from strax_s3.errors import translated
 from strax_s3.listing import one_page
 from strax_s3.sdk import SDK_ERRORS
-from strax_s3.translate_errors import translated
 
 CLOCK_TOLERANCE_S = 60.0
 """Of the 15 minutes after which a server refuses; a clock that is off drifts further."""

@@ -17,9 +17,9 @@ from typing import Any, ClassVar, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from strax_core import ConfigError, ObjectExists, SecretReference, StorageUnavailable
+from strax_s3.errors import NO_S3, is_worth_a_retry, translated
 from strax_s3.options import S3Options, holds_more
 from strax_s3.sdk import SDK_ERRORS, USER_AGENT, Config, exceptions, new_session
-from strax_s3.translate_errors import NO_S3, is_worth_a_retry, translated
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0

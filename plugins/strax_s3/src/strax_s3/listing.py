@@ -5,7 +5,7 @@ from typing import Any
 
 from strax_core import AccessDenied, ConfigError, ObjectMissing, StorageUnavailable
 from strax_s3.client import Bucket
-from strax_s3.translate_errors import NO_S3
+from strax_s3.errors import NO_S3
 
 NEEDED = {
     "Contents": {"Key", "Size", "LastModified"},

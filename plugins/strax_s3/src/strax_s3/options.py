@@ -1,4 +1,4 @@
-"""What a user may say about a bucket."""
+"""Options of a bucket."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""What is used of boto3, imported so that nothing changes for others."""
+"""Names of boto3 that are used here, imported so that nothing changes for others."""
 
 import warnings
 from datetime import datetime

@@ -3,12 +3,12 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from strax_sql.blob_options import SqlBlobOptions
+from strax_sql.blobs import SqlBlobOptions
 from strax_sql.options import DatabaseOptions, SqlOptions
 
 if TYPE_CHECKING:  # for type checkers only; see __getattr__
-    from strax_sql.blob_backend import SqlBlobBackend
-    from strax_sql.blob_frontend import SqlBlobFrontend
+    from strax_sql.blobs.backend import SqlBlobBackend
+    from strax_sql.blobs.frontend import SqlBlobFrontend
     from strax_sql.frontend import SqlFrontend
 
 __all__ = [
@@ -21,8 +21,8 @@ __all__ = [
 ]
 
 _LATE = {
-    "SqlBlobBackend": "strax_sql.blob_backend",
-    "SqlBlobFrontend": "strax_sql.blob_frontend",
+    "SqlBlobBackend": "strax_sql.blobs.backend",
+    "SqlBlobFrontend": "strax_sql.blobs.frontend",
     "SqlFrontend": "strax_sql.frontend",
 }
 

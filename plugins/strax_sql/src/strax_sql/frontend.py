@@ -23,30 +23,30 @@ from strax_core import (
     StorageError,
     StorageFrontend,
 )
-from strax_sql.catalogue_checks import catalogue_checks
-from strax_sql.engine import Database
-from strax_sql.loose import fitting
-from strax_sql.options import SqlOptions
-from strax_sql.outages import Outages
-from strax_sql.questions import (
+from strax_sql.catalogue import (
     COMPLETE,
     DAMAGED,
     REMOVING,
     WRITING,
     CopyRow,
+    Outages,
+    Recorder,
+    Removal,
+    Reserved,
     copies_of,
     copies_of_any_lineage,
     copies_of_each,
     failures_of,
+    fitting,
     lineage_texts,
+    prepare_catalogue,
+    remarks,
+    targets_of,
 )
-from strax_sql.recording import Recorder, Reserved
-from strax_sql.remarks import remarks
-from strax_sql.removing import Removal
-from strax_sql.run_store import RunStore
-from strax_sql.schema import prepare_catalogue
-from strax_sql.targets import targets_of
-from strax_sql.upkeep import Upkeep
+from strax_sql.database import Database
+from strax_sql.options import SqlOptions
+from strax_sql.runs import RunStore
+from strax_sql.upkeep import Upkeep, catalogue_checks
 
 _LOG = logging.getLogger("strax_core")
 

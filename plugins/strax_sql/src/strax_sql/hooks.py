@@ -1,4 +1,4 @@
-"""What this storage plugin offers; light, so that listing storage plugins stays fast."""
+"""Tells core what this storage plugin offers; light, so that listing storage plugins stays fast."""
 
 from strax_core import Provided, hookimpl
 
@@ -24,9 +24,9 @@ def strax_backends() -> list[Provided]:
         Provided(
             name="sqlblob",
             help="small data in a database: a file of SQLite, or PostgreSQL",
-            target="strax_sql.blob_backend:SqlBlobBackend",
-            options="strax_sql.blob_options:SqlBlobOptions",
+            target="strax_sql.blobs.backend:SqlBlobBackend",
+            options="strax_sql.blobs.options:SqlBlobOptions",
             schemes=("sqlblob+sqlite", "sqlblob+postgresql"),
-            frontend="strax_sql.blob_frontend:SqlBlobFrontend",
+            frontend="strax_sql.blobs.frontend:SqlBlobFrontend",
         )
     ]

@@ -1,4 +1,4 @@
-"""What a user may say about a database, and about the catalogue in it."""
+"""Options of a database, and of the catalogue in it."""
 
 import os
 import re

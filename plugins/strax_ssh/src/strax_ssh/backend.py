@@ -20,36 +20,41 @@ from strax_core import (
     checked_path,
 )
 from strax_ssh.checks import distance_text, extensions_text, speed_text
-from strax_ssh.connecting import connection_to
-from strax_ssh.folders import (
+from strax_ssh.connection import connection_to
+from strax_ssh.errors import translated, why_not_written
+from strax_ssh.options import SshOptions
+from strax_ssh.sftp import (
     NO_ATTRIBUTES,
+    Attributes,
+    Kind,
+    LostError,
+    Session,
+    SftpError,
+    SilentError,
+    Small,
+    Status,
+    Transfer,
+    Wanted,
+    Way,
+    answers,
+    are_plain,
+    ask_about,
     attributes_of,
+    dangling_target,
     drop_empty,
     is_below_a_file,
     listing,
+    packed_path,
+    real_path,
+    refuse_links,
     refuse_unless_exclusive,
     remove,
     remove_files,
     rename_exclusively,
     replace,
+    target_of,
     with_parents,
 )
-from strax_ssh.links import (
-    Way,
-    answers,
-    are_plain,
-    ask_about,
-    dangling_target,
-    real_path,
-    refuse_links,
-    target_of,
-)
-from strax_ssh.options import SshOptions
-from strax_ssh.packets import Attributes, Kind, SftpError, Status, packed_path
-from strax_ssh.session import LostError, Session, SilentError
-from strax_ssh.together import Small
-from strax_ssh.transfer import Transfer, Wanted
-from strax_ssh.translate_errors import translated, why_not_written
 
 Result = TypeVar("Result")
 ListOfBytes = list[bytes]  # inside the class, `list` is the verb

@@ -1,10 +1,10 @@
-"""What `strax doctor` asks of a machine, besides what it asks of every place."""
+"""Checks of a machine by `strax doctor`, beside those of every place."""
 
 import os
 import time
 
 from strax_core import STAGING, ConfigError, DataCorrupted, StorageBackend
-from strax_ssh.session import Session
+from strax_ssh.sftp import Session
 
 TRIAL_BYTES = 8 << 20
 WANTED = {

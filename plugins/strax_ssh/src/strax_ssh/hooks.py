@@ -1,4 +1,4 @@
-"""What this storage plugin offers; light, so that listing storage plugins stays fast."""
+"""Tells core what this storage plugin offers; light, so that listing storage plugins stays fast."""
 
 from strax_core import Provided, hookimpl
 

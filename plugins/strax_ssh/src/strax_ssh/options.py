@@ -1,4 +1,4 @@
-"""What a user may say about a directory of another machine."""
+"""Options of a directory of another machine."""
 
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
