@@ -1,4 +1,4 @@
-"""One name, or several, as users give them."""
+"""Checks of what users give: names, whole numbers; and a suggestion for a misspelt word."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from strax_core.errors import ConfigError
 
 
-def texts(given: Any, argument: str) -> tuple[str, ...]:
+def names(given: Any, argument: str) -> tuple[str, ...]:
     """Return one name, or several, as a tuple; `ConfigError` for anything else."""
     if isinstance(given, str):
         return (given,)
@@ -14,6 +14,13 @@ def texts(given: Any, argument: str) -> tuple[str, ...]:
     if not all(isinstance(each, str) for each in listed):
         raise ConfigError(f"{argument} is {given!r}; give a name, or several")
     return listed
+
+
+def positive_int(given: object, argument: str) -> int:
+    """Return a whole number above 0; `ConfigError` for anything else."""
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise ConfigError(f"{argument} is {given!r}; give a whole number above 0")
+    return given
 
 
 def near_name(word: str, known: Iterable[str]) -> str | None:
@@ -25,8 +32,8 @@ def near_name(word: str, known: Iterable[str]) -> str | None:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``(did you mean 'x'?)``, or the known names if none is near."""
-    names = sorted(known)
-    near = near_name(word, names)
+    listed = sorted(known)
+    near = near_name(word, listed)
     if near is not None:
         return f"(did you mean {near!r}?)"
-    return f"(known: {', '.join(names)})" if names else "(there are none)"
+    return f"(known: {', '.join(listed)})" if listed else "(there are none)"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from strax_core import Chunk, ChunkInfo, ConfigError
 from strax_core.selection import filters as conditions
-from strax_core.selection.parse import LoadOptions, wanted
+from strax_core.selection.parse import LoadOptions, query_of
 from strax_core.selection.query import ALL_ROWS, Query
 
 ROW = np.dtype(
@@ -51,16 +51,16 @@ def tens(n: int) -> list[ChunkInfo]:
 
 
 def numbers_of(options: LoadOptions, infos: list[ChunkInfo]) -> list[int]:
-    return [info.chunk_i for info in wanted(options).chunks_of(infos, where="here")]
+    return [info.chunk_i for info in query_of(options).chunks_of(infos, where="here")]
 
 
 def times_of(options: LoadOptions, rows: np.ndarray) -> list[int]:
-    times: list[int] = wanted(options).rows_of(rows)["time"].tolist()
+    times: list[int] = query_of(options).rows_of(rows)["time"].tolist()
     return times
 
 
 def test_nothing_asked_is_everything() -> None:
-    assert wanted({}) == ALL_ROWS == wanted(dict.fromkeys(LoadOptions.__annotations__))
+    assert query_of({}) == ALL_ROWS == query_of(dict.fromkeys(LoadOptions.__annotations__))
     assert ALL_ROWS.is_all
     assert not ALL_ROWS.is_partial
 
@@ -79,15 +79,15 @@ def test_nothing_asked_is_everything() -> None:
 def test_it_is_known_whether_less_than_the_run_is_read(
     options: LoadOptions, *, is_partial: bool
 ) -> None:
-    assert wanted(options).is_partial is is_partial
-    assert wanted(options).is_all is False
+    assert query_of(options).is_partial is is_partial
+    assert query_of(options).is_all is False
 
 
 def test_a_time_selection_alone_has_no_effect() -> None:
     rows = rows_at(1, 2, 3)
 
-    assert wanted({"time_selection": "touching"}).rows_of(rows) is rows
-    assert wanted({"time_selection": "touching"}).is_all
+    assert query_of({"time_selection": "touching"}).rows_of(rows) is rows
+    assert query_of({"time_selection": "touching"}).is_all
 
 
 @pytest.mark.parametrize(
@@ -136,14 +136,14 @@ def test_what_cannot_be_meant_is_refused_without_data(
     options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        wanted(options)
+        query_of(options)
 
 
 def test_upstreams_spellings_are_taken() -> None:
     theirs: LoadOptions = {"selection": "area > 1", "keep_columns": "area", "chunk_number": [2]}
     ours: LoadOptions = {"where": "area > 1", "columns": "area", "chunk_numbers": [2]}
 
-    assert wanted(theirs) == wanted(ours)
+    assert query_of(theirs) == query_of(ours)
 
 
 # --- Time
@@ -153,8 +153,8 @@ def test_upstreams_spellings_are_taken() -> None:
     "pair", [(5, 20), [5, 20], np.array([5, 20]), (np.uint64(5), np.int16(20))]
 )
 def test_a_time_range_is_two_whole_numbers_of_any_kind(pair: Any) -> None:
-    assert wanted({"time_range": pair}).time_range == (5, 20)
-    assert all(type(border) is int for border in wanted({"time_range": pair}).time_range or ())
+    assert query_of({"time_range": pair}).time_range == (5, 20)
+    assert all(type(border) is int for border in query_of({"time_range": pair}).time_range or ())
 
 
 def test_fully_contained_rows_lie_between_the_borders() -> None:
@@ -190,7 +190,7 @@ def test_skip_gives_all_rows_of_the_chunks_that_overlap() -> None:
 def test_a_seconds_range_counts_from_the_start_of_the_run(
     seconds: Any, expected: tuple[int, int]
 ) -> None:
-    resolved = wanted({"seconds_range": seconds}).with_run_start(1000)
+    resolved = query_of({"seconds_range": seconds}).with_run_start(1000)
 
     assert resolved.time_range == expected
     assert resolved.seconds_range is None
@@ -199,13 +199,13 @@ def test_a_seconds_range_counts_from_the_start_of_the_run(
 def test_a_seconds_range_is_exact_late_in_a_late_run() -> None:
     start = 1_900_000_000_123_456_789
 
-    resolved = wanted({"seconds_range": (0.5, 3.25)}).with_run_start(start)
+    resolved = query_of({"seconds_range": (0.5, 3.25)}).with_run_start(start)
 
     assert resolved.time_range == (start + 500_000_000, start + 3_250_000_000)
 
 
 def test_a_seconds_range_without_the_start_of_the_run_is_never_ignored() -> None:
-    asked = wanted({"seconds_range": (0, 1)})
+    asked = query_of({"seconds_range": (0, 1)})
 
     with pytest.raises(ConfigError, match="with_run_start"):
         asked.rows_of(rows_at(1))
@@ -214,7 +214,7 @@ def test_a_seconds_range_without_the_start_of_the_run_is_never_ignored() -> None
 
 
 def test_the_start_of_a_run_changes_nothing_else() -> None:
-    asked = wanted({"time_range": (5, 6)})
+    asked = query_of({"time_range": (5, 6)})
 
     assert asked.with_run_start(1000) is asked
 
@@ -229,7 +229,7 @@ def test_the_start_of_a_run_changes_nothing_else() -> None:
     ],
 )
 def test_a_row_or_a_chunk_gives_its_time_range(within: Any) -> None:
-    assert wanted({"time_within": within}).time_range == (5, 15)
+    assert query_of({"time_within": within}).time_range == (5, 15)
 
 
 def test_a_row_within_itself_is_found() -> None:
@@ -314,7 +314,7 @@ def test_no_row_that_strax_would_select_is_lost_by_not_reading_its_chunk(
         )
         for i, chunk in enumerate(chunks)
     ]
-    asked = wanted({"time_range": time_range, "time_selection": time_selection})
+    asked = query_of({"time_range": time_range, "time_selection": time_selection})
     read = [chunks[info.chunk_i] for info in asked.chunks_of(infos, where="here")]
     ours = [asked.rows_of(chunk.data) for chunk in read]
 
@@ -354,12 +354,12 @@ def test_chunk_numbers_are_never_ignored_whatever_integers_they_are(numbers: Any
 )
 def test_chunk_numbers_that_are_none_are_refused(numbers: Any) -> None:
     with pytest.raises(ConfigError, match="chunk_numbers"):
-        wanted({"chunk_numbers": numbers})
+        query_of({"chunk_numbers": numbers})
 
 
 def test_a_chunk_that_the_data_do_not_have_is_an_error() -> None:
     with pytest.raises(ConfigError, match=r"disk has 4 chunks, numbered 0 to 3; .* chunk 4, 7"):
-        wanted({"chunk_numbers": [1, 4, 7]}).chunks_of(tens(4), where="disk")
+        query_of({"chunk_numbers": [1, 4, 7]}).chunks_of(tens(4), where="disk")
 
 
 def test_chunk_numbers_and_a_time_range_both_hold() -> None:
@@ -409,19 +409,19 @@ def test_a_condition_that_gives_no_boolean_for_each_row_is_refused(
     where: Any, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        wanted({"where": where}).rows_of(rows_at(1, 2, 3))
+        query_of({"where": where}).rows_of(rows_at(1, 2, 3))
 
 
 def test_unknown_names_in_a_condition_are_found_before_anything_is_read() -> None:
     with pytest.raises(ConfigError, match="did you mean 'area'"):
-        wanted({"where": "aera > 1"}).dtype_of(ROW)
+        query_of({"where": "aera > 1"}).dtype_of(ROW)
 
 
 def test_sanitizing_cannot_be_turned_off_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMEXPR_SANITIZE", "0")
 
     with pytest.raises(ConfigError, match="forbidden"):
-        wanted({"where": "area[0] > 1"}).rows_of(rows_at(1))
+        query_of({"where": "area[0] > 1"}).rows_of(rows_at(1))
 
 
 def test_whole_numbers_beyond_int64_are_not_taken_for_negative_ones() -> None:
@@ -429,7 +429,7 @@ def test_whole_numbers_beyond_int64_are_not_taken_for_negative_ones() -> None:
     rows["counter"] = 2**63 + 1
 
     with pytest.raises(ConfigError, match="beyond int64"):
-        wanted({"where": "counter > 5"}).rows_of(rows)
+        query_of({"where": "counter > 5"}).rows_of(rows)
 
 
 def test_the_time_is_selected_before_the_condition() -> None:
@@ -439,7 +439,7 @@ def test_the_time_is_selected_before_the_condition() -> None:
         seen.extend(rows["time"].tolist())
         return rows["area"] >= 0
 
-    wanted({"time_range": (2, 20), "where": note}).rows_of(rows_at(1, 2, 3))
+    query_of({"time_range": (2, 20), "where": note}).rows_of(rows_at(1, 2, 3))
 
     assert seen == [2, 3]
 
@@ -447,7 +447,7 @@ def test_the_time_is_selected_before_the_condition() -> None:
 def test_a_function_is_not_asked_about_no_rows() -> None:
     rows = rows_at()
 
-    assert wanted({"where": lambda rows: rows["area"] > rows["area"].max()}).rows_of(rows) is rows
+    assert query_of({"where": lambda rows: rows["area"] > rows["area"].max()}).rows_of(rows) is rows
 
 
 def test_numexpr_works_for_one_thread_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -471,7 +471,7 @@ def test_texts_are_evaluated_by_several_threads_at_once() -> None:
 
     def count(limit: int) -> list[int]:
         together.wait()
-        return [len(wanted({"where": f"area > {limit + i}"}).rows_of(rows)) for i in range(20)]
+        return [len(query_of({"where": f"area > {limit + i}"}).rows_of(rows)) for i in range(20)]
 
     with ThreadPoolExecutor(n_threads) as pool:
         counts = list(pool.map(count, [0, 1000, 2000, 3000]))
@@ -485,7 +485,7 @@ def test_texts_are_evaluated_by_several_threads_at_once() -> None:
 def test_columns_come_packed_and_in_the_order_asked() -> None:
     aligned = np.dtype(ROW.descr, align=True)
     rows = rows_at(1, 2).astype(aligned)
-    selected = wanted({"columns": ["wave", "time"]}).rows_of(rows)
+    selected = query_of({"columns": ["wave", "time"]}).rows_of(rows)
 
     assert selected.dtype == np.dtype([("wave", "<i2", (2,)), (("When it starts", "time"), "<i8")])
     assert selected.dtype.itemsize == 12
@@ -493,25 +493,25 @@ def test_columns_come_packed_and_in_the_order_asked() -> None:
 
 
 def test_dropped_columns_are_left_out() -> None:
-    dtype = wanted({"drop_columns": ("wave", "kind")}).dtype_of(ROW)
+    dtype = query_of({"drop_columns": ("wave", "kind")}).dtype_of(ROW)
 
     assert dtype.names == ("time", "endtime", "area")
-    assert wanted({"drop_columns": "time"}).dtype_of(ROW).names == ROW.names[1:]
+    assert query_of({"drop_columns": "time"}).dtype_of(ROW).names == ROW.names[1:]
 
 
 @pytest.mark.parametrize("option", ["columns", "drop_columns"])
 def test_a_column_that_does_not_exist_is_refused(option: str) -> None:
     with pytest.raises(ConfigError, match=r"no column 'aera' .did you mean 'area'"):
-        wanted({option: ["time", "aera"]}).rows_of(rows_at())
+        query_of({option: ["time", "aera"]}).rows_of(rows_at())
 
 
 def test_dropping_all_columns_is_refused() -> None:
     with pytest.raises(ConfigError, match="leaves no column"):
-        wanted({"drop_columns": ROW.names}).dtype_of(ROW)
+        query_of({"drop_columns": ROW.names}).dtype_of(ROW)
 
 
 def test_a_condition_may_use_a_column_that_is_not_asked_for() -> None:
-    selected = wanted({"where": "area > 1", "columns": "time"}).rows_of(rows_at(5, 6, 7))
+    selected = query_of({"where": "area > 1", "columns": "time"}).rows_of(rows_at(5, 6, 7))
 
     assert selected.tolist() == [(7,)]
 
@@ -529,7 +529,7 @@ def test_a_condition_may_use_a_column_that_is_not_asked_for() -> None:
 def test_rows_are_not_copied_if_all_are_wanted(options: LoadOptions) -> None:
     rows = rows_at(1, 2, 3)
 
-    assert wanted(options).rows_of(rows) is rows
+    assert query_of(options).rows_of(rows) is rows
 
 
 @pytest.mark.parametrize(
@@ -538,13 +538,13 @@ def test_rows_are_not_copied_if_all_are_wanted(options: LoadOptions) -> None:
 def test_a_small_selection_does_not_keep_all_rows_in_memory(options: LoadOptions) -> None:
     rows = rows_at(1, 2, 3)
 
-    assert not np.shares_memory(wanted(options).rows_of(rows), rows)
+    assert not np.shares_memory(query_of(options).rows_of(rows), rows)
 
 
 def test_a_chunk_keeps_its_borders() -> None:
     subruns = {"3": {"start": 0, "end": 100}}
     chunk = Chunk(0, 100, rows_at(1, 50), "7", "peaks", subruns)
-    selected = wanted({"where": "area > 0", "columns": "area"}).chunk_of(chunk)
+    selected = query_of({"where": "area > 0", "columns": "area"}).chunk_of(chunk)
 
     assert (selected.start, selected.end, selected.run_id, selected.data_type) == (
         (0, 100, "7", "peaks")
@@ -567,7 +567,7 @@ def test_a_chunk_keeps_its_borders() -> None:
 def test_strax_selects_the_same(upstream: ModuleType, options: LoadOptions) -> None:
     rows = rows_at(0, 1, 2, 3, 4)
     theirs = upstream.apply_selection(rows, **options)
-    ours = wanted(options).rows_of(rows)
+    ours = query_of(options).rows_of(rows)
 
     assert ours.dtype == theirs.dtype
     assert ours.tobytes() == theirs.tobytes()

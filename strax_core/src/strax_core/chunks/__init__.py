@@ -16,7 +16,7 @@ from strax_core.chunks.chunk import (
 )
 from strax_core.chunks.copy_rows import as_plain, masked_rows, put_bytes, put_rows
 from strax_core.chunks.merge import merge_columns, merged_dtype
-from strax_core.chunks.rechunk import Rechunker, checked_chunk_size, rechunked, recut
+from strax_core.chunks.rechunk import Rechunker, rechunked, recut
 
 __all__ = [
     "TIME_MAX_NS",
@@ -29,7 +29,6 @@ __all__ = [
     "check_continuity",
     "check_dtype",
     "check_invariants",
-    "checked_chunk_size",
     "columns_of",
     "endtime_of",
     "extrema",

@@ -28,17 +28,6 @@ MIN_GAP_NS = 1000
 CUT_BEFORE_ROW_NS = 500
 
 
-def checked_chunk_size(size: object) -> int | None:
-    """Return what a user gave as `chunk_size_bytes`.
-
-    Raises:
-        ConfigError: it is no whole number above 0.
-    """
-    if size is None or (isinstance(size, int) and not isinstance(size, bool) and size > 0):
-        return size
-    raise ConfigError(f"chunk_size_bytes is {size!r}; give a whole number above 0")
-
-
 class Rechunker:
     """Joins and cuts a stream of chunks to a target size.
 

@@ -5,6 +5,7 @@ from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from strax_core.arguments import positive_int
 from strax_core.errors import ConfigError, StorageUnavailable
 
 WORKERS = 4  # threads for encoding, writing, reading: few, since disks and two cores gain no more
@@ -50,7 +51,7 @@ def workers(executor: Executor | None, max_workers: int | None) -> Iterator[Work
     if isinstance(executor, ThreadPoolExecutor):
         yield Workers(executor)
         return
-    n_threads = _checked(max_workers)
+    n_threads = WORKERS if max_workers is None else positive_int(max_workers, "max_workers")
     with ThreadPoolExecutor(n_threads, thread_name_prefix="strax") as own:
         yield Workers(own, executor)
 
@@ -74,11 +75,3 @@ def _begin(executor: Executor) -> None:
 
 def _nothing() -> None:
     """Runs elsewhere."""
-
-
-def _checked(max_workers: object) -> int:
-    if max_workers is None:
-        return WORKERS
-    if isinstance(max_workers, bool) or not isinstance(max_workers, int) or max_workers < 1:
-        raise ConfigError(f"max_workers is {max_workers!r}; it must be a whole number above 0")
-    return max_workers

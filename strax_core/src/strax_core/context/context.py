@@ -7,7 +7,7 @@ from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
-from strax_core.arguments import texts
+from strax_core.arguments import names
 from strax_core.chunks import Chunk, Rows, stacked, stacked_columns
 from strax_core.concurrency import BUFFER_BYTES, RUNS_AT_ONCE, Workers, for_each_run, workers
 from strax_core.context.data_frame import (
@@ -91,7 +91,7 @@ class Context(Upkeep):
             DataPlugins(_listed(plugins), config),
             match=Match(fuzzy_for, fuzzy_for_options, allow_incomplete),
             use_per_run_defaults=use_per_run_defaults,
-            forbidden=texts(forbid_creation_of, "forbid_creation_of"),
+            forbidden=names(forbid_creation_of, "forbid_creation_of"),
             buffer_bytes=buffer_bytes,
         )
 
@@ -331,7 +331,7 @@ class Context(Upkeep):
             workers=pool,
             defaults=self._defaults(run_id),
             match=self._match,
-            wanted=asked.wanted,
+            query=asked.query,
             save=asked.save,
             forbidden=self._forbidden,
             chunk_size_bytes=asked.chunk_size_bytes,

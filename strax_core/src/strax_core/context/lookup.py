@@ -5,7 +5,7 @@ from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from strax_core.arguments import texts
+from strax_core.arguments import names
 from strax_core.data_plugins import DataPlugins, Plugin
 from strax_core.errors import ConfigError
 from strax_core.format import (
@@ -104,7 +104,7 @@ class Lookup:
         Raises:
             StorageError: no place could answer.
         """
-        keys = self._keys(run_id, texts(targets, "targets"))
+        keys = self._keys(run_id, names(targets, "targets"))
         return all(self._places.has(key, self._match) for key in keys)
 
     def get_metadata(self, run_id: str, data_type: str) -> Metadata:
@@ -157,7 +157,7 @@ class Lookup:
 
         A place that cannot answer is logged, and its runs are missing.
         """
-        asked = None if fields is None else texts(fields, "fields")
+        asked = None if fields is None else names(fields, "fields")
         for document in self._places.scan_runs(asked):
             yield select_fields(document, asked)
 
@@ -179,7 +179,7 @@ class Lookup:
         """
         from strax_core.context.run_table import availability_table
 
-        runs, data_types = texts(run_ids, "run_ids"), texts(targets, "targets")
+        runs, data_types = names(run_ids, "run_ids"), names(targets, "targets")
         where, problems = self._holders(runs, data_types, check=check)
         table = availability_table(runs, data_types, where)
         table.attrs["problems"] = problems
@@ -213,7 +213,7 @@ class Lookup:
         check_conditions(conditions)
         documents = self._places.select_runs(for_databases(conditions))
         table = select(runs_table(documents), **conditions)
-        data_types = texts(available, "available")
+        data_types = names(available, "available")
         if not data_types:
             return table
         runs = [str(name) for name in table["name"]]

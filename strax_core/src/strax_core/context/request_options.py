@@ -4,12 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from strax_core.arguments import texts
-from strax_core.chunks import checked_chunk_size
+from strax_core.arguments import names, positive_int
 from strax_core.data_plugins import DataPlugins, SaveWhen, stated_for
 from strax_core.errors import ConfigError
 from strax_core.loader import ReadReport
-from strax_core.selection import LoadOptions, Query, check_known, wanted
+from strax_core.selection import LoadOptions, Query, check_known, query_of
 
 _OF_LOADING = frozenset(LoadOptions.__annotations__)
 
@@ -38,7 +37,7 @@ class RequestOptions:
 
     targets: tuple[str, ...]
     save: tuple[str, ...]
-    wanted: Query
+    query: Query
     progress: bool | None
     chunk_size_bytes: int | None
     report: ReadReport
@@ -71,13 +70,15 @@ def request_options(
     report = options.get("report")
     if report is not None and not isinstance(report, ReadReport):
         raise ConfigError(f"report is a {type(report).__name__}; give a strax_core.ReadReport()")
+    selection = {name: options[name] for name in options if name in _OF_LOADING}
+    size = options.get("chunk_size_bytes")
     asked = RequestOptions(
         progress=shown[0] if shown else None,
-        chunk_size_bytes=checked_chunk_size(options.get("chunk_size_bytes")),
+        chunk_size_bytes=None if size is None else positive_int(size, "chunk_size_bytes"),
         report=ReadReport() if report is None else report,
-        targets=texts(targets, "targets"),
-        save=texts(save, "save"),
-        wanted=wanted({name: options[name] for name in options if name in _OF_LOADING}),
+        targets=names(targets, "targets"),
+        save=names(save, "save"),
+        query=query_of(selection) if selection else Query(),
         data_plugins=data_plugins,
     )
     if not asked.targets or len(set(asked.targets)) < len(asked.targets):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from strax_core.arguments import did_you_mean, texts
+from strax_core.arguments import did_you_mean, names
 from strax_core.context.data_frame import RUN_ID, imported_pandas
 from strax_core.errors import ConfigError
 
@@ -141,7 +141,7 @@ def for_databases(conditions: Mapping[str, Any]) -> dict[str, Any]:
     given: dict[str, Any] = {}
     if conditions.get("pattern_type", "fnmatch") == "fnmatch":
         given |= {
-            name: texts(conditions[name], name)
+            name: names(conditions[name], name)
             for name in ("run_mode", "run_id", "include_tags")
             if conditions.get(name) is not None
         }

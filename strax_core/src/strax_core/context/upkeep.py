@@ -6,7 +6,7 @@ from functools import partial
 from threading import Event
 from typing import TypeVar
 
-from strax_core.arguments import texts
+from strax_core.arguments import names
 from strax_core.backend import Leftover, clean
 from strax_core.concurrency import RUNS_AT_ONCE, for_each_run, workers
 from strax_core.context.lookup import Lookup
@@ -209,7 +209,7 @@ class Upkeep(Lookup):
         max_workers: int | None,
     ) -> list[Answer]:
         """Do something with each data type of each run; some runs at a time."""
-        runs, data_types = texts(run_id, "run_id"), texts(targets, "targets")
+        runs, data_types = names(run_id, "run_id"), names(targets, "targets")
         keys = {run: self._keys(run, data_types) for run in runs}
         with workers(None, max_workers) as pool:
             at_once = max(1, min(len(runs), pool.n_threads, RUNS_AT_ONCE))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from strax_core.arguments import texts
+from strax_core.arguments import names
 from strax_core.errors import ConfigError, DataCorrupted
 from strax_core.format import Lineage
 
@@ -37,8 +37,8 @@ class Match:
         fuzzy_for_options: str | Iterable[str] = (),
         allow_incomplete: bool = False,  # noqa: FBT001, FBT002 - the order of a dataclass
     ) -> None:
-        object.__setattr__(self, "fuzzy_for", texts(fuzzy_for, "fuzzy_for"))
-        object.__setattr__(self, "fuzzy_for_options", texts(fuzzy_for_options, "fuzzy_for_options"))
+        object.__setattr__(self, "fuzzy_for", names(fuzzy_for, "fuzzy_for"))
+        object.__setattr__(self, "fuzzy_for_options", names(fuzzy_for_options, "fuzzy_for_options"))
         given: object = allow_incomplete
         if not isinstance(given, bool):
             raise ConfigError(f"allow_incomplete is {given!r}; give True or False")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from strax_core.arguments import texts
+from strax_core.arguments import names
 from strax_core.errors import ReadOnlyError, RunMetadataNotAvailable
 from strax_core.format import check_run_id, select_fields
 from strax_core.tracing import TracedFrontend
@@ -74,7 +74,7 @@ class RunDocuments(TracedFrontend):
 
     def scan_runs(self, fields: str | Iterable[str] | None = None) -> Iterator[dict[str, Any]]:
         """Iterate over the documents of all runs, or the named fields of each."""
-        asked = None if fields is None else texts(fields, "fields")
+        asked = None if fields is None else names(fields, "fields")
         projected = None if asked is None else self._scan_fields(asked)
         for document in self._scan_runs() if projected is None else projected:
             yield select_fields(document, asked)

@@ -6,10 +6,11 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from strax_core.arguments import positive_int
 from strax_core.backend import StorageBackend
 from strax_core.chunks import Chunk
 from strax_core.codecs import DEFAULT_FOR_UPSTREAM, codec_named
-from strax_core.errors import ConfigError, DataExistsError, ReadOnlyError, StorageError
+from strax_core.errors import DataExistsError, ReadOnlyError, StorageError
 from strax_core.format import STRAX_COMPRESSORS, DataKey, Metadata
 from strax_core.frontend import StorageFrontend
 from strax_core.loader import ReadOptions
@@ -57,9 +58,8 @@ class Target:
     """What the copy is to replace, there; None: it replaces nothing that is good."""
 
     def __post_init__(self) -> None:
-        size: object = self.chunk_size_bytes
-        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-            raise ConfigError(f"chunk_size_bytes is {size!r}; give a whole number above 0")
+        if self.chunk_size_bytes is not None:
+            positive_int(self.chunk_size_bytes, "chunk_size_bytes")
 
     def in_place_of(self, found: Found) -> "Target":
         """Return the same form, for what is to replace this copy where it lies."""

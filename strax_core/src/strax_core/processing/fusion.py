@@ -25,7 +25,7 @@ def fused_stages(plan: Plan, savers: Mapping[str, list[Saver]]) -> FusedStages:
     has, such as memory, keep their data plugins here.
     """
     lines: FusedStages = {}
-    if plan.request.workers.elsewhere is None or plan.wanted.is_partial:
+    if plan.query.is_partial:
         return lines
     for data_plugin in plan.made:
         own = {name: savers[name] for name in provided(data_plugin) if savers.get(name)}

@@ -36,7 +36,7 @@ def open_savers_of(plan: Plan, opened: Savers) -> set[str]:
         ReadOnlyError: a target must be kept, and no place takes it.
         StorageError: no place can take something now.
     """
-    if plan.wanted.is_partial:
+    if plan.query.is_partial:
         return set()
     return {
         data_type

@@ -80,7 +80,7 @@ class Pipeline:
         for attempt in range(ATTEMPTS):
             with self._running():
                 # A user's condition must not be taken for a failure of the place.
-                if not self._is_loaded_alone or self._plan.wanted.where:
+                if not self._is_loaded_alone or self._plan.query.where:
                     dtype = self._plan.rows_dtype()
                     join = joined_columns if as_columns else joined
                     return join(self._selected(), dtype)
@@ -124,7 +124,8 @@ class Pipeline:
         with ExitStack() as sources:
             try:
                 self._plan = self._settled_plan(wants_rows=wants_rows)
-                self._lines = fused_stages(self._plan, self._savers)
+                if self.request.workers.elsewhere is not None:
+                    self._lines = fused_stages(self._plan, self._savers)
                 n_readers = self._n_readers()
                 self._export(wants_rows=wants_rows)
                 for key in dict.fromkeys(
@@ -134,7 +135,7 @@ class Pipeline:
                         source = self._source(key)
                         sources.callback(source.close)
                         self._streams[key] = SharedStream(
-                            map(self._still_wanted, source), n_readers=n_readers[key]
+                            map(self._unless_cancelled, source), n_readers=n_readers[key]
                         )
                 yield
             except BaseException as error:
@@ -148,7 +149,7 @@ class Pipeline:
             plan = Plan(replace(self.request, missing=frozenset()) if attempt else self.request)
             if wants_rows:
                 plan.rows_dtype()  # raises now what would else be found out after much work
-            stored_since = open_savers_of(plan, self._savers)
+            stored_since = open_savers_of(plan, self._savers) if plan.made else set[str]()
             if attempt + 1 == ATTEMPTS or stored_since.isdisjoint(self.request.targets):
                 break
             for saver in chain.from_iterable(self._savers.values()):
@@ -224,32 +225,32 @@ class Pipeline:
             ),
             read_ahead_bytes=self.request.buffer_bytes // 4 // len(self._plan.loaded),
             chunks_of=self._chunks_of,
-            by_number=self._plan.wanted.chunk_numbers is not None,
-            scan=self._excerpt(data_type),
+            by_number=self._plan.query.chunk_numbers is not None,
+            scan=self._scan(data_type),
         )
 
-    def _excerpt(self, data_type: str) -> Scan:
+    def _scan(self, data_type: str) -> Scan:
         """What is read of a data type: all that a data plugin may want, else what is asked for."""
         if data_type in self._inputs_from_outside():
             return WHOLE_ROWS
         if self._is_loaded_alone:
             cuts = self.request.chunk_size_bytes is not None
-            return self._plan.wanted.scan(self._plan.full_dtype(), with_times=cuts)
-        return self._plan.excerpt_to_merge(data_type)
+            return self._plan.query.scan(self._plan.full_dtype(), with_times=cuts)
+        return self._plan.scan_to_merge(data_type)
 
     def _chunks_of(self, metadata: Metadata) -> Sequence[ChunkInfo]:
         """The chunks to load: those asked for; all that follow too if they go through anything."""
-        wanted = self._plan.wanted
-        if not wanted.is_partial:
+        query = self._plan.query
+        if not query.is_partial:
             return metadata.chunks
-        overlapping = wanted.chunks_of(metadata.chunks, where=metadata.place)
+        overlapping = query.chunks_of(metadata.chunks, where=metadata.place)
         if not overlapping:
             first, last = metadata.chunks[0], metadata.chunks[-1]
             asked = (
-                "the data" if wanted.chunk_numbers is None else "the chunks of the data asked for"
+                "the data" if query.chunk_numbers is None else "the chunks of the data asked for"
             )
             raise ConfigError(
-                f"{metadata.place}: the time range {wanted.time_range} lies outside {asked}, "
+                f"{metadata.place}: the time range {query.time_range} lies outside {asked}, "
                 f"which span [{first.start}, {last.end}) ns since the Unix epoch; "
                 "seconds_range counts in s from the run's start"
             )
@@ -308,7 +309,7 @@ class Pipeline:
         for keeper in keepers.values():
             keeper.finish()
 
-    def _still_wanted(self, item: Item) -> Item:
+    def _unless_cancelled(self, item: Item) -> Item:
         self._check_cancelled()
         return item
 
@@ -325,19 +326,19 @@ class Pipeline:
     @property
     def _from_ns(self) -> int | None:
         """Before when rows are of no interest: the start of the time range, or of the data."""
-        if self._plan.wanted.time_range is None:
+        if self._plan.query.time_range is None:
             return None
         starts = [found.metadata.chunks[0].start for found in self._plan.loaded.values()]
-        return max(self._plan.wanted.time_range[0], min(starts))
+        return max(self._plan.query.time_range[0], min(starts))
 
     def _selected(self) -> Iterator[Chunk]:
-        wanted = self._plan.wanted
+        query = self._plan.query
         chunks = self._merged()
-        if wanted.time_range is not None and not self._is_loaded_alone:
-            chunks = wanted.chunks_within(chunks)
+        if query.time_range is not None and not self._is_loaded_alone:
+            chunks = query.chunks_within(chunks)
         chunks = self._watched(chunks)
         dtype = self._plan.full_dtype()
-        rest = wanted.after_excerpt(dtype) if self._is_loaded_alone else wanted.resolved(dtype)
+        rest = query.after_scan(dtype) if self._is_loaded_alone else query.resolved(dtype)
         if self.request.chunk_size_bytes is None:
             return chunks if rest.is_all else map(rest.chunk_of, chunks)
         # Cut while the times are there, which may not be asked for.

@@ -60,9 +60,9 @@ class Plan:
             if self.made
             else {}
         )
-        self.wanted = self._resolved(request.wanted)
+        self.query = self._resolved(request.query)
         """What the user wants, with times in ns since the Unix epoch."""
-        if self.wanted.is_partial:
+        if self.query.is_partial:
             self._check_partial()
         for data_type, found in self.loaded.items():
             _warn_of_namesake(found, request.data_plugins.that_makes(data_type))
@@ -107,7 +107,7 @@ class Plan:
             ConfigError: as `full_dtype`, or a column does not exist.
             ChunkError: their columns cannot stand side by side.
         """
-        return self.wanted.dtype_of(self.full_dtype())
+        return self.query.dtype_of(self.full_dtype())
 
     def full_dtype(self) -> np.dtype[Any]:
         """Return the dtype of the targets side by side, with all columns.
@@ -124,13 +124,13 @@ class Plan:
         dtypes = {target: self.dtype_of(target) for target in targets}
         return merged_dtype(dtypes, kind=kinds[targets[0]])
 
-    def excerpt_to_merge(self, target: str) -> Scan:
+    def scan_to_merge(self, target: str) -> Scan:
         """Return what must be read of a loaded target that is merged with others by column.
 
         Of a column that several have, the last one's is taken; the time fields of each are needed
         to put them side by side.
         """
-        columns = self.wanted.scan(self.full_dtype()).columns
+        columns = self.query.scan(self.full_dtype()).columns
         if columns is None:
             return WHOLE_ROWS
         holders = {field: each for each in self.request.targets for field in self._names_of(each)}
@@ -140,12 +140,12 @@ class Plan:
     @property
     def span_ns(self) -> tuple[int, int] | None:
         """From when to when the rows will come; None if it is not known."""
-        if self.wanted.chunk_numbers is not None:
+        if self.query.chunk_numbers is not None:
             return None
         for found in self.loaded.values():
             if found.is_complete:
                 first, last = found.metadata.chunks[0], found.metadata.chunks[-1]
-                start_ns, end_ns = self.wanted.time_range or (first.start, last.end)
+                start_ns, end_ns = self.query.time_range or (first.start, last.end)
                 return max(start_ns, first.start), min(end_ns, last.end)
         return None
 
@@ -213,8 +213,8 @@ class Plan:
                     f"context, and data plugin {data_plugin.__name__} cannot make it: {why}"
                 )
 
-    def _resolved(self, wanted: Query) -> Query:
-        return wanted if wanted.seconds_range is None else wanted.with_run_start(self._start_ns())
+    def _resolved(self, query: Query) -> Query:
+        return query if query.seconds_range is None else query.with_run_start(self._start_ns())
 
     def _start_ns(self) -> int:
         """When the run starts: by its document, else by the first chunk of what is stored."""
@@ -239,10 +239,10 @@ class Plan:
 
     def _check_partial(self) -> None:
         """A part of a run is read, but never made; what is not kept by itself may be derived."""
-        wanted = self.wanted
+        query = self.query
         if self.request.save:
             raise ConfigError("only a part of the run is asked for, so nothing of it can be saved")
-        if wanted.chunk_numbers is not None and (len(self.request.targets) > 1 or self.made):
+        if query.chunk_numbers is not None and (len(self.request.targets) > 1 or self.made):
             name = ", ".join(self.request.targets)
             if not self.made:
                 raise ConfigError(f"chunk_numbers goes with one data type, not with {name}")

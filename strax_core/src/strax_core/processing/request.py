@@ -26,7 +26,7 @@ class Request:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Values of options that this run's document says."""
     match: Match = STRICT
-    wanted: Query = ALL_ROWS
+    query: Query = ALL_ROWS
     save: Collection[str] = ()
     forbidden: Collection[str] = ()
     """Data types that are not to be made; ``*`` stands for all."""

@@ -70,7 +70,7 @@ class LoadOptions(TypedDict, total=False):
     """Upstream's name of `chunk_numbers`."""
 
 
-def wanted(options: Mapping[str, Any]) -> "Query":
+def query_of(options: Mapping[str, Any]) -> Query:
     """Return what these `LoadOptions` ask for, checked as far as possible without data.
 
     Raises:
@@ -96,7 +96,7 @@ def wanted(options: Mapping[str, Any]) -> "Query":
         time_selection=time_selection,
         columns=columns,
         drop_columns=_names("drop_columns", given.get("drop_columns")) or (),
-        where=checked_conditions(given.get("where")),
+        where=checked_conditions(given["where"]) if "where" in given else (),
         chunk_numbers=_chunk_numbers(given.get("chunk_numbers")),
     )
 

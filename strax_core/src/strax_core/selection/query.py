@@ -30,7 +30,7 @@ _NS_PER_S = 10**9
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """The rows and columns that a user wants. Made by `selecting.wanted`, which checks.
+    """The rows and columns that a user wants. Made by `query_of`, which checks.
 
     Attributes:
         time_range: ``(start, end)`` in ns since the Unix epoch, half-open; `None` is no limit.
@@ -189,7 +189,7 @@ class Query:
     def scan(self, dtype: np.dtype[Any], *, with_times: bool = False) -> Scan:
         """Return what must be read of rows of this dtype: also the columns that `where` names.
 
-        What is read so is selected by `after_excerpt`.
+        What is read so is selected by `after_scan`.
 
         Args:
             dtype: of the rows.
@@ -203,7 +203,7 @@ class Query:
         times = time_fields(dtype.names or ()) if with_times else ()
         return Scan(tuple(dict.fromkeys((*columns, *more, *times))), self.within)
 
-    def after_excerpt(self, dtype: np.dtype[Any]) -> "Query":
+    def after_scan(self, dtype: np.dtype[Any]) -> "Query":
         """Return what is still to be selected of the rows of an `scan`: not the time."""
         return Query(columns=self.resolved(dtype).columns, where=self.where)
 
