@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strax_core.chunks import accumulator as joining
+from strax_core.chunks import rechunk as joining
 from strax_core.chunks.chunk import Chunk, Rows, concatenate
 from strax_core.chunks.copy_rows import put_rows
 from strax_core.chunks.rechunk import Rechunker

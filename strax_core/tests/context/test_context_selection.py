@@ -165,6 +165,11 @@ def test_an_option_of_the_context_in_a_request_is_told_where_it_belongs(ctx: Con
         ctx.get_array("7", "hits", config={})  # type: ignore[call-arg]
 
 
+def test_a_misspelt_option_of_a_request_is_told_its_name(ctx: Context) -> None:
+    with pytest.raises(ConfigError, match="no option 'time_rang'.*did you mean 'time_range'"):
+        ctx.get_array("7", "hits", time_rang=(1, 2))  # type: ignore[call-arg]
+
+
 def test_seconds_of_a_run_of_which_nothing_is_known_are_refused() -> None:
     here = place()
     with pytest.raises(DataNotAvailable, match="seconds_range counts from the start of run 7"):

@@ -93,7 +93,6 @@ def test_a_time_selection_alone_has_no_effect() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"time_rang": (1, 2)}, "did you mean 'time_range'"),
         ({"time_range": (1, 2), "seconds_range": (1, 2)}, "time_range and seconds_range"),
         ({"time_range": (1, 2), "time_within": rows_at(1)}, "time_range and time_within"),
         ({"time_range": (1.0, 2)}, "whole numbers of ns"),

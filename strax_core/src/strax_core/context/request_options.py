@@ -1,16 +1,27 @@
 """What a user asks of a context, whichever the run: checked before any work."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from strax_core.arguments import names, positive_int
+from strax_core.arguments import did_you_mean, names, positive_int
 from strax_core.data_plugins import DataPlugins, SaveWhen, stated_for
 from strax_core.errors import ConfigError
 from strax_core.loader import ReadReport
-from strax_core.selection import LoadOptions, Query, check_known, query_of
+from strax_core.selection import ALL_ROWS, LoadOptions, Query, query_of
 
 _OF_LOADING = frozenset(LoadOptions.__annotations__)
+
+
+_OF_A_CONTEXT = (  # strax takes them in requests, too
+    "config",
+    "storage",
+    "fuzzy_for",
+    "fuzzy_for_options",
+    "allow_incomplete",
+    "use_per_run_defaults",
+    "forbid_creation_of",
+)
 
 
 class ShowOptions(TypedDict, total=False):
@@ -63,7 +74,7 @@ def request_options(
     Raises:
         ConfigError: an unknown name or option, or a value that cannot be.
     """
-    check_known(options, GetOptions.__annotations__)
+    _check_known(options, GetOptions.__annotations__)
     shown = [options[name] for name in ShowOptions.__annotations__ if name in options]
     if len(shown) > 1:
         raise ConfigError("progress and progress_bar are the same option; give one of them")
@@ -78,7 +89,7 @@ def request_options(
         report=ReadReport() if report is None else report,
         targets=names(targets, "targets"),
         save=names(save, "save"),
-        query=query_of(selection) if selection else Query(),
+        query=query_of(selection) if selection else ALL_ROWS,
         data_plugins=data_plugins,
     )
     if not asked.targets or len(set(asked.targets)) < len(asked.targets):
@@ -89,3 +100,19 @@ def request_options(
         if stated_for(data_plugins.that_makes(listed), "save_when", listed) == SaveWhen.NEVER:
             raise ConfigError(f"{listed} is never saved (save_when), but is listed in save")
     return asked
+
+
+def _check_known(options: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse names of options that a request does not have.
+
+    Raises:
+        ConfigError: says what was meant, perhaps, or that it is an option of a context.
+    """
+    for option in options:
+        if option in _OF_A_CONTEXT:
+            raise ConfigError(
+                f"{option} is an option of a context, not of a request: "
+                f"ask ctx.new_context({option}=…)"
+            )
+        if option not in known:
+            raise ConfigError(f"there is no option {option!r} {did_you_mean(option, known)}")

@@ -16,22 +16,6 @@ from strax_core.format.layout import (
     TEMPORARY,
     Staging,
     chunk_name,
-    metadata_name,
-    metadata_path,
-    metadata_paths,
-    prefix_of,
-)
-from strax_core.format.metadata import (
-    CHUNK_BYTES_MAX,
-    FORMAT_VERSION,
-    STRAX_COMPRESSORS,
-    STRAX_VERSION,
-    Metadata,
-    encode_document,
-    read_metadata,
-    stored_time_s,
-)
-from strax_core.format.own_names import (
     is_chunk,
     is_chunk_below,
     is_failure_note,
@@ -43,7 +27,21 @@ from strax_core.format.own_names import (
     is_tomb,
     is_trial,
     is_write_id,
+    metadata_name,
+    metadata_path,
+    metadata_paths,
+    prefix_of,
     write_ids_in,
+)
+from strax_core.format.metadata import (
+    CHUNK_BYTES_MAX,
+    FORMAT_VERSION,
+    STRAX_COMPRESSORS,
+    STRAX_VERSION,
+    Metadata,
+    encode_document,
+    read_metadata,
+    stored_time_s,
 )
 from strax_core.format.run_document import (
     decode_run_document,

@@ -1,6 +1,6 @@
 """Selections: which rows and columns of a piece of data are query_of."""
 
-from strax_core.selection.parse import LoadOptions, check_known, query_of
+from strax_core.selection.parse import LoadOptions, query_of
 from strax_core.selection.query import ALL_ROWS, Query, dtype_with, taken
 from strax_core.selection.scan import WHOLE_ROWS, Scan, TimeRange
 
@@ -11,7 +11,6 @@ __all__ = [
     "Query",
     "Scan",
     "TimeRange",
-    "check_known",
     "dtype_with",
     "query_of",
     "taken",

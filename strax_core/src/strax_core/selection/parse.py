@@ -26,17 +26,6 @@ _OF_UPSTREAM = {
 }
 
 
-_OF_A_CONTEXT = (  # strax takes them in requests, too
-    "config",
-    "storage",
-    "fuzzy_for",
-    "fuzzy_for_options",
-    "allow_incomplete",
-    "use_per_run_defaults",
-    "forbid_creation_of",
-)
-
-
 _Exact = TypeVar("_Exact", int, Fraction)
 
 
@@ -71,11 +60,13 @@ class LoadOptions(TypedDict, total=False):
 
 
 def query_of(options: Mapping[str, Any]) -> Query:
-    """Return what these `LoadOptions` ask for, checked as far as possible without data.
+    """Return what these options ask for, checked as far as possible without data.
+
+    Args:
+        options: names of `LoadOptions`, and no others.
 
     Raises:
-        ConfigError: an unknown option, a value that no data can satisfy, or two options that say
-            the same thing.
+        ConfigError: a value that no data can satisfy, or two options that say the same thing.
     """
     given = _in_our_spelling(options)
     times = [name for name in _WAYS_TO_GIVE_TIME if name in given]
@@ -101,25 +92,8 @@ def query_of(options: Mapping[str, Any]) -> Query:
     )
 
 
-def check_known(options: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse names of options that a request does not have.
-
-    Raises:
-        ConfigError: says what was meant, perhaps, or that it is an option of a context.
-    """
-    for option in options:
-        if option in _OF_A_CONTEXT:
-            raise ConfigError(
-                f"{option} is an option of a context, not of a request: "
-                f"ask ctx.new_context({option}=…)"
-            )
-        if option not in known:
-            raise ConfigError(f"there is no option {option!r} {did_you_mean(option, known)}")
-
-
 def _in_our_spelling(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that are given, by our names."""
-    check_known(options, LoadOptions.__annotations__)
     given: dict[str, Any] = {}
     for option, value in options.items():
         if value is None:

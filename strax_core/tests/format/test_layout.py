@@ -2,7 +2,7 @@
 
 import pytest
 
-from strax_core.format.own_names import is_chunk, is_chunk_below, is_of_ticket, is_scratch_file
+from strax_core.format.layout import is_chunk, is_chunk_below, is_of_ticket, is_scratch_file
 
 KEY = "run_1-peaks-gmyvv4lrfi"
 CHUNK = "peaks-gmyvv4lrfi-000003"
