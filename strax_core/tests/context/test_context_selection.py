@@ -166,7 +166,7 @@ def test_an_option_of_the_context_in_a_request_is_told_where_it_belongs(ctx: Con
 
 
 def test_a_misspelt_option_of_a_request_is_told_its_name(ctx: Context) -> None:
-    with pytest.raises(ConfigError, match="no option 'time_rang'.*did you mean 'time_range'"):
+    with pytest.raises(ConfigError, match=r"no option 'time_rang'.*did you mean 'time_range'"):
         ctx.get_array("7", "hits", time_rang=(1, 2))  # type: ignore[call-arg]
 
 
