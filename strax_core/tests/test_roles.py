@@ -76,7 +76,7 @@ def test_what_a_bare_frontend_cannot_do_has_a_typed_answer() -> None:
     with pytest.raises(ReadOnlyError, match="BareFrontend"):
         frontend.write_run_metadata("run_1", {})
     with pytest.raises(ReadOnlyError, match="BareFrontend"):
-        frontend._reserve(KEY)
+        frontend._targets(KEY)
     assert list(frontend.scan_runs()) == []
 
 

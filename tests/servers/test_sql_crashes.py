@@ -152,7 +152,7 @@ def test_whoever_asks_next_finds_what_was_committed_and_computes_nothing_again(
         assert context.get_array(run_id, "records")["x"].tolist() == [1, 2, 3]
         (found,) = catalogue.find_several([key])
         assert found is not None
-        assert found.known
+        assert found.listed
     assert was_there == [False] + [True] * (len(was_there) - 1)
     assert len(was_there) > 12  # rename, tidying up, looks, the entry, the commit
     assert list(catalogue.check_catalogue()) == []

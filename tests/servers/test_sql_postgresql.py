@@ -164,7 +164,7 @@ def test_many_threads_in_one_table_are_all_done(
         thread.join()
 
     found = catalogue.find_several([sample_key(f"run_{number}") for number in range(40)])
-    assert [each is not None and each.known for each in found] == [True] * 32 + [False] * 8
+    assert [each is not None and each.listed for each in found] == [True] * 32 + [False] * 8
     catalogue.database.close()
 
 

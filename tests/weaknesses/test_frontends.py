@@ -55,7 +55,7 @@ class Bad(StorageFrontend):
     def _find(self, *_: Any) -> Any:
         raise self.error
 
-    def _reserve(self, *_: Any) -> Any:
+    def _targets(self, *_: Any) -> Any:
         raise self.error
 
     def _run_metadata(self, *_: Any) -> Any:

@@ -404,7 +404,7 @@ def test_an_answer_that_is_none_of_s3_is_no_empty_place(
     proxy.decide = lambda _: Fate(reaches_server=False, answer=head + page)
     for verb in (
         lambda: list(backend.list("")),
-        lambda: list(backend.drop_unfinished(before_ns=0, dry_run=True)),
+        lambda: list(backend.drop_stale(before_ns=0, dry_run=True)),
     ):
         with pytest.raises(StorageUnavailable):
             verb()

@@ -71,7 +71,7 @@ def test_a_list_that_never_ends_is_ended(backend: S3Backend, raw: RawS3, proxy: 
     proxy.forget()
     for verb in (
         lambda: list(backend.list("folder")),
-        lambda: list(backend.drop_unfinished(before_ns=0, dry_run=True)),
+        lambda: list(backend.drop_stale(before_ns=0, dry_run=True)),
     ):
         with pytest.raises(ConfigError, match="does not say how to go on"):
             verb()

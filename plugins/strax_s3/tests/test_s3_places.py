@@ -227,7 +227,7 @@ def test_a_large_object_goes_up_in_parts(backend: S3Backend, raw: RawS3) -> None
 
     assert raw.read("file") == LARGE
     assert everything(raw) == {"file"}
-    assert list(backend.drop_unfinished(before_ns=2**63, dry_run=True)) == []
+    assert list(backend.drop_stale(before_ns=2**63, dry_run=True)) == []
 
 
 @pytest.mark.usefixtures("small_parts")
@@ -258,7 +258,7 @@ def test_a_broken_upload_in_parts_is_dropped(
         proxy.decide = decide
         with pytest.raises(Exception, match="may not be used"):
             backend.write("file", [LARGE])
-        assert list(backend.drop_unfinished(before_ns=2**63, dry_run=True)) == []
+        assert list(backend.drop_stale(before_ns=2**63, dry_run=True)) == []
         assert list(backend.list("")) == []
 
 
@@ -300,7 +300,7 @@ def test_uploads_of_places_beside_are_left_alone(backend: S3Backend, raw: RawS3)
     beside = f"{backend._root.rstrip('/')}s/file"
     begun = raw.client.create_multipart_upload(Bucket=BUCKET, Key=beside)
     try:
-        assert list(backend.drop_unfinished(before_ns=2**63, dry_run=False)) == []
+        assert list(backend.drop_stale(before_ns=2**63, dry_run=False)) == []
         left = raw.client.list_multipart_uploads(Bucket=BUCKET, Prefix=beside)["Uploads"]
         assert [each["Key"] for each in left] == [beside]
     finally:
@@ -430,7 +430,7 @@ def test_a_part_that_vanishes_is_told(backend: S3Backend, monkeypatch: pytest.Mo
     monkeypatch.setattr(upload, "MULTIPART_BYTES", 1)
     with pytest.raises(StorageUnavailable, match="gone"):
         backend.write("file", [b"two bytes"])
-    assert list(backend.drop_unfinished(before_ns=2**63, dry_run=True)) == []
+    assert list(backend.drop_stale(before_ns=2**63, dry_run=True)) == []
 
 
 def test_a_server_is_told_who_asks() -> None:

@@ -52,7 +52,7 @@ def reach(reach_of_each: dict[str, Any]) -> dict[str, Any]:
 
 def known(frontend: SqlFrontend, key: DataKey = KEY) -> str | None:
     (found,) = frontend.find_several([key])
-    return None if found is None or not found.known else found.backend
+    return None if found is None or not found.listed else found.backend
 
 
 def test_copies_come_nearest_first_however_they_were_made(catalogue: SqlFrontend) -> None:
@@ -207,7 +207,7 @@ def test_who_forgets_late_takes_nothing_newer_out(catalogue: SqlFrontend) -> Non
     save(catalogue)
     removed = catalogue.find(KEY)
     save(catalogue, mark=2, overwrite="always")
-    catalogue._forget(KEY, removed)
+    catalogue._removed(KEY, removed)
 
     assert states(catalogue) == {"disk": "complete"}
 
@@ -219,7 +219,7 @@ def test_the_later_of_two_writings_stays_whichever_is_told_last(catalogue: SqlFr
         told.append((catalogue.find(KEY), catalogue.get_metadata(KEY)))
     late, newest = told[0], told[1][1].write_id
     catalogue._committed(KEY, *late)
-    catalogue._failed(KEY, told[1][0], DataCorrupted("of the newest"))
+    catalogue._not_usable(KEY, told[1][0], DataCorrupted("of the newest"))
 
     assert newest is not None
     assert states(catalogue) == {"disk": "damaged"}  # a row of the first would not be

@@ -1,11 +1,12 @@
-"""Old modules of public names: what was pickled there is found where it is now."""
+"""Old names, until 1.0: of modules that pickles name, and of what storage plugins override."""
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any, ClassVar
 
 NEW = {
     "strax_core.asking": "strax_core.places.found",
@@ -20,6 +21,26 @@ NEW = {
     "strax_core.secret_reference": "strax_core.config.secret",
 }
 """Where pickles of versions before the sub-packages have their classes, and where those are now."""
+
+
+class Renamed:
+    """A class whose subclasses may use old names and new ones, for what they override and call.
+
+    Each class that defines something under one name gets it under the other, too. So a call by
+    `super()` ends where it should, whichever name it uses.
+    """
+
+    _renamed: ClassVar[Mapping[str, str]] = {}
+    """The new name of each old one."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        own = vars(cls)
+        for old, new in cls._renamed.items():
+            if old in own and new not in own:
+                setattr(cls, new, own[old])
+            elif new in own:
+                setattr(cls, old, own[new])
 
 
 class OldModules:

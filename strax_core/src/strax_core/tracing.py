@@ -6,11 +6,12 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, ClassVar
 
 from strax_core.errors import StorageError
+from strax_core.old_names import Renamed
 
 IS_ON = os.environ.get("STRAX_TRACE", "") not in {"", "0"}
 _LOG = logging.getLogger("strax_core.trace")
@@ -24,30 +25,37 @@ if IS_ON:
     _LOG.propagate = False
 
 
-class Traced:
+class Traced(Renamed):
     """Its subclasses tell who asked them what, and what they answered; only while tracing is on."""
 
     _traced: ClassVar[tuple[str, ...]] = ()
     """Methods that are traced in each subclass that overrides them."""
 
     def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
         for name in cls._traced if IS_ON else ():
             method = vars(cls).get(name)
             if inspect.isfunction(method):
                 setattr(cls, name, _traced(method))
+        super().__init_subclass__(**options)
 
 
 class TracedFrontend(Traced):
     """Tells what a frontend is asked: the methods that storage plugins override."""
 
+    _renamed: ClassVar[Mapping[str, str]] = {
+        "_reserve": "_targets",
+        "_reserve_in": "_targets_in",
+        "_forget": "_removed",
+        "_failed": "_not_usable",
+    }
+
     _traced = (
         "_find",
         "_find_several",
-        "_reserve",
-        "_reserve_in",
+        "_targets",
+        "_targets_in",
         "_committed",
-        "_forget",
+        "_removed",
         "_run_metadata",
         "_write_run_metadata",
         "_scan_runs",
@@ -58,6 +66,11 @@ class TracedFrontend(Traced):
 
 class TracedBackend(Traced):
     """Tells what a backend is asked: the byte verbs."""
+
+    _renamed: ClassVar[Mapping[str, str]] = {
+        "drop_unfinished": "drop_stale",
+        "leftover_reason": "stale_reason",
+    }
 
     _traced = (
         *("read", "read_ranges", "read_into", "list"),

@@ -192,7 +192,7 @@ class Uploading(MemoryBackend):
         super().__init__()
         self.unfinished = {"folder/old": 0, "folder/new": 2**63}
 
-    def drop_unfinished(self, *, before_ns: int, dry_run: bool) -> Iterator[str]:
+    def drop_stale(self, *, before_ns: int, dry_run: bool) -> Iterator[str]:
         for path in [path for path, began in self.unfinished.items() if began <= before_ns]:
             if not dry_run:
                 del self.unfinished[path]

@@ -307,7 +307,7 @@ def test_what_clean_could_not_look_for_is_told_after_all_that_it_did(
         yield f"of a dead writer {dry_run}"
         raise sc.AccessDenied("you may not look")
 
-    monkeypatch.setattr(sc.MemoryBackend, "drop_unfinished", denied)
+    monkeypatch.setattr(sc.MemoryBackend, "drop_stale", denied)
     with pytest.raises(sc.CleanedInPart, match="you may not look") as caught:
         context.clean(context.storage[0], grace_s=1e-9)
     assert [each.path for each in caught.value.leftovers] == [dead_writer, "of a dead writer True"]

@@ -60,10 +60,10 @@ class TwoPlaces(StorageFrontend):
     def _find(self, key: DataKey, match: Match) -> list[Location]:  # noqa: ARG002
         return [Location(backend=name, backend_key=key.name) for name in self.backends]
 
-    def _reserve(self, key: DataKey) -> list[Location]:
+    def _targets(self, key: DataKey) -> list[Location]:
         return self._find(key, Match())
 
-    def _failed(self, key: DataKey, location: Location, error: BaseException) -> None:  # noqa: ARG002
+    def _not_usable(self, key: DataKey, location: Location, error: BaseException) -> None:  # noqa: ARG002
         self.failed.append(f"{location.backend}: {error}")
 
 
@@ -86,7 +86,7 @@ def test_a_frontend_that_cannot_note_it_is_told_in_the_log(
         def _committed(self, *_: object) -> None:
             raise TimeoutError("the database takes no commit")
 
-        def _failed(self, *_: object) -> None:
+        def _not_usable(self, *_: object) -> None:
             raise TimeoutError("the database takes no failure")
 
     backend = MemoryBackend()
@@ -466,7 +466,7 @@ def test_a_thousand_keys_cost_two_listings_and_nothing_is_read() -> None:
         ("list", ".staging"),
     ]
     assert [answer is not None for answer in answers] == [True, False] * 500
-    assert all(answer.known and answer.metadata is None for answer in answers if answer)
+    assert all(answer.listed and answer.metadata is None for answer in answers if answer)
 
 
 def test_what_is_being_written_is_settled_by_its_metadata() -> None:
@@ -484,7 +484,7 @@ def test_what_is_being_written_is_settled_by_its_metadata() -> None:
 
     assert [answer is not None for answer in answers] == [False, True, False]
     assert answers[1] is not None
-    assert (answers[1].known, answers[1].metadata is None) == (False, False)
+    assert (answers[1].listed, answers[1].metadata is None) == (False, False)
     read = {call.path.partition("/")[0] for call in counted.calls if call.verb == "read"}
     assert read == {keys[0].name, keys[1].name}
 
@@ -591,7 +591,7 @@ def test_a_backend_that_is_not_there_or_not_reserved_is_refused() -> None:
     ):
         with pytest.raises(ConfigError, match=r"no backend 'frist'.*did you mean 'first'"):
             refused()
-    frontend._reserve = lambda _: [Location(backend="first", backend_key="x")]  # type: ignore[method-assign,assign]
+    frontend._targets = lambda _: [Location(backend="first", backend_key="x")]  # type: ignore[method-assign,assign]
     with pytest.raises(ReadOnlyError, match="second"):
         frontend.saver(WANTED, sample_metadata(WANTED), backend="second")
 
@@ -643,11 +643,11 @@ def test_metadata_under_the_name_of_an_older_strax_are_read_and_removed() -> Non
 
 def test_a_frontend_may_say_where_data_go_in_a_backend_that_it_would_not_choose() -> None:
     class Choosy(TwoPlaces):
-        def _reserve(self, key: DataKey) -> list[Location]:
+        def _targets(self, key: DataKey) -> list[Location]:
             return [Location(backend="first", backend_key=key.name)]
 
     class Yielding(Choosy):
-        def _reserve_in(self, key: DataKey, backend: str) -> list[Location]:
+        def _targets_in(self, key: DataKey, backend: str) -> list[Location]:
             return [Location(backend=backend, backend_key=key.name)]
 
     chosen = sample_metadata(KEY)

@@ -411,7 +411,7 @@ class Told(DirectoryFrontend):
         self.news: list[tuple[str, str]] = []
         self.raises = raises
 
-    def _failed(self, key: DataKey, location: Location, error: BaseException) -> None:
+    def _not_usable(self, key: DataKey, location: Location, error: BaseException) -> None:
         self.news.append((key.name, f"{location.backend}: {error}"))
         if self.raises is not None:
             raise self.raises

@@ -288,7 +288,7 @@ def test_a_failure_before_the_first_chunk_aborts_savers_that_never_began() -> No
 
 def test_a_saver_opened_before_another_cannot_be_is_aborted() -> None:
     class Interrupting(DirectoryFrontend):
-        def _reserve(self, key: Any) -> Any:  # noqa: ARG002
+        def _targets(self, key: Any) -> Any:  # noqa: ARG002
             raise KeyboardInterrupt
 
     here = place()
@@ -324,7 +324,7 @@ def test_a_place_that_cannot_open_a_saver_is_reported(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     class CannotReserve(DirectoryFrontend):
-        def _reserve(self, key: Any) -> Any:  # noqa: ARG002
+        def _targets(self, key: Any) -> Any:  # noqa: ARG002
             raise error
 
     bad, good = CannotReserve(MemoryBackend(), name="bad"), place("good")

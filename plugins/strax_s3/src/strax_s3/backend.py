@@ -116,7 +116,7 @@ class S3Backend(StorageBackend):
             if writes:
                 yield Check.of("checksums", lambda: checksums(self._bucket, self._root))
 
-    def drop_unfinished(self, *, before_ns: int, dry_run: bool) -> Iterator[str]:
+    def drop_stale(self, *, before_ns: int, dry_run: bool) -> Iterator[str]:
         for upload_ in unfinished(self._bucket, self._root):
             if _ns(upload_["Initiated"]) <= before_ns:
                 if not dry_run:

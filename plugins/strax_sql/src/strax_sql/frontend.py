@@ -85,7 +85,7 @@ class SqlFrontend(StorageFrontend):
         self._runs = RunStore(self.database, place=self.name, mirror=self._mirror())
 
     def _mirror(self) -> StorageBackend | None:
-        can_write = (each for each in self.backends.values() if each.saver_class is not None)
+        can_write = (each for each in self.backends.values() if not each.readonly)
         return next(can_write, None) if self.options.mirror_runs else None
 
     # Finding
@@ -101,7 +101,9 @@ class SqlFrontend(StorageFrontend):
         rows = self.database.read(lambda connection: copies_of_each(connection, keys))
         loose = self._loose(keys, match) if match.is_fuzzy else {}
         for i in range(len(keys)):
-            exact = [_at(row, known=row.state == COMPLETE) for row in self._sorted(rows.get(i, ()))]
+            exact = [
+                _at(row, listed=row.state == COMPLETE) for row in self._sorted(rows.get(i, ()))
+            ]
             yield [*exact, *loose.get(i, ())]
 
     def _loose(self, keys: Sequence[DataKey], match: Match) -> dict[int, list[Location]]:
@@ -115,7 +117,7 @@ class SqlFrontend(StorageFrontend):
         rows, lineages = self.database.read(ask)
         return {
             i: [
-                _at(row, known=row.state == COMPLETE)
+                _at(row, listed=row.state == COMPLETE)
                 for row in fitting(key, match, self._sorted(rows.get(i, ())), lineages)
             ]
             for i, key in enumerate(keys)
@@ -189,13 +191,13 @@ class SqlFrontend(StorageFrontend):
         with removal.announced(self.database):
             super().remove(key, backend=backend, force=force)
 
-    def _reserve(self, key: DataKey) -> Sequence[Location]:
+    def _targets(self, key: DataKey) -> Sequence[Location]:
         return [
             Reserved(backend=name, backend_key=key.name)
             for name in targets_of(key.data_type, self.options.write_to, self.backends)
         ]
 
-    def _reserve_in(self, key: DataKey, backend: str) -> Sequence[Location]:
+    def _targets_in(self, key: DataKey, backend: str) -> Sequence[Location]:
         return [Reserved(backend=backend, backend_key=key.name)]
 
     def _began(self, key: DataKey, location: Location, metadata: Metadata) -> None:
@@ -204,13 +206,13 @@ class SqlFrontend(StorageFrontend):
     def _committed(self, key: DataKey, location: Location, metadata: Metadata) -> None:
         self._recorder.enter(key, location.backend, location.backend_key, metadata)
 
-    def _forget(self, key: DataKey, location: Location) -> None:
+    def _removed(self, key: DataKey, location: Location) -> None:
         self._recorder.forget(key, location)
 
     def _verified(self, key: DataKey, location: Location) -> None:
         self._recorder.verified(key, location)
 
-    def _failed(self, key: DataKey, location: Location, error: BaseException) -> None:
+    def _not_usable(self, key: DataKey, location: Location, error: BaseException) -> None:
         self._recorder.failed(key, location, error)
 
     def _enter_unknown(self, key: DataKey, backend: str | None) -> None:

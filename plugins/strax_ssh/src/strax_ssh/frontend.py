@@ -21,9 +21,9 @@ class SshFrontend(DirectoryFrontend):
         super().__init__(backend, **options)
         self._make_root = getattr(backend, "make_root", _nothing)  # one around ours may lack it
 
-    def _reserve(self, key: DataKey) -> Sequence[Location]:
+    def _targets(self, key: DataKey) -> Sequence[Location]:
         self._make_root()
-        return super()._reserve(key)
+        return super()._targets(key)
 
     def _write_run_metadata(self, run_id: str, document: Mapping[str, Any]) -> None:
         self._make_root()

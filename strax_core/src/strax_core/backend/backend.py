@@ -38,13 +38,13 @@ class StorageBackend(TracedBackend):
     """
 
     saver_class: ClassVar[type[Saver] | None] = None
-    """How it commits: `RenamingSaver`, `ConditionalSaver`, a `Saver` of yours; None: read-only."""
+    """How it commits: `RenamingSaver`, `ConditionalSaver`, a `Saver` of yours; None: `readonly`."""
     may_hold_strax_folders: ClassVar[bool] = False
     """Whether an old strax may have written here: then a name it used is looked for too."""
     default_storage_type: ClassVar[float] = 1
     """How near it is, unless its frontend says otherwise: 0 memory, 1 local, 4 remote, 10 tape."""
-    leftover_reason: ClassVar[str] = "an upload that never ended"
-    """What it is that `drop_unfinished` finds."""
+    stale_reason: ClassVar[str] = "an upload that never ended"
+    """What it is that `drop_stale` finds."""
 
     # To override
 
@@ -206,11 +206,11 @@ class StorageBackend(TracedBackend):
             renames = issubclass(self.saver_class, RenamingSaver)
             yield from writing_checks(self, renames=renames)
 
-    def drop_unfinished(self, *, before_ns: int, dry_run: bool) -> Iterator[str]:
+    def drop_stale(self, *, before_ns: int, dry_run: bool) -> Iterator[str]:
         """Iterate over paths of what `list` does not show, and drop it.
 
         Only for a place that keeps such things: parts of uploads that never ended, data that are
-        over their time. `leftover_reason` says what they are.
+        over their time. `stale_reason` says what they are.
 
         Args:
             before_ns: what began later, by the place's clock, is left alone.
@@ -219,6 +219,11 @@ class StorageBackend(TracedBackend):
         return iter(())
 
     # For frontends and contexts
+
+    @property
+    def readonly(self) -> bool:
+        """Whether it only reads, since it has no `saver_class`."""
+        return self.saver_class is None
 
     def get_metadata(self, backend_key: str) -> Metadata:
         """Read the metadata of a piece of data, in one request if they are there.
@@ -295,7 +300,7 @@ class StorageBackend(TracedBackend):
         Only what writers made goes. What else lies in its folder stays, and a warning names it; if
         the folder is a link, just that goes, and what it leads to stays.
         """
-        if self.saver_class is None:
+        if self.readonly:
             raise ReadOnlyError(f"{self.place}: {type(self).__name__} cannot remove")
         if backend_key.startswith("."):
             raise ConfigError(f"{backend_key!r} is not a piece of data")

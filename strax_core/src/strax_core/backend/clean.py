@@ -56,7 +56,7 @@ def clean(backend: StorageBackend, *, grace_s: float, dry_run: bool = True) -> l
         CleanedInPart: what no listing shows could not be looked for; all else was done.
         StorageError: the place could not be read, or something could not be removed.
     """
-    if backend.saver_class is None:
+    if backend.readonly:
         raise ReadOnlyError(f"{backend.place}: {type(backend).__name__} cannot clean up")
     target = backend.link_target(STAGING)
     if target is not None:
@@ -67,12 +67,12 @@ def clean(backend: StorageBackend, *, grace_s: float, dry_run: bool = True) -> l
         leftovers = _removed(backend, leftovers)
         _drop_empty_folders(backend)
     try:
-        for path in backend.drop_unfinished(before_ns=old_ns, dry_run=dry_run):
-            leftovers.append(Leftover(path, backend.leftover_reason))
+        for path in backend.drop_stale(before_ns=old_ns, dry_run=dry_run):
+            leftovers.append(Leftover(path, backend.stale_reason))
     except StorageError as error:
         raise CleanedInPart(
             f"{backend.place}: {'all else was looked for' if dry_run else 'all else was cleaned'}, "
-            f"but not {backend.leftover_reason}, which no listing shows: {error}",
+            f"but not {backend.stale_reason}, which no listing shows: {error}",
             leftovers,
         ) from error
     return leftovers

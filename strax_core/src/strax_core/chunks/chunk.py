@@ -14,14 +14,10 @@ from strax_core.errors import ChunkError, ConfigError
 
 Rows = npt.NDArray[Any]
 
-
 Columns = Rows | Mapping[str, npt.NDArray[Any]]
 """Rows, or an array for each column: ``columns[name]`` is either's column."""
 
-
 Subruns = Mapping[str, Mapping[str, int]]
-
-
 TIME_MAX_NS = np.iinfo(np.int64).max
 
 

@@ -8,8 +8,6 @@ import numpy.typing as npt
 from strax_core.medium import Buffer
 
 Rows = npt.NDArray[Any]
-
-
 Mask = npt.NDArray[np.bool_]
 
 

@@ -8,11 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 FINE, UNSORTED, NEGATIVE_DURATION, TOO_EARLY, TOO_LATE = range(5)
-
-
 TILE_ROWS = 1 << 14
-
-
 Int64s = npt.NDArray[np.int64]
 
 

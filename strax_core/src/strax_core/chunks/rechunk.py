@@ -30,11 +30,7 @@ def rechunked(chunks: Iterable[Chunk], target_bytes: int) -> Iterator[Chunk]:
 # Rows closer together than this may belong together, so they are never cut apart; a cut lies half
 # of it before the row it precedes. Upstream's numbers, so that both cut the same data alike.
 MIN_GAP_NS = 1000
-
-
 CUT_BEFORE_ROW_NS = 500
-
-
 GROWTH = 8  # times the rows so far, and all that are expected if that is nearly in sight: so at
 # most one row in seven is copied again, and few rows do not ask for the memory of many
 

@@ -36,7 +36,7 @@ def _examine_reading(frontend: StorageFrontend) -> bool:
 def _examine_writing(frontend: StorageFrontend) -> bool:
     are_good = [_examine(frontend.name, _news_of_writing(frontend))]
     for name, backend in frontend.backends.items():
-        if backend.saver_class is not None:
+        if not backend.readonly:
             checks = _checks_of_writing(backend, frontend.grace_time_s)
             are_good.append(_examine(_label(frontend, name), checks))
     return all(are_good)

@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable
 
 THREAD_NAME = "strax-delayed-calls"
-
-
 _LOG = logging.getLogger("strax_core")
 
 

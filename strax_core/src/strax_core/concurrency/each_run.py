@@ -14,8 +14,6 @@ from typing import TypeVar
 from strax_core.concurrency.futures import Cancelled, WaitGroup, end_all
 
 Answer = TypeVar("Answer")
-
-
 RUNS_AT_ONCE = 4
 
 

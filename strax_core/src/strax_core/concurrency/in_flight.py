@@ -8,8 +8,6 @@ from strax_core.concurrency.bounded import Budget
 from strax_core.concurrency.futures import end_all
 
 IN_FLIGHT_BYTES = 256 << 20
-
-
 BUFFER_BYTES = 512 << 20  # what one request may hold, unless its context says otherwise
 
 

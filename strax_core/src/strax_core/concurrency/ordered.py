@@ -10,8 +10,6 @@ from typing import Generic, TypeVar
 from strax_core.concurrency.futures import end_all
 
 Answer = TypeVar("Answer")
-
-
 JOBS_AHEAD_MAX = 64  # given to a pool and not yet taken: enough for any pool, few to call off
 
 

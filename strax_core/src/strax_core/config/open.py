@@ -24,7 +24,6 @@ __all__ = [
     "open_storage",
 ]
 
-
 StorageSpec: TypeAlias = str | os.PathLike[str] | Mapping[str, object] | StorageFrontend
 
 

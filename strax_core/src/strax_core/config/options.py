@@ -13,8 +13,6 @@ from strax_core.config.secret import HOW_TO_WRITE, SecretReference, looks_like_r
 from strax_core.errors import ConfigError, PluginError
 
 _AUTHORITY_WITHOUT_USER = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^/:@]*)(:\d+)?/")
-
-
 _TOML_NAMES: Mapping[Any, str] = {
     str: "a text",
     bool: "true or false",

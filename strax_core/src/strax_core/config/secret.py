@@ -9,8 +9,6 @@ from pathlib import Path
 from strax_core.errors import ConfigError
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-
 HOW_TO_WRITE = '{ env = "NAME" } or { file = "path" }'
 
 

@@ -13,11 +13,7 @@ from strax_core.config.options import Table, build_options, checked_value
 from strax_core.errors import ConfigError, PluginError
 
 FILE_NAME = "strax.toml"
-
-
 ENVIRONMENT_VARIABLE = "STRAX_CONFIG"
-
-
 REQUIRED = "required_storage_plugins"
 
 

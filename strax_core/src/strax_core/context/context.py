@@ -36,17 +36,9 @@ if TYPE_CHECKING:  # pandas is not needed by those who ask for no table
 
 
 StorageSpec = Any  # a path, a URL, a table, a name in strax.toml, or a frontend
-
-
 DEFAULT_STORAGE = "./strax_data"
-
-
 RunIds = str | Sequence[str]
-
-
 Names = str | Sequence[str]
-
-
 Answer = TypeVar("Answer")
 
 

@@ -87,7 +87,7 @@ class Explanation:
             for frontend in self.places
             if not frontend.readonly
             and frontend.wants(data_type)
-            and any(backend.saver_class for backend in frontend.backends.values())
+            and not all(backend.readonly for backend in frontend.backends.values())
         ]
         if not takers:
             return "it would not be kept: no place of this context takes it"

@@ -11,8 +11,6 @@ from strax_core.loader import ReadReport
 from strax_core.selection import ALL_ROWS, LoadOptions, Query, query_of
 
 _OF_LOADING = frozenset(LoadOptions.__annotations__)
-
-
 _OF_A_CONTEXT = (  # strax takes them in requests, too
     "config",
     "storage",

@@ -20,17 +20,9 @@ if TYPE_CHECKING:  # pandas is an extra, and slow to import
 
 
 COLUMNS = ("name", "number", "mode", "source", "start", "end", "livetime", "tags")
-
-
 _DEFAULTS = "strax_defaults"
-
-
 _KEPT_NESTED = ("sub_run_spec",)
-
-
 _PATTERN_TYPES = ("fnmatch", "re")
-
-
 Patterns = str | Iterable[str] | None
 
 

@@ -183,15 +183,13 @@ class Upkeep(Lookup):
             StorageError: it could not be read, or something could not be removed.
         """
         frontend = self._places.place(storage)[0] if isinstance(storage, str) else storage
-        if frontend.readonly or not any(
-            backend.saver_class for backend in frontend.backends.values()
-        ):
+        if frontend.readonly or all(backend.readonly for backend in frontend.backends.values()):
             raise ReadOnlyError(f"{frontend.name} is read-only, so nothing is cleaned there")
         grace_s = frontend.grace_time_s if grace_s is None else grace_s
         leftovers: list[Leftover] = []
         failure: CleanedInPart | None = None
         for backend in frontend.backends.values():
-            if backend.saver_class is not None:
+            if not backend.readonly:
                 try:
                     leftovers += clean(backend, grace_s=grace_s, dry_run=dry_run)
                 except CleanedInPart as error:

@@ -16,7 +16,6 @@ class _Omitted:
 OMITTED: Any = _Omitted()
 """Stands for "not given", since None is a value like any other."""
 
-
 _NUMBERS: Mapping[type, tuple[type, ...]] = {
     int: (int, np.integer),
     float: (float, int, np.floating, np.integer),

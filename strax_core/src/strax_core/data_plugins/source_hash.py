@@ -7,8 +7,6 @@ from strax_core.data_plugins.plugin import Plugin
 from strax_core.format import deterministic_hash
 
 _SOURCE_LOCK = Lock()
-
-
 _SOURCE_HASHES: WeakKeyDictionary[type[Plugin], str | None] = WeakKeyDictionary()
 
 

@@ -8,8 +8,6 @@ from strax_core.errors import DataCorrupted
 from strax_core.format.layout import checked_file_name
 
 _INTEGERS = ("chunk_i", "n", "start", "end", "nbytes")
-
-
 _OPTIONAL_INTEGERS = (
     "filesize",
     "first_time",
@@ -19,7 +17,6 @@ _OPTIONAL_INTEGERS = (
     "min_time",
     "max_endtime",
 )
-
 
 _OPTIONAL_TEXTS = ("filename", "checksum", "checksum_rows")
 

@@ -14,34 +14,15 @@ import numpy as np
 from strax_core.errors import ConfigError, DataCorrupted
 
 Scalar = bool | int | float | str | None
-
-
 LineageEntry = tuple[str, str, dict[str, Any]]
-
-
 _NAME_BYTES_MAX = 100
-
-
 _HASH_LENGTH = 10
-
-
 _HASH = re.compile(r"[a-z2-7]{10}")
-
-
 _SEPARATORS = re.compile(r"[-/\\]")
-
-
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-
-
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_]{1,100}")  # most names: one look tells that all is well
-
-
 _PLAIN = frozenset({type(None), bool, int, float, str})
-
-
 _TOO_DEEP = "it is nested too deeply, or contains itself; give a flatter value"
-
 
 # Order matters: a name must have no lone surrogates before it can be encoded.
 _NAME_FAULTS: tuple[tuple[Callable[[str], bool], str], ...] = (

@@ -15,42 +15,20 @@ from strax_core.errors import ConfigError, DataCorrupted
 from strax_core.medium import checked_path
 
 STAGING = ".staging"
-
-
 FAILURE_NOTE_START = "failed-"
-
 
 TEMPORARY = "_temp"
 """The end of a folder's name while strax writes it."""
 
-
 _ID = "[0-9a-f]{16}"
-
-
 _LETTERS = "[0-9a-f]{8}"
-
-
 _WRITE_ID = re.compile(_ID)
-
-
 _SCRATCH_FILE = re.compile(f"(tmp|clock|speed|probe|checksum)-{_ID}")
-
-
 _TRIAL = re.compile(f"(check|probe)-{_ID}")
-
-
 _OF_TRIAL = re.compile(r"once|(here|there|new|a|b)(/file)?")
-
-
 _TOMB = re.compile(f"dead-{_ID}")
-
-
 _NOTE = re.compile(rf"{FAILURE_NOTE_START}{_ID}\.json")
-
-
 _OF_TICKET = re.compile(rf"(ticket|replaced|ended|journal-{_LETTERS}-\d{{6,}})\.json")
-
-
 _KEPT_FOR_A_PERSON = re.compile(r"unreadable-[0-9a-f]+\.json")
 
 

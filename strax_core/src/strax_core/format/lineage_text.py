@@ -9,11 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 FIELD = "lineage"
-
-
 _START = f'\n    "{FIELD}": '  # in what we write, and in what strax does
-
-
 _STANDS_FOR_IT = json.dumps("\0the lineage")
 
 

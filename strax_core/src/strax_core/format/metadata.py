@@ -28,25 +28,14 @@ from strax_core.format.lineage_text import LineageText, parse
 from strax_core.medium import Medium
 
 FORMAT_VERSION = 1
-
-
 STRAX_VERSION = (
     "2.2.3"  # whose folders these are; strax refuses what is not a version, or is below 0.9
 )
 
-
 STRAX_VERSION_MIN = (0, 9)  # strax itself refuses to load what is older
-
-
 STRAX_COMPRESSORS = ("blosc", "zstd", "lz4", "bz2")  # what strax can read
-
-
 YEAR_10000_S = 253_402_300_800  # since the Unix epoch: no calendar of Python goes further
-
-
 CHUNK_BYTES_MAX = 1 << 34  # a cap on what one chunk's entry may make us allocate
-
-
 _TEXT_FIELDS = ("run_id", "data_type", "data_kind", "dtype", "compressor")
 
 

@@ -10,11 +10,7 @@ from strax_core.errors import ConfigError, DataCorrupted
 from strax_core.format.keys import check_run_id, members, plain_scalar
 
 _SUFFIX = "-metadata.json"
-
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
 _MISSING = object()
 
 

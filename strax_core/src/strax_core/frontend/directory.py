@@ -57,7 +57,7 @@ class DirectoryFrontend(StorageFrontend):
         for key in keys:
             name = key.name
             # Some places show the chunks of a writer before it commits: there a name is no proof.
-            told = [_at(name, known=name not in writing)] if name in folders else []
+            told = [_at(name, listed=name not in writing)] if name in folders else []
             if match.allow_incomplete and (name in writing or f"{name}{TEMPORARY}" in folders):
                 told.append(_at(name, state=State.WRITING))
             if of_what:
@@ -85,7 +85,7 @@ class DirectoryFrontend(StorageFrontend):
     def _folders(self, folder: str, *, starts_with: str = "") -> set[str]:
         return set(self._backend.folder_names(folder, starts_with=starts_with))
 
-    def _reserve(self, key: DataKey) -> Sequence[Location]:
+    def _targets(self, key: DataKey) -> Sequence[Location]:
         return [_at(key.name)]
 
     def _run_metadata(self, run_id: str) -> Mapping[str, Any]:
@@ -99,7 +99,7 @@ class DirectoryFrontend(StorageFrontend):
         return decode_run_document(raw, f"{self._backend.place}/{name}")
 
     def _write_run_metadata(self, run_id: str, document: Mapping[str, Any]) -> None:
-        if self._backend.saver_class is None:
+        if self._backend.readonly:
             kind = type(self._backend).__name__
             raise ReadOnlyError(f"{self._backend.place}: {kind} cannot write")
         self._backend.write(run_document_name(run_id), [encode_run_document(document, run_id)])

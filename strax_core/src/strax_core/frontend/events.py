@@ -17,10 +17,10 @@ class Events(TracedFrontend):
     def _committed(self, key: DataKey, location: Location, metadata: Metadata) -> None:
         """Learn that a saver has committed there."""
 
-    def _forget(self, key: DataKey, location: Location) -> None:
+    def _removed(self, key: DataKey, location: Location) -> None:
         """Learn that the data there were removed."""
 
-    def _failed(self, key: DataKey, location: Location, error: BaseException) -> None:
+    def _not_usable(self, key: DataKey, location: Location, error: BaseException) -> None:
         """Learn that loading from or saving to there failed, or that the data are not there."""
 
     def _verified(self, key: DataKey, location: Location) -> None:

@@ -16,7 +16,7 @@ from strax_core.errors import (
 from strax_core.format import STRAX_COMPRESSORS, DataKey, Metadata
 from strax_core.frontend.events import Events
 from strax_core.frontend.live import LiveLoader
-from strax_core.frontend.location import Location, State, first_known
+from strax_core.frontend.location import Location, State, first_listed
 from strax_core.frontend.match import ANY_LINEAGE, STRICT, Match
 from strax_core.frontend.run_documents import RunDocuments
 from strax_core.frontend.search import SETTLED, Search, Seen, backend_named, notify
@@ -30,7 +30,7 @@ _LOG = logging.getLogger("strax_core")
 class StorageFrontend(RunDocuments, Events):
     """Knows where data are: which backend has which piece under which key.
 
-    - Must be overridden: `_find`. To take data: `_reserve`. To keep documents about runs: those of
+    - Must be overridden: `_find`. To take data: `_targets`. To keep documents about runs: those of
       `RunDocuments`. To learn what becomes of data: those of `Events`.
     - The public methods check options, metadata and lineage; the ones to override only answer.
 
@@ -108,18 +108,18 @@ class StorageFrontend(RunDocuments, Events):
     def _find_several(self, keys: Sequence[DataKey], match: Match) -> Iterable[Sequence[Location]]:
         """Answer `_find` for each of many keys; override it where one request can answer all.
 
-        Set ``known=True`` in a location of which you know, without reading its metadata, that
+        Set ``listed=True`` in a location of which you know, without reading its metadata, that
         complete data of exactly this key are there.
         """
         return [self._find(key, match) for key in keys]
 
-    def _reserve(self, key: DataKey) -> Sequence[Location]:
+    def _targets(self, key: DataKey) -> Sequence[Location]:
         """Return where a new piece of data may go, best first."""
         raise ReadOnlyError(f"{self.name}: {type(self).__name__} takes no data ({key})")
 
-    def _reserve_in(self, key: DataKey, backend: str) -> Sequence[Location]:
-        """Return where it may go in this one of the backends; left alone: as `_reserve` says."""
-        return [at for at in self._reserve(key) if at.backend == backend]
+    def _targets_in(self, key: DataKey, backend: str) -> Sequence[Location]:
+        """Return where it may go in this one of the backends; left alone: as `_targets` says."""
+        return [at for at in self._targets(key) if at.backend == backend]
 
     def _remarks(self, key: DataKey) -> Iterable[str]:
         """Yield what a person should know of the copies of this key here, for `explain`.
@@ -197,7 +197,7 @@ class StorageFrontend(RunDocuments, Events):
         for key, locations in zip(wanted, self._find_several(wanted, match), strict=True):
             if not locations:
                 continue
-            known = None if check else first_known(locations)
+            known = None if check else first_listed(locations)
             try:
                 answers[key.name] = known or next(
                     self._search(key, match, _always(locations), seen).all()
@@ -249,7 +249,7 @@ class StorageFrontend(RunDocuments, Events):
     def report_failure(self, key: DataKey, location: Location, error: BaseException) -> None:
         """Tell this frontend, and the log, that loading from a location failed."""
         _LOG.warning("%s could not load %s: %s", self.name, location.backend_key, error)
-        notify(self._failed, key, location, error)
+        notify(self._not_usable, key, location, error)
 
     def checks(self, *, writes: bool) -> Iterator[Check]:
         """Find out whether what it needs besides its backends works; nothing that is tried stays.
@@ -290,7 +290,7 @@ class StorageFrontend(RunDocuments, Events):
         if overwrite != "always" and self._has(key, backend):
             raise DataExistsError(f"{place}: {key} is stored already")
         problem: StorageError = ReadOnlyError(f"{place} has no place for {key}")
-        for location in self._reserve(key) if backend is None else self._reserve_in(key, backend):
+        for location in self._targets(key) if backend is None else self._targets_in(key, backend):
             warn_if_of_strax(self._backend_of(location), metadata.get("compressor"))
             try:
                 saver = self._backend_of(location).saver(
@@ -300,11 +300,11 @@ class StorageFrontend(RunDocuments, Events):
                     grace_time_s=self.grace_time_s,
                 )
             except StorageError as error:
-                notify(self._failed, key, location, error)
+                notify(self._not_usable, key, location, error)
                 problem = error
                 continue
             saver.after_commit = partial(notify, self._committed, key, location)
-            saver.after_failure = partial(notify, self._failed, key, location)
+            saver.after_failure = partial(notify, self._not_usable, key, location)
             notify(self._began, key, location, saver.metadata)
             return saver
         raise problem
@@ -328,7 +328,7 @@ class StorageFrontend(RunDocuments, Events):
             raise ReadOnlyError(f"{self.name} is read-only")
         for location in list(self.search(key, backend=backend).exact()):
             self._backend_of(location).remove(location.backend_key)
-            self._forget(key, location)
+            self._removed(key, location)
 
     # Inside
 
@@ -345,7 +345,7 @@ class StorageFrontend(RunDocuments, Events):
             place=self.name,
             backends=self.backends,
             find=find,
-            failed=self._failed,
+            failed=self._not_usable,
             verified=self._verified,
             seen=seen,
         )

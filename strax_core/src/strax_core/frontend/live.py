@@ -22,7 +22,6 @@ from strax_core.saver import is_there, read_json, read_ticket, receipts_in, writ
 _NOT_YET_TRUE = ("writing_ended", "start", "end", "backend_key", "saver")
 """Fields of an unfinished document that are of a copy's source, or of no use to a reader."""
 
-
 _LOG = logging.getLogger("strax_core")
 
 

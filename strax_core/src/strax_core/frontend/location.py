@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from strax_core.format import Metadata
 
@@ -25,15 +26,32 @@ class Location:
     state: State = State.COMPLETE
     metadata: Metadata | None = None
     """If finding it read them already; of unfinished data, as far as they are written."""
-    known: bool = False
+    listed: bool = False
     """Whether a listing or a database says that data are there, complete; nothing was read."""
     folder: str | None = None
     """Where the chunks of unfinished data lie until they are committed; core fills it in."""
 
+    @property
+    def known(self) -> bool:
+        """The name of `listed` until 1.0."""
+        return self.listed
 
-def first_known(locations: Iterable[Location]) -> Location | None:
-    """Return the first of them that is `known`, if any is."""
+
+_init = Location.__init__
+
+
+def _init_with_old_name(self: Location, **fields: Any) -> None:
+    if "known" in fields:
+        fields["listed"] = fields.pop("known")
+    _init(self, **fields)
+
+
+Location.__init__ = _init_with_old_name  # type: ignore[method-assign]
+
+
+def first_listed(locations: Iterable[Location]) -> Location | None:
+    """Return the first of them that is `listed`, if any is."""
     for each in locations:
-        if each.known:
+        if each.listed:
             return each
     return None

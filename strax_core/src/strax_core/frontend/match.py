@@ -100,8 +100,6 @@ def _accepts_rest(match: Match, wanted: Lineage, stored: Lineage) -> bool:
 
 
 STRICT = Match()
-
-
 ANY_LINEAGE: Match = _AnyLineage()
 
 

@@ -16,14 +16,11 @@ from strax_core.frontend.match import STRICT, Match
 
 Thing = TypeVar("Thing")
 
-
 Seen = MutableMapping[tuple[str, str], Metadata | Exception]
 """What was read of each backend's pieces of data, or why it could not be."""
 
-
 SETTLED = (DataNotAvailable, DataCorrupted, NewerFormat)
 """What cannot be used may be made again; what gives no other answer may well be there."""
-
 
 _LOG = logging.getLogger("strax_core")
 
@@ -174,7 +171,7 @@ class Search:
             state=State.WRITING,
             metadata=so_far.metadata,
             folder=so_far.folder,
-            known=False,
+            listed=False,
         )
 
     def _checked(self, location: Location, match: Match) -> Location:

@@ -10,9 +10,7 @@ from strax_core.format import STRAX_COMPRESSORS, DataKey
 _N_LISTED = 100
 """Entries of a folder that are looked at; enough to find data, whatever else lies there."""
 
-
 _N_READ = 3
-
 
 _TOLD: set[str] = set()
 """Places that were looked at already, in this process."""

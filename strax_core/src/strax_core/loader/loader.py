@@ -28,11 +28,7 @@ from strax_core.medium import Medium
 from strax_core.selection import WHOLE_ROWS, Scan
 
 Watch = Callable[[Iterator[ChunkInfo]], Iterator[ChunkInfo]]
-
-
 READ_AHEAD_BYTES = 64 << 20
-
-
 WAY_OUT = "if no other copy is left, Context.make(…, again=True) makes and replaces it"
 
 

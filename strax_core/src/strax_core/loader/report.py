@@ -9,8 +9,6 @@ from time import perf_counter
 from typing import TypeVar
 
 Thing = TypeVar("Thing")
-
-
 _MB = 1e6
 
 

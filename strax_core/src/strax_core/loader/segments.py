@@ -19,10 +19,8 @@ from strax_core.selection import Scan, dtype_with, taken
 
 AHEAD_BYTES = 32 << 20  # stored: what is being fetched and decoded, or waits to be taken
 
-
 Decode = Callable[[ChunkInfo, Segment, Selection, Out], int]
 """Fetches a segment, decodes it into the beginning of an array, returns how many rows it gave."""
-
 
 ErrorContext = Callable[[ChunkInfo], AbstractContextManager[None]]
 """Names the chunk in errors raised inside the block."""

@@ -35,10 +35,8 @@ _KEPT_FIELDS = (
     "chunk_target_size_mb",
 )
 
-
 _RECHUNKED = "rechunked_to_bytes"
 """Field of `writer`: for what size of chunks the data were rechunked, after they were made."""
-
 
 _LOG = logging.getLogger("strax_core")
 

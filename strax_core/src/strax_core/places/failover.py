@@ -29,7 +29,6 @@ from strax_core.selection import WHOLE_ROWS, Scan, dtype_with, taken
 Find = Callable[[], Iterator[Found]]
 """Finds all copies anew, nearest first; raises as `Places.find_all`."""
 
-
 ATTEMPTS = 3  # of a load that finds its data replaced or removed meanwhile
 
 

@@ -16,8 +16,6 @@ from strax_core.data_plugins import Plugin, promised_rows, provided, read_only
 from strax_core.errors import ChunkError, PluginGaveWrongOutput, StorageUnavailable
 
 SOURCE_PAUSE_S = 0.05  # between two questions to a source that is not ready
-
-
 Step = dict[str, Chunk]  # one chunk of each output, all of the same stretch of time
 
 

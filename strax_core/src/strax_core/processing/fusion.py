@@ -12,8 +12,6 @@ from strax_core.processing.plan import Plan
 from strax_core.saver import Saver
 
 _LOG = logging.getLogger("strax_core")
-
-
 FusedStages = dict[type[Plugin], FusedStage]
 
 

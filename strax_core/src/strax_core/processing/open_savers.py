@@ -109,7 +109,6 @@ def _warn(message: str) -> None:
 REFUSALS = (ReadOnlyError, DataExistsError)
 """What a place answers that is well and does not take the data."""
 
-
 _LOG = logging.getLogger("strax_core")
 
 

@@ -30,11 +30,8 @@ from strax_core.saver import Saver
 from strax_core.selection import WHOLE_ROWS, Query, Scan
 
 ATTEMPTS = 3  # to plan, while others store what was to be made
-
-
 Item = TypeVar("Item")
 # A data type that is loaded, a data plugin at work here, or a line of them elsewhere.
-
 
 StreamKey = str | type[Plugin] | FusedStage
 

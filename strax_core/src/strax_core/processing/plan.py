@@ -24,11 +24,7 @@ from strax_core.processing.request import Request
 from strax_core.selection import WHOLE_ROWS, Query, Scan
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
 _LOG = logging.getLogger("strax_core")
-
-
 _SOURCE_HINT = (
     "; it depends on nothing, so it needs a method chunks (or did you forget depends_on?)"
 )

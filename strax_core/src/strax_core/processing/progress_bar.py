@@ -36,18 +36,11 @@ class Piece:
 
 
 Some = TypeVar("Some", bound=Stretch)
-
-
 _NS_PER_S = 1e9
-
-
 _BYTES_PER_MB = 1e6
-
-
 _WITH_END = (
     "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total:.1f} s [{elapsed}<{remaining}{postfix}]"
 )
-
 
 _WITHOUT_END = "{desc}: {n:.1f} s [{elapsed}{postfix}]"
 

@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
-
-
 Part = TypeVar("Part")
 
 

@@ -23,9 +23,7 @@ from strax_core.medium import Medium
 SEGMENT_INTERVAL_S = 1.0
 """Segments are written at most this often, so n chunks cost O(n) bytes and few files."""
 
-
 _LOG = logging.getLogger("strax_core")
-
 
 _BEATS = DelayedCalls(delay_s=SEGMENT_INTERVAL_S)
 """Many a writing is over before its first beat: a thread is started for those that last."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from strax_core.chunks import Chunk
 from strax_core.codecs import EncodedChunk, codec_named, encode_chunk
@@ -36,21 +36,18 @@ from strax_core.format import (
     packed,
 )
 from strax_core.medium import Buffer, Medium
+from strax_core.old_names import Renamed
 from strax_core.saver.journal import Journal
 from strax_core.saver.own_files import remove_failure_notes, remove_own_files, remove_writer
 from strax_core.saver.receipts import ordered_receipts
 from strax_core.saver.save_all import save_all
 
 OVERWRITE = ("never", "if_broken", "always")
-
-
 _LISTENERS = ("before_commit", "after_commit", "after_failure")
-
-
 _LOG = logging.getLogger("strax_core")
 
 
-class Saver:
+class Saver(Renamed):
     """Guides the writing of one piece of data to one place.
 
     - ``with saver:`` commits when left normally, and aborts on any exception.
@@ -70,6 +67,8 @@ class Saver:
             ``always``: anything.
         grace_time_s: after how long a silent writer counts as dead.
     """
+
+    _renamed: ClassVar[Mapping[str, str]] = {"is_beaten": "is_superseded"}
 
     def __init__(
         self,

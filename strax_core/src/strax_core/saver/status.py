@@ -12,11 +12,7 @@ from strax_core.medium import Medium
 from strax_core.saver.tickets import Ticket, read_json, read_ticket, writings_of
 
 _LOG = logging.getLogger("strax_core")
-
-
 Name = TypeVar("Name")
-
-
 Thing = TypeVar("Thing")
 
 

@@ -13,10 +13,7 @@ from strax_core.chunks import Rows
 from strax_core.errors import ConfigError
 
 Condition = str | Callable[[Rows], Any]
-
-
 Mask = npt.NDArray[np.bool_]
-
 
 # numexpr before 2.11 keeps its last expression in one place for all threads, and one compiled
 # expression must not run twice at once: https://github.com/pydata/numexpr/issues/569

@@ -14,21 +14,14 @@ from strax_core.selection.filters import checked_conditions
 from strax_core.selection.query import FULLY_CONTAINED, SKIP, TOUCHING, Query
 
 _TIME_SELECTIONS = (FULLY_CONTAINED, TOUCHING, SKIP)
-
-
 _WAYS_TO_GIVE_TIME = ("time_range", "seconds_range", "time_within")
-
-
 _OF_UPSTREAM = {
     "selection": "where",
     "keep_columns": "columns",
     "chunk_number": "chunk_numbers",
 }
 
-
 _Exact = TypeVar("_Exact", int, Fraction)
-
-
 Number = int | float | Decimal | Fraction | np.integer[Any] | np.floating[Any]
 
 

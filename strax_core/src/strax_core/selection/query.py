@@ -23,8 +23,6 @@ from strax_core.selection.filters import Condition, Mask, check_columns, columns
 from strax_core.selection.scan import Scan, TimeRange
 
 FULLY_CONTAINED, TOUCHING, SKIP = "fully_contained", "touching", "skip"
-
-
 _NS_PER_S = 10**9
 
 

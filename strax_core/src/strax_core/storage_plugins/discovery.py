@@ -22,20 +22,13 @@ from strax_core.storage_plugins.requirements import (
 )
 
 Kind = Literal["backend", "frontend", "codec"]
-
-
 DISABLE = "STRAX_STORAGE_PLUGINS_DISABLE"
-
-
 ONLY = "STRAX_STORAGE_PLUGINS_ONLY"
-
-
 HOOKS: Mapping[str, Kind] = {
     "strax_backends": "backend",
     "strax_frontends": "frontend",
     "strax_codecs": "codec",
 }
-
 
 _log = logging.getLogger("strax_core")
 

@@ -8,23 +8,11 @@ import pluggy
 from strax_core.errors import PluginError
 
 PROJECT_NAME = "strax"
-
-
 ENTRY_POINT_GROUP = "strax.storage"
-
-
 hookspec = pluggy.HookspecMarker(PROJECT_NAME)
-
-
 hookimpl = pluggy.HookimplMarker(PROJECT_NAME)
-
-
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-
-
 _NAME = re.compile(r"[a-z0-9][a-z0-9_+.-]*")
-
-
 _LINE = re.compile(r"[^\r\n]+")
 
 

@@ -193,8 +193,6 @@ def _only_one(claims: list[Served], what: str) -> Served:
 
 
 _default: list[Registry] = []
-
-
 _default_lock = threading.Lock()
 
 

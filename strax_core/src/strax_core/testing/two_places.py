@@ -45,7 +45,7 @@ class TwoPlaceFrontend(StorageFrontend):
         # a fuzzy match it would name other data of this run and type too; this one cannot.
         return [Location(backend=name, backend_key=key.name) for name in ("near", "far")]
 
-    def _reserve(self, key: DataKey) -> Sequence[Location]:
+    def _targets(self, key: DataKey) -> Sequence[Location]:
         # Where it should go, best first. Give several, and core takes the next if one fails.
         name = "near" if key.data_type in self.near_types else "far"
         return [Location(backend=name, backend_key=key.name)]

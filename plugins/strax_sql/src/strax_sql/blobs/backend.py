@@ -34,7 +34,7 @@ class SqlBlobBackend(StorageBackend):
 
     saver_class = ConditionalSaver
     default_storage_type = 2
-    leftover_reason = "data that are over their time"
+    stale_reason = "data that are over their time"
 
     def __init__(self, options: SqlBlobOptions) -> None:
         prefix = options.prefix.strip("/")
@@ -98,7 +98,7 @@ class SqlBlobBackend(StorageBackend):
         if all(check.is_good for check in reached):  # else the rest would say the same again
             yield from super().checks(writes=writes)
 
-    def drop_unfinished(self, *, before_ns: int, dry_run: bool) -> Iterator[str]:
+    def drop_stale(self, *, before_ns: int, dry_run: bool) -> Iterator[str]:
         """Iterate over folders with files that are over their time, and drop these."""
         root = self._root
         if dry_run:

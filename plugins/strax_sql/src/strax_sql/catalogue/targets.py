@@ -24,5 +24,5 @@ def targets_of(
         return [given] if isinstance(given, str) else list(given)
     if given:
         return [given] if isinstance(given, str) else list(given)
-    can_write = [name for name, each in backends.items() if each.saver_class is not None]
+    can_write = [name for name, each in backends.items() if not each.readonly]
     return can_write[:1]

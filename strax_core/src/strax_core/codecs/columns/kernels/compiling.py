@@ -7,8 +7,6 @@ from typing import Any, TypeVar, cast
 from numba import cfunc, njit, types
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-
 _uncached: list[str] = []
 
 
