@@ -1,9 +1,10 @@
 """Find data of runs, load them, make what is missing, keep it: where it lies does not matter."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from strax_core import old_names
-from strax_core.backend import Check, MemoryBackend, MemoryOptions, StorageBackend
+from strax_core.backend import Check, Leftover, MemoryBackend, MemoryOptions, StorageBackend
 from strax_core.chunks import Chunk, Rechunker
 from strax_core.codecs import (
     ALL,
@@ -11,12 +12,16 @@ from strax_core.codecs import (
     Codec,
     Decoder,
     Encoded,
+    EncodedChunk,
     Into,
+    RunJobs,
     Segment,
     Selection,
+    Whole,
     WholeFileCodec,
+    run_here,
 )
-from strax_core.context import Context
+from strax_core.context import Context, GetOptions, ShowOptions
 from strax_core.data_plugins import MergeOnlyPlugin, Option, Plugin, SaveWhen, takes_config
 from strax_core.errors import (
     AccessDenied,
@@ -47,10 +52,21 @@ from strax_core.format import (
     encode_run_document,
     metadata_path,
 )
-from strax_core.frontend import STRICT, DirectoryFrontend, Location, Match, State, StorageFrontend
-from strax_core.loader import Loader, ReadReport
-from strax_core.medium import Buffer, Entry, checked_path
+from strax_core.frontend import (
+    STRICT,
+    DirectoryFrontend,
+    KeepsCatalogue,
+    Location,
+    Match,
+    Search,
+    State,
+    StorageFrontend,
+)
+from strax_core.loader import Loader, ReadOptions, ReadReport
+from strax_core.medium import Buffer, Entry, Medium, checked_path
+from strax_core.places import Found, Outcome, Rewritten
 from strax_core.saver import ConditionalSaver, RenamingSaver, Saver, SettlingSaver
+from strax_core.selection import LoadOptions, Scan, TimeRange
 
 if TYPE_CHECKING:  # for type checkers only; see __getattr__
     from strax_core.config import SecretReference
@@ -79,12 +95,19 @@ __all__ = [
     "Decoder",
     "DirectoryFrontend",
     "Encoded",
+    "EncodedChunk",
     "Entry",
+    "Found",
+    "GetOptions",
     "Into",
+    "KeepsCatalogue",
+    "Leftover",
     "Lineage",
+    "LoadOptions",
     "Loader",
     "Location",
     "Match",
+    "Medium",
     "MemoryBackend",
     "MemoryOptions",
     "MergeOnlyPlugin",
@@ -93,49 +116,62 @@ __all__ = [
     "ObjectExists",
     "ObjectMissing",
     "Option",
+    "Outcome",
     "Plugin",
     "PluginError",
     "PluginGaveWrongOutput",
     "Provided",
     "ReadOnlyError",
+    "ReadOptions",
     "ReadReport",
     "Rechunker",
     "RenamingSaver",
+    "Rewritten",
+    "RunJobs",
     "RunMetadataNotAvailable",
     "SaveWhen",
     "Saver",
+    "Scan",
+    "Search",
     "SecretReference",
     "Segment",
     "Selection",
     "SettlingSaver",
+    "ShowOptions",
     "State",
     "StorageBackend",
     "StorageError",
     "StorageFrontend",
     "StorageFull",
     "StorageUnavailable",
+    "TimeRange",
+    "Whole",
     "WholeFileCodec",
     "checked_path",
     "decode_run_document",
     "encode_run_document",
     "hookimpl",
     "metadata_path",
+    "run_here",
     "takes_config",
 ]
 
 
+_LATE = {  # pluggy and pathlib cost a good part of numpy's import time; only some need these
+    "Provided": "strax_core.storage_plugins",
+    "SecretReference": "strax_core.config",
+    "hookimpl": "strax_core.storage_plugins",
+}
+
+
 def __getattr__(name: str) -> Any:
-    # pluggy and pathlib cost a good part of numpy's import time, and only storage plugins need
-    # these.
-    if name in {"Provided", "hookimpl"}:
-        from strax_core.storage_plugins import hookspecs
-
-        return getattr(hookspecs, name)
-    if name == "SecretReference":
-        from strax_core.config import secret as secret_reference
-
-        return secret_reference.SecretReference
+    if name in _LATE:
+        return getattr(importlib.import_module(_LATE[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def _show_the_front_door() -> None:

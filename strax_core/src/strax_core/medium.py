@@ -46,7 +46,7 @@ class Medium(Protocol):
 
     def read_ranges(
         self, path: str, ranges: Sequence[tuple[int, int]], *, file_bytes: int | None = None
-    ) -> list[bytes]:
+    ) -> Sequence[bytes]:
         """Return the bytes of each ``(offset, size)`` of a file, which has this size if given."""
 
     def read_into(self, path: str, memory: memoryview) -> None:

@@ -21,7 +21,7 @@ from strax_core import (
     Segment,
     Selection,
 )
-from strax_core.codecs import Decoder, Out, Run, run_here
+from strax_core.codecs import Decoder, Out, RunJobs, run_here
 from strax_core.codecs.zstd import ZstdCodec
 from strax_core.testing import CodecContract, FaultyBackend, FrontendContract
 
@@ -124,7 +124,7 @@ class AllocatesWhatAHeaderSays(ZstdCodec):
 class NotesEveryRow(ZstdCodec):
     """Writes far too much into the metadata."""
 
-    def encode(self, rows: Rows, *, run: Run = run_here) -> Encoded:
+    def encode(self, rows: Rows, *, run: RunJobs = run_here) -> Encoded:
         return Encoded(
             super().encode(rows, run=run).buffers, {"times": [int(t) for t in rows["time"]]}
         )
@@ -157,7 +157,7 @@ class SharesItsBuffer(ZstdCodec):
 
     kept: Any = None
 
-    def encode(self, rows: Rows, *, run: Run = run_here) -> Encoded:
+    def encode(self, rows: Rows, *, run: RunJobs = run_here) -> Encoded:
         self.kept = rows
         time.sleep(0.001)  # a long computation
         return super().encode(self.kept, run=run)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from strax_core.chunks.chunk import times_of
-from strax_core.codecs import Decoder, Encoded, Out, Run, Segment, Selection, run_here
+from strax_core.codecs import Decoder, Encoded, Out, RunJobs, Segment, Selection, run_here
 from strax_core.codecs.columns import ColumnsCodec, decoding
 from strax_core.errors import DataCorrupted
 from strax_core.format.chunk_info import ChunkInfo
@@ -28,7 +28,7 @@ class SegmentCodec:
         self.name = f"segments-{n_segment}-{n_block}"
         self.n_segment, self.n_block = n_segment, n_block
 
-    def encode(self, rows: Rows, *, run: Run = run_here) -> Encoded:
+    def encode(self, rows: Rows, *, run: RunJobs = run_here) -> Encoded:
         buffers: list[bytes] = []
         noted = []
         parts = [rows[at : at + self.n_segment] for at in range(0, len(rows), self.n_segment)]

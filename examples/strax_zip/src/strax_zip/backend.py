@@ -27,7 +27,6 @@ COMPRESSED = 3  # strax's storage_type for what is slower than a disk and nearer
 ARCHIVES_KEPT = 256
 """Of how many archives the table of contents is kept."""
 _LOG = logging.getLogger("strax_zip")
-ListOfBytes = list[bytes]  # inside the class, `list` is the verb
 
 
 class ZipBackend(StorageBackend):
@@ -69,7 +68,7 @@ class ZipBackend(StorageBackend):
 
     def read_ranges(
         self, path: str, ranges: Sequence[tuple[int, int]], *, file_bytes: int | None = None
-    ) -> "ListOfBytes":
+    ) -> Sequence[bytes]:
         with self._member(path) as (archive, file):
             size = archive.members[path].file_size
             if file_bytes not in (None, size):

@@ -29,7 +29,6 @@ from strax_local.folders import Descriptor, LinkError, SpecialFileError
 from strax_local.options import LocalOptions
 from strax_local.rename_exclusive import Name, rename, rename_exclusive
 
-ListOfBytes = list[bytes]  # inside the class, `list` is the verb
 _LOG = logging.getLogger("strax_local")
 
 
@@ -65,7 +64,7 @@ class LocalBackend(StorageBackend):
 
     def read_ranges(
         self, path: str, ranges: Sequence[tuple[int, int]], *, file_bytes: int | None = None
-    ) -> "ListOfBytes":
+    ) -> Sequence[bytes]:
         answers = []
         with self._opened(path) as (file, full):
             end = os.fstat(file.fileno()).st_size

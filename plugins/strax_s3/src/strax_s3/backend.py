@@ -26,7 +26,6 @@ from strax_s3.options import S3Options
 from strax_s3.upload import upload
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-ListOfBytes = list[bytes]  # inside the class, `list` is the verb
 
 
 class S3Backend(StorageBackend):
@@ -53,7 +52,7 @@ class S3Backend(StorageBackend):
 
     def read_ranges(
         self, path: str, ranges: Sequence[tuple[int, int]], *, file_bytes: int | None = None
-    ) -> "ListOfBytes":
+    ) -> Sequence[bytes]:
         return download_ranges(self._bucket, self._key(path), ranges, file_bytes)
 
     def read_into(self, path: str, memory: memoryview) -> None:

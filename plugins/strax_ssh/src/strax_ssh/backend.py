@@ -57,7 +57,6 @@ from strax_ssh.sftp import (
 )
 
 Result = TypeVar("Result")
-ListOfBytes = list[bytes]  # inside the class, `list` is the verb
 
 
 class SshBackend(StorageBackend):
@@ -90,7 +89,7 @@ class SshBackend(StorageBackend):
 
     def read_ranges(
         self, path: str, ranges: Sequence[tuple[int, int]], *, file_bytes: int | None = None
-    ) -> "ListOfBytes":
+    ) -> Sequence[bytes]:
         return self._read(path, ranges, file_bytes)
 
     def _read(
@@ -98,7 +97,7 @@ class SshBackend(StorageBackend):
         path: str,
         ranges: Sequence[tuple[int, int]] | None,
         file_bytes: int | None = None,
-    ) -> "ListOfBytes":
+    ) -> Sequence[bytes]:
         way, wanted = self._way(path), Wanted(self._where(path), ranges, file_bytes)
         if wanted.is_small:
             try:

@@ -22,8 +22,6 @@ from strax_core.medium import Buffer, Entry
 from strax_core.saver import RenamingSaver, Saver
 from strax_core.tracing import TracedBackend
 
-ListOfBytes = list[bytes]  # inside the class, `list` is the verb
-
 
 class StorageBackend(TracedBackend):
     """A place that holds bytes under paths, and all that core builds on that.
@@ -99,7 +97,7 @@ class StorageBackend(TracedBackend):
 
     def read_ranges(
         self, path: str, ranges: Sequence[tuple[int, int]], *, file_bytes: int | None = None
-    ) -> "ListOfBytes":
+    ) -> Sequence[bytes]:
         """Return the bytes of each ``(offset, size)``, in the order asked, never short.
 
         Args:

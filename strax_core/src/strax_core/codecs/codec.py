@@ -18,7 +18,7 @@ column. All have as many rows as the segment."""
 Answer = TypeVar("Answer")
 
 
-class Run(Protocol):
+class RunJobs(Protocol):
     """Does jobs, some at once perhaps, and returns what they give, in their order."""
 
     def __call__(self, jobs: Sequence[Callable[[], Answer]], /) -> list[Answer]: ...  # noqa: D102
@@ -105,7 +105,7 @@ class Codec(Protocol):
     def name(self) -> str:
         """What the metadata's ``compressor`` says."""
 
-    def encode(self, rows: Rows, *, run: Run = run_here) -> Encoded:
+    def encode(self, rows: Rows, *, run: RunJobs = run_here) -> Encoded:
         """Compress rows: structured, shape ``(n,)``, contiguous, not padded, n > 0.
 
         Args:
@@ -164,7 +164,7 @@ class WholeFileCodec:
             f"{type(self).__name__} must override WholeFileCodec.decompress_into"
         )
 
-    def encode(self, rows: Rows, *, run: Run = run_here) -> Encoded:
+    def encode(self, rows: Rows, *, run: RunJobs = run_here) -> Encoded:
         """Compress rows as one block."""
         return Encoded(run([lambda: self.compress(bytes_of(rows))]))
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from strax_core.chunks import Chunk, Rows, endtime_of, extrema
-from strax_core.codecs.codec import Codec, Run, Segment, bytes_of, run_here
+from strax_core.codecs.codec import Codec, RunJobs, Segment, bytes_of, run_here
 from strax_core.errors import DataCorrupted
 from strax_core.format import ChunkInfo, checksum, checksum_matches, packed
 from strax_core.medium import Buffer
@@ -21,7 +21,7 @@ class EncodedChunk:
     buffers: Sequence[Buffer]
 
 
-def encode_chunk(chunk: Chunk, codec: Codec, *, run: Run = run_here) -> EncodedChunk:
+def encode_chunk(chunk: Chunk, codec: Codec, *, run: RunJobs = run_here) -> EncodedChunk:
     """Compress a chunk and take its checksums; a chunk without rows has no bytes."""
     common: dict[str, Any] = {
         "chunk_i": 0,

@@ -1,6 +1,6 @@
 """Role 1, the frontend: finds where data are, and keeps documents about runs."""
 
-from strax_core.frontend.catalogue import catalogue_of
+from strax_core.frontend.catalogue import KeepsCatalogue, catalogue_of
 from strax_core.frontend.directory import DirectoryFrontend
 from strax_core.frontend.frontend import StorageFrontend
 from strax_core.frontend.location import Location, State
@@ -11,6 +11,7 @@ __all__ = [
     "SETTLED",
     "STRICT",
     "DirectoryFrontend",
+    "KeepsCatalogue",
     "Location",
     "Match",
     "Search",

@@ -12,7 +12,6 @@ from strax_core.medium import Buffer, Entry
 from strax_core.saver import Saver, SettlingSaver
 
 Result = TypeVar("Result")
-ListOfBytes = list[bytes]  # inside the class, `list` is the verb
 
 
 class Moment(Enum):
@@ -84,11 +83,11 @@ class FaultyBackend(StorageBackend):
 
     def read_ranges(
         self, path: str, ranges: Sequence[tuple[int, int]], *, file_bytes: int | None = None
-    ) -> "ListOfBytes":
-        def read() -> ListOfBytes:
+    ) -> Sequence[bytes]:
+        def read() -> Sequence[bytes]:
             return self._backend.read_ranges(path, ranges, file_bytes=file_bytes)
 
-        def read_half() -> ListOfBytes:
+        def read_half() -> Sequence[bytes]:
             return [part[: len(part) // 2] for part in read()]
 
         return self._do(Call("read", path), read, short=read_half)

@@ -20,8 +20,6 @@ from strax_sql.blobs.schema import prepare_blobs
 from strax_sql.blobs.write import delete_all, delete_files, write_file
 from strax_sql.database import Database, reach_checks
 
-ListOfBytes = list[bytes]  # inside the class, `list` is the verb
-
 
 class SqlBlobBackend(StorageBackend):
     """Files in two tables, below a prefix; the tables are made when they are asked for.
@@ -58,7 +56,7 @@ class SqlBlobBackend(StorageBackend):
 
     def read_ranges(
         self, path: str, ranges: Sequence[tuple[int, int]], *, file_bytes: int | None = None
-    ) -> "ListOfBytes":
+    ) -> Sequence[bytes]:
         at = self._at(path)
         return self._database.read(
             lambda connection: read_ranges(connection, at, ranges, file_bytes)

@@ -5,7 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from strax_core.codecs.codec import Decoder, Encoded, Out, Rows, Run, Segment, Selection, run_here
+from strax_core.codecs.codec import (
+    Decoder,
+    Encoded,
+    Out,
+    Rows,
+    RunJobs,
+    Segment,
+    Selection,
+    run_here,
+)
 from strax_core.codecs.columns import decoding, encoding, entry
 from strax_core.format import ChunkInfo
 
@@ -21,7 +30,7 @@ class ColumnsCodec:
     segments_max = 64
     """In an entry of the metadata, a segment takes 90 bytes at most."""
 
-    def encode(self, rows: Rows, *, run: Run = run_here) -> Encoded:
+    def encode(self, rows: Rows, *, run: RunJobs = run_here) -> Encoded:
         """Compress rows; the same bytes whatever `run` does."""
         sizes = encoding.Sizes(
             self.segment_bytes, self.block_bytes, self.small_bytes, self.segments_max

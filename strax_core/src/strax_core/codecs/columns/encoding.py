@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from strax_core.codecs.codec import Encoded, Rows, Run
+from strax_core.codecs.codec import Encoded, Rows, RunJobs
 from strax_core.codecs.columns import index as ix
 from strax_core.codecs.columns.blocks import Filter, encode_block, encode_rows
 from strax_core.codecs.columns.choosing import chosen
@@ -29,7 +29,7 @@ class Sizes:
     segments_max: int
 
 
-def encode(rows: Rows, sizes: Sizes, *, level: int, run: Run) -> Encoded:
+def encode(rows: Rows, sizes: Sizes, *, level: int, run: RunJobs) -> Encoded:
     """Compress rows; the same bytes whatever `run` does."""
     n_rows, row_bytes = len(rows), rows.dtype.itemsize
     if rows.nbytes <= sizes.small_bytes:
