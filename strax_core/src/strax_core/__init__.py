@@ -59,6 +59,7 @@ from strax_core.frontend import (
     Location,
     Match,
     Search,
+    Searchable,
     State,
     StorageFrontend,
 )
@@ -133,6 +134,7 @@ __all__ = [
     "Saver",
     "Scan",
     "Search",
+    "Searchable",
     "SecretReference",
     "Segment",
     "Selection",

@@ -1,9 +1,12 @@
 """Checks of what users give: names, whole numbers; and a suggestion for a misspelt word."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, TypeVar
 
 from strax_core.errors import ConfigError
+
+Some = TypeVar("Some")
 
 
 def names(given: Any, argument: str) -> tuple[str, ...]:
@@ -21,6 +24,23 @@ def positive_int(given: object, argument: str) -> int:
     if isinstance(given, bool) or not isinstance(given, int) or given < 1:
         raise ConfigError(f"{argument} is {given!r}; give a whole number above 0")
     return given
+
+
+def takes_old_keyword(old: str, new: str) -> Callable[[type[Some]], type[Some]]:
+    """Let a class take a keyword by its old name, too, until 1.0."""
+
+    def change(kind: type[Some]) -> type[Some]:
+        init = kind.__init__
+
+        def init_by_either_name(self: Some, **given: Any) -> None:
+            if old in given:
+                given[new] = given.pop(old)
+            init(self, **given)
+
+        kind.__init__ = wraps(init)(init_by_either_name)  # type: ignore[method-assign, assignment]
+        return kind
+
+    return change
 
 
 def near_name(word: str, known: Iterable[str]) -> str | None:

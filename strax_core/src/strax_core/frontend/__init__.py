@@ -5,7 +5,7 @@ from strax_core.frontend.directory import DirectoryFrontend
 from strax_core.frontend.frontend import StorageFrontend
 from strax_core.frontend.location import Location, State
 from strax_core.frontend.match import STRICT, Match, differences
-from strax_core.frontend.search import SETTLED, Search, metadata_of, newest_first
+from strax_core.frontend.search import SETTLED, Search, Searchable, metadata_of, newest_first
 
 __all__ = [
     "SETTLED",
@@ -15,6 +15,7 @@ __all__ = [
     "Location",
     "Match",
     "Search",
+    "Searchable",
     "State",
     "StorageFrontend",
     "catalogue_of",

@@ -1,7 +1,7 @@
 """Role 1: finds where data is and tells one or more backends; keeps documents about runs."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -165,11 +165,7 @@ class StorageFrontend(RunDocuments, Events):
         """
         if not self.wants(key.data_type):
             raise DataNotAvailable(f"{self.name} does not take {key.data_type}")
-
-        def find(key: DataKey, match: Match) -> Sequence[Location]:
-            return [at for at in self._find(key, match) if backend in (None, at.backend)]
-
-        return self._search(key, match, find, {})
+        return Search(key=key, match=match, frontend=self, backend=backend)
 
     def find_several(
         self, keys: Sequence[DataKey], match: Match = STRICT, *, check: bool = False
@@ -198,10 +194,9 @@ class StorageFrontend(RunDocuments, Events):
             if not locations:
                 continue
             known = None if check else first_listed(locations)
+            search = Search(key=key, match=match, frontend=self, locations=locations, seen=seen)
             try:
-                answers[key.name] = known or next(
-                    self._search(key, match, _always(locations), seen).all()
-                )
+                answers[key.name] = known or next(search.all())
             except SETTLED as error:
                 _LOG.debug("%s has no %s: %s", self.name, key, error)
             except Exception as error:  # noqa: BLE001 - one piece of data does not spoil the others
@@ -332,24 +327,6 @@ class StorageFrontend(RunDocuments, Events):
 
     # Inside
 
-    def _search(
-        self,
-        key: DataKey,
-        match: Match,
-        find: Callable[[DataKey, Match], Sequence[Location]],
-        seen: Seen,
-    ) -> Search:
-        return Search(
-            key=key,
-            match=match,
-            place=self.name,
-            backends=self.backends,
-            find=find,
-            failed=self._not_usable,
-            verified=self._verified,
-            seen=seen,
-        )
-
     def _check_compressor(self, compressor: object) -> None:
         if self.for_upstream and compressor not in STRAX_COMPRESSORS:
             raise ConfigError(
@@ -373,8 +350,3 @@ class StorageFrontend(RunDocuments, Events):
             return any(True for _ in self.search(key, backend=backend).exact())
         except SETTLED:
             return False  # if what is there cannot be read, a saver finds out if it may be replaced
-
-
-def _always(locations: Sequence[Location]) -> Callable[[DataKey, Match], Sequence[Location]]:
-    """Return what answers `_find` with what is known already."""
-    return lambda _key, _match: locations

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
+from strax_core.arguments import takes_old_keyword
 from strax_core.format import Metadata
 
 
@@ -15,6 +15,7 @@ class State(Enum):
     WRITING = "writing"
 
 
+@takes_old_keyword("known", "listed")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
     """Where one copy of a piece of data lies."""
@@ -35,18 +36,6 @@ class Location:
     def known(self) -> bool:
         """The name of `listed` until 1.0."""
         return self.listed
-
-
-_init = Location.__init__
-
-
-def _init_with_old_name(self: Location, **fields: Any) -> None:
-    if "known" in fields:
-        fields["listed"] = fields.pop("known")
-    _init(self, **fields)
-
-
-Location.__init__ = _init_with_old_name  # type: ignore[method-assign]
 
 
 def first_listed(locations: Iterable[Location]) -> Location | None:

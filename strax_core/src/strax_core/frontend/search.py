@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from strax_core.arguments import did_you_mean
 from strax_core.backend import StorageBackend
@@ -25,18 +25,33 @@ SETTLED = (DataNotAvailable, DataCorrupted, NewerFormat)
 _LOG = logging.getLogger("strax_core")
 
 
+class Searchable(Protocol):
+    """A frontend, as far as a search needs it: what it is called, what it has, and its hooks."""
+
+    name: str
+    backends: dict[str, StorageBackend]
+
+    def _find(self, key: DataKey, match: Match) -> Sequence[Location]:
+        """Return where data that serve may be."""
+
+    def _not_usable(self, key: DataKey, location: Location, error: BaseException) -> None:
+        """Learn that they are missing there, or broken."""
+
+    def _verified(self, key: DataKey, location: Location) -> None:
+        """Learn that they are good."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Search:
     """Looks for one key in one frontend. Metadata are read once; they travel in the answers."""
 
     key: DataKey
     match: Match
-    place: str
-    """What a person calls the frontend."""
-    backends: Mapping[str, StorageBackend]
-    find: Callable[[DataKey, Match], Sequence[Location]]
-    failed: Callable[[DataKey, Location, BaseException], None]
-    verified: Callable[[DataKey, Location], None]
+    frontend: Searchable
+    backend: str | None = None
+    """Name of the only backend that counts; None: all do."""
+    locations: Sequence[Location] | None = None
+    """What the frontend answered, if it was asked already, for many keys at once."""
     seen: Seen = field(default_factory=dict)
     _given: set[tuple[str, str]] = field(default_factory=set)
 
@@ -70,18 +85,18 @@ class Search:
         problem: Exception | None = None
         reasons: list[str] = []
         n_found = 0
-        for location in self.find(self.key, STRICT):
+        for location in self._find(STRICT):
             try:
                 checked = self._checked(location, STRICT)
             except _OtherLineage as error:
                 if not self.match.is_fuzzy:
-                    notify(self.failed, self.key, location, error)
+                    notify(self.frontend._not_usable, self.key, location, error)
                 reasons.append(str(error))
             except DataNotAvailable as error:
-                notify(self.failed, self.key, location, error)
+                notify(self.frontend._not_usable, self.key, location, error)
                 reasons.append(str(error))
             except Exception as error:  # noqa: BLE001 - one bad backend does not spoil the others
-                notify(self.failed, self.key, location, error)
+                notify(self.frontend._not_usable, self.key, location, error)
                 problem = problem or error
             else:
                 n_found += 1
@@ -89,7 +104,7 @@ class Search:
                 yield checked
         if not n_found:
             raise problem or DataNotAvailable(
-                "; ".join(reasons) or f"{self.place} has no {self.key}"
+                "; ".join(reasons) or f"{self.frontend.name} has no {self.key}"
             )
 
     def fuzzy(self) -> list[Location]:
@@ -99,7 +114,7 @@ class Search:
         """
         if not self.match.is_fuzzy:
             return []
-        return list(self._fuzzy(self.find(self.key, replace(self.match, allow_incomplete=False))))
+        return list(self._fuzzy(self._find(replace(self.match, allow_incomplete=False))))
 
     def other_lineages(self) -> list[Location]:
         """Return those of `fuzzy` that have another lineage than the one wanted, newest first."""
@@ -110,13 +125,17 @@ class Search:
         """Return what is still being written with the lineage wanted, if that may serve."""
         if not self.match.allow_incomplete:
             return []
-        return list(self._unfinished(self.find(self.key, Match(allow_incomplete=True))))
+        return list(self._unfinished(self._find(Match(allow_incomplete=True))))
 
     def verify(self) -> Iterator[tuple[str, Exception | None]]:
         """Read each copy of exactly this key to its end: where it is, and what is wrong with it."""
-        for location in self.find(self.key, STRICT):
-            backend = backend_named(location.backend, self.backends, place=self.place)
-            where = self.place if len(self.backends) == 1 else f"{self.place}/{location.backend}"
+        for location in self._find(STRICT):
+            backend = self._backend_of(location)
+            where = (
+                self.frontend.name
+                if len(self.frontend.backends) == 1
+                else f"{self.frontend.name}/{location.backend}"
+            )
             try:
                 metadata = backend.get_metadata(location.backend_key)
                 self._check_what(metadata, STRICT)
@@ -124,11 +143,21 @@ class Search:
             except DataNotAvailable:
                 continue
             except Exception as error:  # noqa: BLE001 - the other copies are verified too
-                notify(self.failed, self.key, location, error)
+                notify(self.frontend._not_usable, self.key, location, error)
                 yield where, error
             else:
-                notify(self.verified, self.key, replace(location, metadata=metadata))
+                notify(self.frontend._verified, self.key, replace(location, metadata=metadata))
                 yield where, None
+
+    def _find(self, match: Match) -> Sequence[Location]:
+        if self.locations is not None:
+            return self.locations
+        found = self.frontend._find(self.key, match)
+        return [at for at in found if self.backend in (None, at.backend)]
+
+    def _backend_of(self, location: Location) -> StorageBackend:
+        backends = self.frontend.backends
+        return backend_named(location.backend, backends, place=self.frontend.name)
 
     def _fuzzy(self, locations: Sequence[Location]) -> Iterator[Location]:
         for location in locations:
@@ -155,7 +184,7 @@ class Search:
                     yield found
 
     def _so_far(self, location: Location) -> Location | None:
-        backend = backend_named(location.backend, self.backends, place=self.place)
+        backend = self._backend_of(location)
         so_far = find_unfinished(backend, location.backend_key)
         try:
             if so_far is None:
@@ -177,7 +206,7 @@ class Search:
     def _checked(self, location: Location, match: Match) -> Location:
         """Return the location with its metadata, if what is there is complete and serves."""
         if location.state is State.WRITING:
-            raise DataNotAvailable(f"{self.place}: {self.key} is being written")
+            raise DataNotAvailable(f"{self.frontend.name}: {self.key} is being written")
         metadata = self._metadata(location)
         metadata.check_loadable()
         self._check_what(metadata, match)
@@ -196,7 +225,7 @@ class Search:
         if location.metadata is not None:
             self.seen[where] = location.metadata
         if where not in self.seen:
-            backend = backend_named(location.backend, self.backends, place=self.place)
+            backend = self._backend_of(location)
             try:
                 self.seen[where] = backend.get_metadata(location.backend_key)
             except Exception as error:  # noqa: BLE001 - kept, so that nobody asks again
@@ -209,7 +238,9 @@ class Search:
     def _report(self, location: Location, error: Exception) -> None:
         level = logging.INFO if isinstance(error, DataNotAvailable) else logging.WARNING
         name = location.backend_key
-        _LOG.log(level, "%s: %s does not serve for %s: %s", self.place, name, self.key, error)
+        _LOG.log(
+            level, "%s: %s does not serve for %s: %s", self.frontend.name, name, self.key, error
+        )
 
     def _has_failed(self, location: Location) -> bool:
         """Whether it was read already, and could not be; then that was told."""
