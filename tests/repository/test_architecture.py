@@ -21,7 +21,7 @@ LINES_PER_FILE_MAX = 400
 LINES_PER_FUNCTION_MAX = 60
 PARAMETERS_MAX = 6
 # Every type in a public signature is there (tests/repository/test_front_door.py): decision 0020.
-PUBLIC_NAMES_MAX = 82
+PUBLIC_NAMES_MAX = 83
 DEPENDENCIES_OF_CORE_MAX = 9
 N_SUB_PACKAGES = {"strax_core": 17, "strax_sql": 5, "strax_ssh": 2}
 

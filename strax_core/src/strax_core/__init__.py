@@ -21,6 +21,7 @@ from strax_core.codecs import (
     WholeFileCodec,
     run_here,
 )
+from strax_core.concurrency import Backoff
 from strax_core.context import Context, GetOptions, ShowOptions
 from strax_core.data_plugins import MergeOnlyPlugin, Option, Plugin, SaveWhen, takes_config
 from strax_core.errors import (
@@ -79,6 +80,7 @@ __all__ = [
     "STRICT",
     "WHOLE",
     "AccessDenied",
+    "Backoff",
     "Buffer",
     "Check",
     "Chunk",

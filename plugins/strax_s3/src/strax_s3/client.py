@@ -4,7 +4,6 @@ import base64
 import hashlib
 import logging
 import os
-import random
 import re
 import ssl
 import threading
@@ -16,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from strax_core import ConfigError, ObjectExists, SecretReference, StorageUnavailable
+from strax_core import Backoff, ConfigError, ObjectExists, SecretReference, StorageUnavailable
 from strax_s3.errors import NO_S3, is_worth_a_retry, translated
 from strax_s3.options import S3Options, holds_more
 from strax_s3.sdk import SDK_ERRORS, USER_AGENT, Config, exceptions, new_session
@@ -119,7 +118,7 @@ class Bucket:
             progress: how far it has come; while that changes, time begins anew.
         """
         began, far = time.monotonic(), 0
-        pause_s = FIRST_PAUSE_S
+        backoff = Backoff(first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S)
         is_first = True
         while True:
             try:
@@ -137,7 +136,7 @@ class Bucket:
                     ) from error
                 if progress() != far:
                     began, far = time.monotonic(), progress()
-                    pause_s = FIRST_PAUSE_S
+                    backoff.begin_anew()
                 if not self._goes_on(error, began):
                     raise ours from error
             except ValueError as error:  # boto3's word for what is no number, or no time
@@ -146,8 +145,7 @@ class Bucket:
                 self._was_answered()
                 return answer
             is_first = False
-            time.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - so that not all come at once
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            backoff.pause()
 
     def _goes_on(self, error: Exception, began: float) -> bool:
         """Say whether to ask again after an error, if there has been no progress since `began`."""

@@ -1,5 +1,6 @@
 """Threads and processes: in order, bounded, and none at work when its request ends."""
 
+from strax_core.concurrency.backoff import Backoff
 from strax_core.concurrency.bounded import Budget, Queue
 from strax_core.concurrency.crew import WorkSharing
 from strax_core.concurrency.delayed_calls import THREAD_NAME, DelayedCalls
@@ -13,6 +14,7 @@ __all__ = [
     "BUFFER_BYTES",
     "RUNS_AT_ONCE",
     "THREAD_NAME",
+    "Backoff",
     "Budget",
     "Cancelled",
     "DelayedCalls",

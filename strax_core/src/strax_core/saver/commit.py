@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+from strax_core.concurrency import Backoff
 from strax_core.errors import (
     DataCorrupted,
     DataExistsError,
@@ -48,7 +49,7 @@ class SettlingSaver(Saver):
         """
         self._journal.check_alive()
         give_up = time.monotonic() + self.settle_time_s
-        pause_s = self.settle_pause_s
+        backoff = Backoff(first_s=self.settle_pause_s, longest_s=5.0)
         unanswered: StorageError | None = None
         while True:
             try:
@@ -64,8 +65,7 @@ class SettlingSaver(Saver):
             _LOG.warning(
                 "%s: no answer to the commit, trying again: %s", self.metadata.place, unanswered
             )
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, 5.0)
+            backoff.pause()
             if self._journal.is_fenced or time.monotonic() > give_up:
                 raise StorageUnavailable(
                     f"{self.metadata.place}: whether the commit of {self.write_id} happened is "

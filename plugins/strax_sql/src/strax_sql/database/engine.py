@@ -1,7 +1,6 @@
 """Connections to one database: one engine for each process, transactions that are tried again."""
 
 import os
-import random
 import sqlite3
 import threading
 import time
@@ -13,7 +12,7 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, exc, make_url
 
-from strax_core import ConfigError, PluginError, StorageUnavailable
+from strax_core import Backoff, ConfigError, PluginError, StorageUnavailable
 from strax_sql.errors import translated, was_cut_off, was_undone
 from strax_sql.options import SQLITE, DatabaseOptions
 
@@ -150,7 +149,8 @@ class Database:
                 return work(connection)
 
     def _patiently(self, attempt: Callable[[], Answer], *, may_repeat: bool) -> Answer:
-        began, pause_s, n_cut_off = time.monotonic(), FIRST_PAUSE_S, 0
+        began, n_cut_off = time.monotonic(), 0
+        backoff = Backoff(first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S)
         while True:
             try:
                 return attempt()
@@ -161,8 +161,7 @@ class Database:
                 is_late = time.monotonic() > began + self.options.retry_for_s
                 if not is_stale and (is_late or not was_undone(error)):
                     raise translated(error, self.place) from error
-            time.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - so that not all come at once
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            backoff.pause()
 
     def _ready(self) -> Engine:
         """Return the engine of this process, with the tables looked at."""

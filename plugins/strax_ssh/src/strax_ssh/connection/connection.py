@@ -1,7 +1,6 @@
 """The one connection of this process to a machine: opened when needed, and again when lost."""
 
 import os
-import random
 import threading
 import time
 import weakref
@@ -9,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from strax_core import AccessDenied
+from strax_core import AccessDenied, Backoff
 from strax_ssh.connection.login import Client, Program
 from strax_ssh.options import SshOptions
 from strax_ssh.sftp import LostError, NobodyError, Session, SilentError, Small, Together
@@ -19,7 +18,7 @@ RECONNECT_S = 10.0
 BUSY_S = 5.0
 """How long to try a server that hangs up, as OpenSSH does while many log in at once."""
 TRIES = 4
-PAUSE_S = 0.1
+FIRST_PAUSE_S = 0.2
 Result = TypeVar("Result")
 
 
@@ -161,7 +160,7 @@ class Connection:
         make = Client if self._options.command is None else Program
         was_there, self._was_there = self._was_there, False
         give_up = time.monotonic() + (RECONNECT_S if was_there else BUSY_S)
-        pause_s = PAUSE_S
+        backoff = Backoff(first_s=FIRST_PAUSE_S, longest_s=1.0)
         while True:
             client: Client | Program | None = None
             try:
@@ -178,8 +177,7 @@ class Connection:
                 self._client, self._was_there = client, True
                 return session
             # Of many that connect at once, OpenSSH drops some: each waits for another while.
-            pause_s = min(2 * pause_s, 1.0)
-            time.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+            backoff.pause()
 
     def _drop(self) -> None:
         client, self._client = self._client, None
