@@ -235,7 +235,8 @@ def _ended_after(channel: paramiko.Channel, timeout_s: float) -> Iterator[None]:
 
     def end() -> None:
         is_late.set()
-        channel.close()
+        with suppress(paramiko.SSHException, OSError, EOFError):  # it may have ended just now
+            channel.close()
 
     timer = threading.Timer(timeout_s, end)
     timer.daemon = True
