@@ -66,6 +66,8 @@ def whose_metadata(raw: RawS3) -> bytes:
     return raw.read(METADATA)
 
 
+SILENT_S = 3.0  # far longer than an honest answer takes, also on a busy machine
+
 LENGTHS = (1, 70_000, PIECE_BYTES + 1, len(BODY) - 1)
 BREAKS = [*product((End.RESET, End.CLOSE), LENGTHS), (End.SILENCE, LENGTHS[2])]
 
@@ -74,7 +76,7 @@ BREAKS = [*product((End.RESET, End.CLOSE), LENGTHS), (End.SILENCE, LENGTHS[2])]
 def test_a_body_that_breaks_off_twice_is_continued_from_where_it_broke(
     raw: RawS3, proxy: HttpProxy, through: Callable[..., S3Backend], end: End, n_bytes: int
 ) -> None:
-    backend = through(proxy, timeout_s=0.5) if end is End.SILENCE else through(proxy)
+    backend = through(proxy, timeout_s=SILENT_S) if end is End.SILENCE else through(proxy)
     raw.write("file", BODY)
     left = [Fate(n_answer_bytes=n_bytes, end=end)] * 2
     proxy.decide = lambda request: left.pop() if request.method == "GET" and left else None
@@ -134,7 +136,7 @@ def test_a_busy_server_is_asked_again(
 def test_a_server_that_stays_busy_or_silent_is_a_typed_error(
     proxy: HttpProxy, through: Callable[..., S3Backend]
 ) -> None:
-    backend = through(proxy, retry_for_s=0.3, timeout_s=0.2)
+    backend = through(proxy, retry_for_s=0.3, timeout_s=SILENT_S)
     for fate in (
         Fate(reaches_server=False, answer=s3_error(503, "SlowDown")),
         Fate(reaches_server=False, end=End.SILENCE),
@@ -159,7 +161,7 @@ def test_a_server_that_falls_silent_ends_a_request_of_a_user_within_a_minute(
 ) -> None:
     assert DEFAULTS["retry_for_s"] == 2 * DEFAULTS["timeout_s"]
     assert SILENT_TRIES * DEFAULTS["timeout_s"] + 5 < 60
-    backend = through(proxy, timeout_s=1.0, retry_for_s=2.0)
+    backend = through(proxy, timeout_s=SILENT_S, retry_for_s=2 * SILENT_S)
     frontend = DirectoryFrontend(backend)
     ctx = Context([frontend], plugins=[Numbers])
     if verb == "load":
@@ -271,7 +273,7 @@ def test_an_unclear_answer_is_never_a_conflict(backend: S3Backend, proxy: HttpPr
 def test_a_commit_that_arrives_late_is_no_conflict(
     raw: RawS3, proxy: HttpProxy, through: Callable[..., S3Backend], when: str
 ) -> None:
-    backend = through(proxy, timeout_s=0.5)
+    backend = through(proxy, timeout_s=SILENT_S)
     late, arrived = threading.Event(), threading.Event()
     if when == "while it waits":
         late.set()
@@ -293,7 +295,7 @@ def test_a_late_commit_does_not_replace_the_one_who_won(
     through: Callable[..., S3Backend],
     server: S3Server,
 ) -> None:
-    backend = through(proxy, timeout_s=0.5)
+    backend = through(proxy, timeout_s=SILENT_S)
     late, arrived = threading.Event(), threading.Event()
     with HttpProxy(server.address) as plain:
         rival = through(plain)
@@ -354,7 +356,7 @@ def test_a_lost_answer_to_the_probe_does_not_end_a_save(
 def test_a_server_silent_at_the_probe_is_told_to_all_who_wait(
     proxy: HttpProxy, through: Callable[..., S3Backend]
 ) -> None:
-    backend = through(proxy, timeout_s=0.3, retry_for_s=0.6)
+    backend = through(proxy, timeout_s=SILENT_S, retry_for_s=2 * SILENT_S)
     proxy.decide = lambda _: Fate(reaches_server=False, end=End.SILENCE)
     together = threading.Barrier(8)
 
@@ -375,7 +377,7 @@ def test_who_waits_for_a_silent_server_waits_no_longer_than_the_first(
     raw: RawS3, proxy: HttpProxy, through: Callable[..., S3Backend]
 ) -> None:
     raw.write("file", b"x")
-    backend = through(proxy, timeout_s=0.5, retry_for_s=1.0, concurrency=2)
+    backend = through(proxy, timeout_s=SILENT_S, retry_for_s=2 * SILENT_S, concurrency=2)
     assert backend.read("file") == b"x"
     proxy.decide = lambda _: Fate(reaches_server=False, end=End.SILENCE)
     proxy.forget()
