@@ -42,7 +42,7 @@ class Records(sc.Plugin):
 
 
 class Walk:
-    """What is entered while a function runs, in any thread."""
+    """A record of the modules entered while a function runs, in any thread."""
 
     def __init__(self) -> None:
         self.modules: set[str] = set()

@@ -67,13 +67,13 @@ def test_a_rebuild_only_tells_until_it_is_asked_to_change(
     assert strax("catalog", "rebuild", "catalog", "--config", config) == 0
     told = capsys.readouterr().out
     assert told.count("is not entered") == 4
-    assert "could be mended: 4; `--yes` does it" in told
+    assert "could be repaired: 4; `--yes` does it" in told
     assert not (Path(config).parent / "catalog.db").exists()
 
     assert strax("catalog", "rebuild", "catalog", "--config", config, "--yes") == 0
     assert is_found(config) == [True] * 4
     assert strax("catalog", "rebuild", "catalog", "--config", config, "--yes") == 0
-    assert "nothing to mend" in capsys.readouterr().out
+    assert "nothing to repair" in capsys.readouterr().out
 
 
 def test_a_check_ends_with_an_error_if_there_are_differences(

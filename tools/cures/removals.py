@@ -1,4 +1,4 @@
-"""How to take each cure of a weakness out of the code again; `cures.py` does it to a copy."""
+"""Patches that take each cure of a weakness out of the code again; `cures.py` does it to a copy."""
 
 from dataclasses import dataclass
 

@@ -16,7 +16,7 @@ class DataExistsError(StorageError):
 
 
 class DataCorrupted(StorageError):
-    """What is stored does not fit: a size, a checksum, or the metadata."""
+    """Stored data do not fit: a size, a checksum, or the metadata."""
 
 
 class RunMetadataNotAvailable(StorageError):
@@ -28,7 +28,7 @@ class ConfigError(StorageError):
 
 
 class NewerFormat(ConfigError):
-    """What is stored was written in a newer format than this version reads; it is left alone."""
+    """Stored data are in a newer format than this version reads; they are left alone."""
 
 
 class ReadOnlyError(StorageError):

@@ -20,9 +20,9 @@ class Entry:
     is_folder: bool
     size_bytes: int
     modified_ns: int
-    """When it was written last, by the place's own clock, ns since the Unix epoch."""
+    """Time of its last write, by the place's own clock, ns since the Unix epoch."""
     is_link: bool = False
-    """Whether it is a link, made by a person: no writer makes any.
+    """True if it is a link, made by a person: no writer makes any.
 
     Only one at the top of a place is looked through, to say whether it leads to a folder."""
 
@@ -35,11 +35,11 @@ class Medium(Protocol):
 
     @property
     def place(self) -> str:
-        """What a person calls this place; it stands in every error, so no secret is in it."""
+        """Name of this place for people; it stands in every error, so no secret is in it."""
 
     @property
     def may_hold_strax_folders(self) -> bool:
-        """Whether folders that an old strax wrote may lie here."""
+        """True if folders that an old strax wrote may lie here."""
 
     def read(self, path: str) -> bytes:
         """Return all bytes of a file."""

@@ -20,7 +20,7 @@ NEW = {
     "strax_core.option": "strax_core.data_plugins.option",
     "strax_core.secret_reference": "strax_core.config.secret",
 }
-"""Where pickles of versions before the sub-packages have their classes, and where those are now."""
+"""Modules in which old pickles have their classes, and the modules of these now."""
 
 
 class Renamed:

@@ -64,7 +64,7 @@ class Peaks(sc.Plugin):
     sc.Option("elife_us", default=5000.0, help="mean life of drifting electrons"),
 )
 class Events(sc.Plugin):
-    """What happened in the detector, with its energy."""
+    """Events in the detector, with their energies."""
 
     __version__ = "1.0.0"
     provides = "events"

@@ -20,7 +20,7 @@ CLEAR_LINE = "\r\x1b[K"
 
 @dataclass
 class Watched:
-    """What happened while a block ran; complete when the block has ended."""
+    """A record of what happened while a block ran; complete when the block has ended."""
 
     seconds: float = 0.0
     made: dict[str, int] = field(default_factory=dict)  # chunks that were computed, by data type

@@ -45,7 +45,7 @@ class Archive:
 
     @property
     def modified_ns(self) -> int:
-        """When the archive was written; the members' own times have neither zone nor seconds."""
+        """Time of the archive's last write; the members' own have neither zone nor seconds."""
         return self.stamp[0]
 
     def read(self, file: BinaryIO, name: str) -> bytes:

@@ -29,7 +29,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class S3Backend(StorageBackend):
-    """What lies in a bucket below a prefix; the bucket is not made here."""
+    """Objects of a bucket below a prefix; the bucket is not made here."""
 
     __module__ = "strax_s3"
 

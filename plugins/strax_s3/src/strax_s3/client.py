@@ -32,7 +32,7 @@ Result = TypeVar("Result")
 
 
 class UnclearError(StorageUnavailable):
-    """What a request was to create is there; whether an earlier try created it is unknown."""
+    """The object of a request is there; whether an earlier try created it is unknown."""
 
 
 class Bucket:

@@ -12,7 +12,7 @@ NEEDED = {
     "CommonPrefixes": {"Prefix"},
     "Uploads": {"Key", "UploadId", "Initiated"},
 }
-"""What is used of a page."""
+"""Fields of a page that are used."""
 
 
 def pages(bucket: Bucket, start: str, **options: str) -> Iterator[Any]:

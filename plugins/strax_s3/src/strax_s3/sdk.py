@@ -17,8 +17,8 @@ with warnings.catch_warnings():  # urllib3 adds filters of its own
 
 SDK_ERRORS = (exceptions.BotoCoreError, exceptions.ClientError, HTTPError)
 USER_AGENT = f"strax-s3 Boto3/{boto3.__version__}"
-"""How a server's log names us. boto3's own is put together from 30 parts twice a request, which is
-a tenth of its work."""
+"""Our name in a server's log. boto3's own is put together from 30 parts twice a request, which is a
+tenth of its work."""
 
 
 def new_session(*, profile: str | None, region: str | None) -> boto3.session.Session:

@@ -77,12 +77,12 @@ class DatabaseOptions:
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether the database is a file of SQLite."""
+        """True if the database is a file of SQLite."""
         return self.url.startswith(SQLITE)
 
     @property
     def place(self) -> str:
-        """What a person calls the database: its URL, without details of the connection."""
+        """Name of the database for people: its URL, without details of the connection."""
         return self.url.partition("?")[0]
 
 

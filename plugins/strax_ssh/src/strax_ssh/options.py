@@ -118,7 +118,7 @@ class SshOptions:
 
     @property
     def place(self) -> str:
-        """What a person calls this place."""
+        """Name of this place for people."""
         user = f"{self.user}@" if self.user else ""
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = f":{self.port}" if self.port else ""

@@ -36,19 +36,19 @@ class StorageBackend(TracedBackend):
     """
 
     saver_class: ClassVar[type[Saver] | None] = None
-    """How it commits: `RenamingSaver`, `ConditionalSaver`, a `Saver` of yours; None: `readonly`."""
+    """Class of its savers: `RenamingSaver`, `ConditionalSaver`, one of yours; None: `readonly`."""
     may_hold_strax_folders: ClassVar[bool] = False
-    """Whether an old strax may have written here: then a name it used is looked for too."""
+    """True if an old strax may have written here: then a name it used is looked for too."""
     default_storage_type: ClassVar[float] = 1
-    """How near it is, unless its frontend says otherwise: 0 memory, 1 local, 4 remote, 10 tape."""
+    """Distance, unless its frontend says otherwise: 0 memory, 1 local, 4 remote, 10 tape."""
     stale_reason: ClassVar[str] = "an upload that never ended"
-    """What it is that `drop_stale` finds."""
+    """Name for what `drop_stale` finds."""
 
     # To override
 
     @property
     def place(self) -> str:
-        """What a person calls this place, such as a path or URL; in every error, so no secrets."""
+        """Name of this place for people, such as a path or URL; in every error, so no secrets."""
         raise self._not_overridden("place")
 
     def read(self, path: str) -> bytes:
@@ -220,7 +220,7 @@ class StorageBackend(TracedBackend):
 
     @property
     def readonly(self) -> bool:
-        """Whether it only reads, since it has no `saver_class`."""
+        """True if it only reads, since it has no `saver_class`."""
         return self.saver_class is None
 
     def get_metadata(self, backend_key: str) -> Metadata:

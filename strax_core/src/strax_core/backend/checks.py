@@ -1,4 +1,4 @@
-"""Whether a place can do what core needs of it: tried on a scratch folder, one line each."""
+"""Health checks: try in a scratch folder what core needs of a place, one line each."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ CONTENT = bytes(range(256)) * 16
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was found out about a place."""
+    """Result of one check of a place."""
 
     name: str
     is_good: bool

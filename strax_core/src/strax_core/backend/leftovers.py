@@ -1,4 +1,4 @@
-"""What a silent writer left: what of it may go, and what stays since nothing proves that it may."""
+"""Judges what a silent writer left: what may go, and what stays for want of a proof."""
 
 import logging
 from collections.abc import Iterator
@@ -43,9 +43,9 @@ class Leftover:
     path: str
     reason: str
     is_file: bool = field(default=False, compare=False)
-    """Whether it is certainly no folder."""
+    """True if it is certainly no folder."""
     stays: bool = False
-    """Whether it is left alone, since nothing proves that a writer made it."""
+    """True if it is left alone, since nothing proves that a writer made it."""
 
 
 def left(path: str, backend: StorageBackend, entry: Entry) -> Leftover:

@@ -14,7 +14,7 @@ from strax_core.saver import ConditionalSaver, RenamingSaver, Saver
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryOptions:
-    """Which memory: the same name gives the same data, as long as the process lives."""
+    """Name of a memory: the same name gives the same data, as long as the process lives."""
 
     place: str = field(default="", metadata={"help": "name of the memory; empty: one of its own"})
 

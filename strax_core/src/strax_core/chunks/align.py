@@ -1,4 +1,4 @@
-"""Several inputs of one data plugin, cut so that each step has the same stretch of time of all."""
+"""Aligns several inputs of one data plugin: each step has the same stretch of time of all."""
 
 from bisect import bisect_left
 from collections import deque

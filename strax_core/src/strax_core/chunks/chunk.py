@@ -149,7 +149,7 @@ class Chunk:
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Name of it in messages."""
         return f"run {self.run_id}, {self.data_type}, [{self.start}, {self.end})"
 
     def with_rows(self, rows: Rows) -> "Chunk":

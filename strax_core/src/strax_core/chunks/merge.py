@@ -1,4 +1,4 @@
-"""merge_columns, merged_dtype."""
+"""Merges the columns of data types of one kind, row by row."""
 
 from collections.abc import Mapping
 from typing import Any

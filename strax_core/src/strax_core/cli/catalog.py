@@ -42,7 +42,7 @@ def rebuild_catalogue(place: str, config: str | None, *, change: bool) -> None:
     say_outcome(
         number,
         is_done=change,
-        nothing=f"nothing to mend in the catalogue of {one_line(frontend.name)}",
-        done="mended, but for what cannot be read",
-        possible="could be mended",
+        nothing=f"nothing to repair in the catalogue of {one_line(frontend.name)}",
+        done="repaired, except what cannot be read",
+        possible="could be repaired",
     )

@@ -17,7 +17,7 @@ from strax_core.places import Places, Target, TransferOptions, copy_data
 
 @dataclass(frozen=True, kw_only=True)
 class Replication:
-    """What was asked for on the command line."""
+    """Options of the command line."""
 
     place: str
     to: str

@@ -32,7 +32,7 @@ _HEADINGS = ("piece of data", "what", "chunks", "stored before", "stored after")
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What was asked for on the command line."""
+    """Options of the command line."""
 
     place: str
     to: str | None

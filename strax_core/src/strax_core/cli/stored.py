@@ -1,4 +1,4 @@
-"""What lies in a place: pieces of data, writers at work, notes of failed saves."""
+"""Lists the contents of a place: pieces of data, writers at work, notes of failed saves."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

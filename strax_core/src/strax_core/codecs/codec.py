@@ -1,4 +1,4 @@
-"""What a codec is: rows to bytes and back, without any reading or writing of its own."""
+"""The protocol of codecs: rows to bytes and back, without any reading or writing of their own."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +13,8 @@ from strax_core.medium import Buffer
 
 Rows = np.ndarray[Any, np.dtype[Any]]
 Out = Rows | Mapping[str, npt.NDArray[Any]]
-"""Where decoded rows go: a structured array, or an array for each column; ``out[name]`` is either's
-column. All have as many rows as the segment."""
+"""Destination of decoded rows: a structured array, or an array for each column. ``out[name]`` is a
+column of either. All have as many rows as the segment."""
 Answer = TypeVar("Answer")
 
 
@@ -48,7 +48,7 @@ class Into:
 
 Ranges = Sequence[tuple[int, int]]
 Request = Whole | Into | Ranges
-"""What a decoder asks for: `WHOLE` or `Into`, answered by one buffer, or ranges ``(offset, size)``.
+"""Request of a decoder: `WHOLE` or `Into`, answered by one buffer, or ranges ``(offset, size)``.
 Of a file of another size than the metadata say, nothing is given."""
 Decoder = Generator[Request, Sequence[Buffer], int]
 
@@ -59,12 +59,12 @@ class Encoded:
 
     buffers: Sequence[Buffer]
     info: Mapping[str, Any] = field(default_factory=dict)
-    """What `decode` wants to know again; kept in the chunk's entry of the metadata, so JSON."""
+    """Notes for `decode`; kept in the chunk's entry of the metadata, so JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which part of a chunk is wanted."""
+    """The part of a chunk that is wanted."""
 
     columns: tuple[str, ...] | None = None
     """Names of the fields, None for all."""
@@ -73,7 +73,7 @@ class Selection:
 
     @property
     def is_all(self) -> bool:
-        """Whether nothing is left out."""
+        """True if nothing is left out."""
         return self == ALL
 
 
@@ -85,9 +85,9 @@ class Segment:
     """A stretch of a chunk's rows whose bytes lie together, so that it is read without the rest."""
 
     first_row: int
-    """Which row of the chunk comes first."""
+    """Number of its first row in the chunk."""
     n: int
-    """How many rows; at least one."""
+    """Number of rows; at least one."""
     stored_bytes: int
     """About how many bytes of the file; what may be read at once is bounded by it."""
     extrema: tuple[int, int] | None = None
@@ -103,7 +103,7 @@ class Codec(Protocol):
 
     @property
     def name(self) -> str:
-        """What the metadata's ``compressor`` says."""
+        """Name in the metadata's ``compressor``."""
 
     def encode(self, rows: Rows, *, run: RunJobs = run_here) -> Encoded:
         """Compress rows: structured, shape ``(n,)``, contiguous, not padded, n > 0.

@@ -1,4 +1,4 @@
-"""EncodedChunk, encode_chunk, check_entry."""
+"""Encodes a chunk, with its entry of the metadata; and checks entries against rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

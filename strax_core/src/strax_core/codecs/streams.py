@@ -10,7 +10,7 @@ OUTPUT_BYTES = 1 << 22  # taken at a time
 
 
 class Decompressor(Protocol):
-    """What the decompressors of the modules bz2 and lz4.frame have in common."""
+    """The common part of the decompressors of the modules bz2 and lz4.frame."""
 
     @property
     def eof(self) -> bool: ...  # noqa: D102 - as in the standard library

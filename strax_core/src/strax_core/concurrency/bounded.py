@@ -1,4 +1,4 @@
-"""Budget, Queue."""
+"""Bounds of what is under way: bytes held, and tasks whose answers come in order."""
 
 from collections import deque
 from collections.abc import Callable
@@ -13,7 +13,7 @@ Answer = TypeVar("Answer")
 
 @dataclass
 class Budget:
-    """How many bytes of rows may be held at once, and how many are; for one thread."""
+    """Bytes of rows that may be held at once, and that are; for one thread."""
 
     limit_bytes: int
     held_bytes: int = 0
@@ -25,8 +25,8 @@ class Queue(Generic[Answer]):
     Args:
         n_max: how many tasks.
         budget: of bytes; one task always fits.
-        nbytes_of: how many bytes of rows an answer brings. The next ones count as the largest so
-            far; so the first task goes alone, unless `nbytes_first` says what to expect.
+        nbytes_of: how many bytes of rows an answer brings. Later answers are assumed as large as
+            the largest so far. Until one is known, tasks run one at a time.
         nbytes_first: what to expect of an answer; None: unknown.
     """
 
@@ -49,7 +49,7 @@ class Queue(Generic[Answer]):
 
     @property
     def is_next_due(self) -> bool:
-        """Whether the next answer is to be taken before another task is given."""
+        """True if the next answer is to be taken before another task is given."""
         if not self._tasks:
             return False
         if self._largest is None or len(self._tasks) >= self._n_max or self._tasks[0][0].done():

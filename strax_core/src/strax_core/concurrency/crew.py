@@ -1,4 +1,4 @@
-"""WorkSharing."""
+"""Shares the parts of one task with idle threads of its pool."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
@@ -15,9 +15,9 @@ class WorkSharing:
     """Does the parts of a task that runs in a pool, with the help of its threads that are idle.
 
     The caller works through the parts itself. Helpers are given to the pool, and take parts if they
-    get to run before all are taken. A helper that did not get to run is called off; one that did is
-    waited for. So a task never waits for one that has not begun, and no pool, be it of one thread
-    and full of such tasks, can come to a halt.
+    get to run before all are taken. A helper that did not get to run is cancelled; one that did is
+    waited for. The caller waits only for helpers that have started. So it cannot deadlock, even in
+    a full pool of one thread.
 
     Args:
         threads: the pool in which the caller runs; None: the caller works alone.

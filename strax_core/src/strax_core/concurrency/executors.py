@@ -1,4 +1,4 @@
-"""Where the steps of a request run: in threads here, and in processes if the user gives some."""
+"""Executors of a request's steps: threads here, and processes if the user gives some."""
 
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
@@ -21,12 +21,12 @@ class Workers:
 
     @property
     def n_threads(self) -> int:
-        """How many threads there are, as far as the executor tells."""
+        """Number of threads, as far as the executor tells."""
         return n_workers(self.threads)
 
     @property
     def n_elsewhere(self) -> int:
-        """How many tasks can run elsewhere at once, as far as the executor tells."""
+        """Number of tasks that can run elsewhere at once, as far as the executor tells."""
         return n_workers(self.elsewhere)
 
 

@@ -1,4 +1,4 @@
-"""InFlight, IN_FLIGHT_BYTES, BUFFER_BYTES."""
+"""Bounds the bytes of tasks under way whose answers nobody needs."""
 
 from collections import deque
 from concurrent.futures import Future
@@ -23,7 +23,7 @@ class InFlight:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is under way."""
+        """True if nothing is under way."""
         return not self._tasks
 
     def make_room(self, size_bytes: int) -> None:

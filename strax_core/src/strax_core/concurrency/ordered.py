@@ -1,4 +1,4 @@
-"""JOBS_AHEAD_MAX, Job, in_order."""
+"""Runs jobs in threads, some ahead, and gives their answers in order."""
 
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
@@ -37,8 +37,8 @@ def in_order(
         jobs: taken as they are begun.
         threads: where they are done; None: here.
         at_least: so many jobs may be under way whatever their shares; else these are 1 together.
-        are_held: what a job gave counts as under way until it is taken; else until it is done, so
-            that one that takes long keeps no thread idle.
+        are_held: True: answers still count as under way until they are taken. False: only until
+            they are done, so that a slow job keeps no thread idle.
     """
     jobs = iter(jobs)
     first = list(islice(jobs, 2))

@@ -1,4 +1,4 @@
-"""Where a secret is to be found; the secret itself is never kept."""
+"""A reference to a secret: its place in a file or variable. The secret itself is never kept."""
 
 import os
 import re

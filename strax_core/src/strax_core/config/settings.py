@@ -34,7 +34,7 @@ class ContextSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What one strax.toml says; without a file, nothing.
+    """The tables of one strax.toml; without a file, none.
 
     The tables of storage and backends are checked when one is opened, so that a wrong one does
     not spoil the others.

@@ -1,4 +1,4 @@
-"""RUN_ID, imported_pandas, data_frame, columns_with_run_id, with_run_id."""
+"""Rows as a pandas DataFrame, and the column that names the run."""
 
 import logging
 from collections.abc import Collection

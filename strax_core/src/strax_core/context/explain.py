@@ -24,7 +24,7 @@ class Explanation:
     data_plugins: DataPlugins
     places: Places
     match: Match
-    """How loosely the places are asked."""
+    """Looseness with which the places are asked."""
     forbidden: Collection[str]
     """Data types that are not to be made; ``*`` stands for all."""
     _found: dict[str, Found] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What is where: the part of a context that finds data, and neither makes nor changes any."""
+"""The part of a context that finds data, and neither makes nor changes any."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace

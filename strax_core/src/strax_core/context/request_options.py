@@ -1,4 +1,4 @@
-"""What a user asks of a context, whichever the run: checked before any work."""
+"""Options of a request, whichever the run: checked before any work."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _OF_A_CONTEXT = (  # strax takes them in requests, too
 
 
 class ShowOptions(TypedDict, total=False):
-    """What is shown while a user waits."""
+    """Options for showing progress."""
 
     progress: bool | None
     """Show how far one run is, on stderr; None, the default: on a terminal or in a notebook."""
@@ -32,7 +32,7 @@ class ShowOptions(TypedDict, total=False):
 
 
 class GetOptions(LoadOptions, ShowOptions, total=False):
-    """What `get_iter`, `get_array` and their likes take: rows, columns, and what is shown."""
+    """Options of `get_iter`, `get_array` and their likes: rows, columns, and progress."""
 
     chunk_size_bytes: int | None
     """About how large the chunks of `get_iter` are; left out: as they are stored or made."""
@@ -42,7 +42,7 @@ class GetOptions(LoadOptions, ShowOptions, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class RequestOptions:
-    """What a user asked for, whichever the run."""
+    """Checked options of one request, whichever the run."""
 
     targets: tuple[str, ...]
     save: tuple[str, ...]

@@ -27,7 +27,7 @@ Answer = TypeVar("Answer")
 
 
 class Upkeep(Lookup):
-    """What a context does with data that are stored already. See `Context`."""
+    """The part of a context that copies, rewrites, verifies and removes. See `Context`."""
 
     def verify(self, run_id: str, data_type: str, *, at: str | None = None) -> list[str]:
         """Read every copy to its end and check it; return the places, all of which are good.

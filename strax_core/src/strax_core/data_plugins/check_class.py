@@ -1,4 +1,4 @@
-"""What is refused when a data plugin is registered, since it could only fail later."""
+"""Refuses data plugins, when they are registered, that could only fail later."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a data plugin gave, held against the dtype that it promised."""
+"""Compares what a data plugin gave with the dtype that it promised."""
 
 from collections.abc import Mapping
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""What a data plugin says of each of its outputs: one value for all, or one for each data type."""
+"""Attributes of a data plugin's outputs: one value for all, or one for each data type."""
 
 from collections.abc import Collection, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a data plugin is: a class that makes data types from others, or from an instrument."""
+"""The base of data plugins: classes that make data types from others, or from an instrument."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from strax_core.errors import ConfigError, PluginGaveWrongOutput
 
 
 class SaveWhen(IntEnum):
-    """When a data type is kept; the values are strax's."""
+    """The occasions on which a data type is kept; the values are strax's."""
 
     NEVER = 0
     """Not even if it is listed in ``save=``: that is an error."""
@@ -53,12 +53,12 @@ class Plugin:
     chunk_target_size_mb: float | Mapping[str, float] = 200
     """Size of stored chunks, uncompressed, in 1e6 bytes."""
     parallel: bool | str = False
-    """Whether `compute` may run for several chunks at once: True: in threads; ``"process"``: in
+    """Permission to run `compute` for several chunks at once. True: in threads; ``"process"``: in
     the processes of an ``executor=``, on pickled copies of this instance."""
     child_plugin: bool = False
-    """Whether its parents' versions, and its `child_option` options, take part in the lineage."""
+    """True if its parents' versions, and its `child_option` options, take part in the lineage."""
     input_timeout: float = 80
-    """How long a source that is not ready is waited for, in s."""
+    """Longest wait for a source that is not ready, in s."""
 
     run_id: str
     config: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""Which data plugins make what, from what, with which options: lineages."""
+"""The registered data plugins: what makes what, from what, with which options; lineages."""
 
 import copy
 import importlib
@@ -58,7 +58,7 @@ class DataPlugins:
 
     @property
     def classes(self) -> list[type[Plugin]]:
-        """What was registered, in that order, but for what was replaced in full.
+        """The classes in the order of registration, but for those that were replaced in full.
 
         Registering these gives the same data plugins.
         """

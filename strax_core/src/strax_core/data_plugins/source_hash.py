@@ -1,4 +1,4 @@
-"""source_hash."""
+"""The hash of a data plugin's source, kept in metadata to tell namesakes apart."""
 
 from threading import Lock
 from weakref import WeakKeyDictionary

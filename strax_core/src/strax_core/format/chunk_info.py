@@ -1,4 +1,4 @@
-"""What metadata says of one chunk. The field names are strax's; the last five are ours."""
+"""The metadata's entry of one chunk. The field names are strax's; the last five are ours."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -45,7 +45,7 @@ class ChunkInfo:
     checksum_rows: str | None = None
     """Of the uncompressed rows, so that copies in different codecs can be compared."""
     codec: Mapping[str, Any] | None = None
-    """What the codec wants to know again when it decodes."""
+    """Notes of the codec, for when it decodes."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the entry as metadata stores it; what is not known is left out."""

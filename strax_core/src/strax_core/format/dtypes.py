@@ -1,4 +1,4 @@
-"""dtype_text, packed, parse_dtype, DTYPE_TEXT_MAX."""
+"""Dtypes as text, as metadata hold them: written, parsed without evaluation, packed."""
 
 import ast
 from functools import lru_cache

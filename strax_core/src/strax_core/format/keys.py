@@ -1,4 +1,4 @@
-"""What names a piece of data: run, data type, and the lineage that says how it is made."""
+"""The key of a piece of data: run, data type, and the lineage that says how it is made."""
 
 import json
 import re
@@ -206,7 +206,7 @@ def _json_key(key: object) -> str:
 
 
 class Lineage(Mapping[str, LineageEntry]):
-    """How data is made: {data type: (data plugin's class name, its version, its options)}.
+    """Recipe of data: {data type: (data plugin's class name, its version, its options)}.
 
     - Immutable and picklable; what it hands out is a copy.
     - Values are as JSON stores them: lists for tuples and arrays, str keys, Python numbers.
@@ -249,7 +249,7 @@ class Lineage(Mapping[str, LineageEntry]):
         return document
 
     def same_as_json(self, document: object) -> bool:
-        """Whether JSON stores the document and this lineage alike; garbage is just different."""
+        """Say whether JSON stores the document and this lineage alike; garbage is different."""
         try:
             return json.dumps(_json_form(document), sort_keys=True) == self._text
         except (ConfigError, ValueError, RecursionError):

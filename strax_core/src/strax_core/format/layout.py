@@ -82,7 +82,7 @@ def checked_file_name(name: str, *, where: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Staging:
-    """Where one writer of one piece of data works: ``.staging/<key>/<write_id>/``."""
+    """Paths of one writer of one piece of data: ``.staging/<key>/<write_id>/``."""
 
     backend_key: str
     write_id: str
@@ -119,7 +119,7 @@ class Staging:
 
     @property
     def failure_note(self) -> str:
-        """Why this writing failed; never found as data."""
+        """Path of the note why this writing failed; never found as data."""
         return f"{self.of_key}/{FAILURE_NOTE_START}{self.write_id}.json"
 
     def journal(self, writer: str, number: int) -> str:

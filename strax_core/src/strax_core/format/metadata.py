@@ -117,17 +117,17 @@ class Metadata(Mapping[str, Any]):
 
     @property
     def write_id(self) -> str | None:
-        """Which writing made these files; strax keeps none."""
+        """Id of the writing that made these files; strax keeps none."""
         return self._text("write_id")
 
     @property
     def data_id(self) -> str | None:
-        """Which making of the rows this is; every copy keeps it."""
+        """Id of the dataset: every copy of the same rows keeps it."""
         return self._text("data_id")
 
     @property
     def exception(self) -> str | None:
-        """Why the writing failed, if it did: strax gives failed data the final name."""
+        """Reason why the writing failed, if it did: strax gives failed data the final name."""
         return self._text("exception")
 
     @property
@@ -138,12 +138,12 @@ class Metadata(Mapping[str, Any]):
 
     @property
     def is_complete(self) -> bool:
-        """Whether the writing ended, and ended well."""
+        """True if the writing ended, and ended well."""
         return "writing_ended" in self._document and "exception" not in self._document
 
     @property
     def is_too_old(self) -> bool:
-        """Whether a strax wrote it whose data strax itself no longer loads."""
+        """True if a strax wrote it whose data strax itself no longer loads."""
         version = re.match(r"(\d{1,9})\.(\d{1,9})", self._text("strax_version") or "")
         return version is not None and tuple(map(int, version.groups())) < STRAX_VERSION_MIN
 
@@ -163,7 +163,7 @@ class Metadata(Mapping[str, Any]):
 
     @property
     def chunk_target_bytes(self) -> int:
-        """How large chunks are meant to be, uncompressed; strax's default where it is not said."""
+        """Target size of chunks, uncompressed; strax's default where it is not said."""
         target_mb = self._document.get("chunk_target_size_mb", 200)
         if not isinstance(target_mb, int | float) or not 0 < target_mb < CHUNK_BYTES_MAX / 1e6:
             raise DataCorrupted(f"{self.place}: chunk_target_size_mb is {target_mb!r}")
@@ -176,7 +176,7 @@ class Metadata(Mapping[str, Any]):
 
     @cached_property
     def lineage(self) -> Lineage:
-        """Where the rows come from."""
+        """Lineage of the rows."""
         document = self._document.get("lineage")
         if not isinstance(document, dict | LineageText):
             raise DataCorrupted(f"{self.place}: the metadata has no lineage")

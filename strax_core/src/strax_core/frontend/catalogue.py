@@ -1,4 +1,4 @@
-"""What a frontend can do besides that keeps a catalogue of what lies in its backends."""
+"""The protocol of frontends that keep a catalogue of what lies in their backends."""
 
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable

@@ -1,4 +1,4 @@
-"""What a frontend learns of its data; a frontend that keeps a record overrides what it needs."""
+"""Events that a frontend is told of; one that keeps a record overrides what it needs."""
 
 from strax_core.format import DataKey, Metadata
 from strax_core.frontend.location import Location

@@ -20,7 +20,7 @@ from strax_core.medium import Medium
 from strax_core.saver import is_there, read_json, read_ticket, receipts_in, writings_of
 
 _NOT_YET_TRUE = ("writing_ended", "start", "end", "backend_key", "saver")
-"""Fields of an unfinished document that are of a copy's source, or of no use to a reader."""
+"""Fields to drop: copied from the source, or needed by the writer only."""
 
 _LOG = logging.getLogger("strax_core")
 
@@ -31,7 +31,7 @@ class Unfinished:
 
     metadata: Metadata
     folder: str
-    """Where its chunks lie until they are committed."""
+    """Folder of its chunks until they are committed."""
 
 
 def find_unfinished(medium: Medium, backend_key: str) -> Unfinished | None:

@@ -1,4 +1,4 @@
-"""Where one copy of a piece of data lies."""
+"""The location of one copy of a piece of data."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from strax_core.format import Metadata
 
 
 class State(Enum):
-    """Whether data at a location are all there."""
+    """Completeness of data at a location."""
 
     COMPLETE = "complete"
     WRITING = "writing"
@@ -18,19 +18,19 @@ class State(Enum):
 @takes_old_keyword("known", "listed")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
-    """Where one copy of a piece of data lies."""
+    """The place of one copy of a piece of data: a backend, and its name there."""
 
     backend: str
     """Name of the backend in the frontend's `backends`."""
     backend_key: str
-    """What the backend calls the piece of data; of unfinished data, what it will be called."""
+    """Name of the piece of data in the backend; of unfinished data, the name to be."""
     state: State = State.COMPLETE
     metadata: Metadata | None = None
     """If finding it read them already; of unfinished data, as far as they are written."""
     listed: bool = False
-    """Whether a listing or a database says that data are there, complete; nothing was read."""
+    """True if a listing or a database says that data are there, complete; nothing was read."""
     folder: str | None = None
-    """Where the chunks of unfinished data lie until they are committed; core fills it in."""
+    """Folder of the chunks of unfinished data until they are committed; core fills it in."""
 
     @property
     def known(self) -> bool:

@@ -1,4 +1,4 @@
-"""Which stored data serve a request: those made as wanted, or nearly so."""
+"""Matches stored data to a request: those made as wanted, or nearly so."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +15,7 @@ _VALUE_LENGTH_MAX = 200
 
 @dataclass(frozen=True, init=False)
 class Match:
-    """How closely stored data must agree with what is wanted; left out: entirely.
+    """Rules for how closely stored data must agree with what is wanted; left out: entirely.
 
     A fuzzy match leaves entries and options out of both lineages and compares the rest, as strax
     does: a tuple equals a list, and 1 equals 1.0.
@@ -46,11 +46,11 @@ class Match:
 
     @property
     def is_fuzzy(self) -> bool:
-        """Whether data of another lineage may serve."""
+        """True if data of another lineage may serve."""
         return bool(self.fuzzy_for or self.fuzzy_for_options)
 
     def accepts(self, wanted: Lineage, stored: object) -> bool:
-        """Whether data with the stored lineage serve; garbage does not."""
+        """Say whether data with the stored lineage serve; garbage does not."""
         if not self.is_fuzzy and not isinstance(stored, Lineage):
             return wanted.same_as_json(stored)
         try:
@@ -60,7 +60,7 @@ class Match:
         return wanted == lineage or (self.is_fuzzy and _accepts_rest(self, wanted, lineage))
 
     def accepts_rest(self, wanted: Lineage, stored: Lineage) -> bool:
-        """Whether two lineages agree in all that may not differ."""
+        """Say whether two lineages agree in all that may not differ."""
         rests = self._rest(wanted), self._rest(stored)
         # As text too, for there NaN equals NaN.
         return rests[0] == rests[1] or _text(rests[0]) == _text(rests[1])

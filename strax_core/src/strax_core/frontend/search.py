@@ -17,10 +17,10 @@ from strax_core.frontend.match import STRICT, Match
 Thing = TypeVar("Thing")
 
 Seen = MutableMapping[tuple[str, str], Metadata | Exception]
-"""What was read of each backend's pieces of data, or why it could not be."""
+"""Metadata read of each backend's pieces of data, or the error."""
 
 SETTLED = (DataNotAvailable, DataCorrupted, NewerFormat)
-"""What cannot be used may be made again; what gives no other answer may well be there."""
+"""Errors that settle the question. After any other, the data may exist."""
 
 _LOG = logging.getLogger("strax_core")
 
@@ -51,7 +51,7 @@ class Search:
     backend: str | None = None
     """Name of the only backend that counts; None: all do."""
     locations: Sequence[Location] | None = None
-    """What the frontend answered, if it was asked already, for many keys at once."""
+    """Answer of the frontend, if it was asked already, for many keys at once."""
     seen: Seen = field(default_factory=dict)
     _given: set[tuple[str, str]] = field(default_factory=set)
 
@@ -288,7 +288,7 @@ def _ended(metadata: Metadata) -> float:
 
 
 def notify(listener: Callable[..., None], key: DataKey, *news: Any) -> None:
-    """Tell a frontend what happened; that it cannot take note of it changes nothing."""
+    """Call a hook of a frontend; log what it raises, and go on."""
     try:
         listener(key, *news)
     except Exception:  # noqa: BLE001 - whatever a storage plugin raises

@@ -16,7 +16,7 @@ from strax_core.medium import Buffer, Medium
 
 @dataclass(frozen=True, slots=True)
 class ChunkFile:
-    """Where the rows of a chunk lie, and what decodes them."""
+    """The file of a chunk's rows, and what decodes them."""
 
     medium: Medium
     path: str

@@ -18,7 +18,7 @@ AT_LEAST = 2  # pieces under way, so that two cores have work where a piece is a
 
 
 class ArrayFiller:
-    """What is wanted as a whole is decoded straight into its place.
+    """Fills final arrays: what is wanted as a whole is decoded straight into its place.
 
     The edges of a time range go by way of small arrays, so that their rows are counted before the
     final array is made.

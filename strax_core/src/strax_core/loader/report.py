@@ -1,4 +1,4 @@
-"""What a load has read: bytes, requests, times."""
+"""Counts of what a load has read: bytes, requests, times."""
 
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager

@@ -1,4 +1,4 @@
-"""Which segments of chunks are read, as which columns, and where their rows go."""
+"""Reads segments of chunks: chooses them, decodes them, and puts their rows in place."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor
@@ -51,7 +51,7 @@ class Piece:
     info: ChunkInfo
     segment: Segment
     is_edge: bool
-    """Whether it may hold rows outside the time range."""
+    """True if it may hold rows outside the time range."""
 
     @property
     def share(self) -> float:
@@ -61,7 +61,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What is known of the rows that were decoded of a piece: to see that pieces are in order."""
+    """First row and first/last time of a decoded segment, to check that segments are in order."""
 
     first_row: int
     times: tuple[int, int] | None = None
@@ -240,7 +240,7 @@ class Assembly:
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """What a job read of a chunk."""
+    """Rows of a chunk that a job read."""
 
     assembly: Assembly
     part: Part | Decoded | None

@@ -43,7 +43,7 @@ _LOG = logging.getLogger("strax_core")
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """Where a copy goes, and in what form."""
+    """The place and the form of a copy."""
 
     frontend: StorageFrontend
     backend: str | None = None
@@ -53,7 +53,7 @@ class Target:
     compressor: str | None = None
     """Codec; None: the frontend's, else that of the source, if it may stand there."""
     replaces: Found | None = None
-    """What the copy is to replace, there; None: it replaces nothing that is good."""
+    """Data that the copy is to replace, there; None: it replaces nothing that is good."""
 
     def __post_init__(self) -> None:
         if self.chunk_size_bytes is not None:
@@ -269,7 +269,7 @@ def writer_of(metadata: Metadata) -> Mapping[str, Any]:
 
 
 def _writer(source: Metadata, target: Target) -> dict[str, Any]:
-    """Who copies; and, of the source, what made the rows, and how they were cut."""
+    """Return the `writer` entry of a copy: this process, and the source's data plugin and chunking."""
     import socket
 
     kept = {

@@ -34,7 +34,7 @@ ATTEMPTS = 3  # of a load that finds its data replaced or removed meanwhile
 
 @dataclass(frozen=True, kw_only=True)
 class LoadRequest:
-    """Which chunks are loaded, and how."""
+    """The chunks to load, and how."""
 
     options: ReadOptions
     read_ahead_bytes: int
@@ -43,7 +43,7 @@ class LoadRequest:
     by_number: bool = False
     """Chunks are wanted by their numbers, so only a copy cut alike can go on."""
     scan: Scan = WHOLE_ROWS
-    """Which rows and columns of these chunks."""
+    """Rows and columns of these chunks."""
 
     def note_stored(self, metadata: Metadata) -> None:
         """Count the size of what is read, once for each piece of data."""
@@ -58,8 +58,8 @@ class _Part:
     n_until_its_end: int
     """How many rows all chunks of the copy have, up to the end of this one."""
     n_given: int
-    """How many rows of this chunk were handed out; only by number is a row of zero duration on a
-    border told from one that was not."""
+    """Rows already handed out. A count, because rows of zero duration on a border share their
+    time."""
     from_ns: int | None
     """Up to when others were handed out; None: nothing was."""
 

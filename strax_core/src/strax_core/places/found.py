@@ -1,4 +1,4 @@
-"""Found."""
+"""The answer to a search: a copy of a piece of data, and whether it is just what was asked for."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from strax_core.loader import Loader
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """Where a piece of data was found, and whether it is just what was asked for."""
+    """A copy of a piece of data that was found, and how it differs from what was asked for."""
 
     key: DataKey
     frontend: StorageFrontend
@@ -27,12 +27,12 @@ class Found:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all of it is there; if not, it is still being written, or its writer died."""
+        """True if all of it is there; if not, it is still being written, or its writer died."""
         return self.location.state is State.COMPLETE
 
     @property
     def is_exact(self) -> bool:
-        """Whether it has the lineage wanted, and not only one that serves."""
+        """True if it has the lineage wanted, and not only one that serves."""
         return self.metadata.lineage == self.key.lineage
 
     @property

@@ -20,7 +20,7 @@ from strax_core.places.search import SearchAll, of_same_type, report
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """Which of many pieces of data each place has."""
+    """The pieces of data that each place has, of many."""
 
     locations: Mapping[str, Sequence[Location | None]]
     """By the name of the place, for each key; None where it is not there, or cannot be read."""
@@ -148,7 +148,7 @@ class Places:
         For values that change results: what cannot be read is an error, not "no values".
 
         Raises:
-            StorageError: a place that is nearer than any document could not answer.
+            StorageError: a frontend asked before a document was found could not answer.
         """
         for frontend in self._frontends:
             try:

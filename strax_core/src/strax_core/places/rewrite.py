@@ -16,7 +16,7 @@ from strax_core.places.transfer import TransferOptions
 
 
 class Outcome(Enum):
-    """What became of a piece of data."""
+    """Outcome of rewriting one piece of data."""
 
     REWRITTEN = "rewritten"
     AS_WANTED = "as wanted already"

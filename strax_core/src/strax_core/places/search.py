@@ -1,4 +1,4 @@
-"""One question to several frontends: all are asked the same, before any may answer less."""
+"""Searches several frontends: all for exact matches, before any for fuzzy ones."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator

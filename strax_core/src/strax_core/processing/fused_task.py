@@ -1,4 +1,4 @@
-"""A line of data plugins that takes each chunk as a whole, in other processes or machines.
+"""A fused stage: data plugins that run as one task per chunk in another process.
 
 A task reads a chunk's inputs, computes, encodes and writes; so rows do not travel, but for those
 that someone here wants.
@@ -35,12 +35,12 @@ class Copy:
 
 @dataclass(eq=False)
 class FusedStage:
-    """What is done with each chunk elsewhere, as the request knows it."""
+    """The work on each chunk elsewhere, as the request knows it."""
 
     copies: dict[str, list[Copy]] = field(default_factory=dict)
     """By data type, what is loaded: from the first copy that can be read. All are cut alike."""
     instances: list[Plugin] = field(default_factory=list)
-    """What computes, in this order."""
+    """Data plugins that compute, in this order."""
     savers: dict[str, list[Saver]] = field(default_factory=dict)
     """By data type, what keeps it."""
     exported: set[str] = field(default_factory=set)
@@ -48,7 +48,7 @@ class FusedStage:
 
     @property
     def is_source(self) -> bool:
-        """Whether its first data plugin asks an instrument, and loads nothing."""
+        """True if its first data plugin asks an instrument, and loads nothing."""
         return not self.copies
 
     def packed(self) -> "PackedStage":
@@ -139,7 +139,7 @@ class Unread:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What one task gives back."""
+    """Answer of one task."""
 
     start: int
     end: int
@@ -151,7 +151,7 @@ class Done:
 
     @property
     def nbytes(self) -> int:
-        """How many bytes of rows it brings."""
+        """Number of bytes of rows that it brings."""
         return sum(chunk.nbytes for chunk in self.chunks.values())
 
 

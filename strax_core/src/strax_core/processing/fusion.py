@@ -1,4 +1,4 @@
-"""Which data plugins of a plan work elsewhere, and which of them form one line."""
+"""Chooses the data plugins that run in other processes, and fuses neighbours."""
 
 import logging
 import pickle

@@ -1,4 +1,4 @@
-"""Which of the data types that are made are to be kept, and the savers for them."""
+"""Opens savers for those data types that are made and to be kept."""
 
 import logging
 import os
@@ -107,7 +107,7 @@ def _warn(message: str) -> None:
 
 
 REFUSALS = (ReadOnlyError, DataExistsError)
-"""What a place answers that is well and does not take the data."""
+"""Errors of a place that is well and does not take the data."""
 
 _LOG = logging.getLogger("strax_core")
 

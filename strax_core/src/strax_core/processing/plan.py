@@ -1,4 +1,4 @@
-"""What a request needs: which data types are stored, which data plugins have to make the others."""
+"""The plan of a request: data types that are stored, and data plugins that make the others."""
 
 import logging
 import warnings

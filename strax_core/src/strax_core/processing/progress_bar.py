@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 
 class Stretch(Protocol):
-    """What has a place in time and a size: a chunk, or its entry in metadata."""
+    """A stretch of time with a size: a chunk, or its entry in metadata."""
 
     @property
     def start(self) -> int:

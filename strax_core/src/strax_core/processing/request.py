@@ -1,4 +1,4 @@
-"""Request."""
+"""The request for data types of one run, as a context fills it in."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,7 @@ from strax_core.selection import ALL_ROWS, Query
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a user asked for of one run; a context fills it in."""
+    """A request for data types of one run; a context fills it in."""
 
     run_id: str
     targets: tuple[str, ...]
@@ -36,7 +36,7 @@ class Request:
     must_keep: bool = False
     """Having nowhere to write is an error, not a warning."""
     progress: bool | None = False
-    """Whether to show how far it is; None: if somebody watches."""
+    """True to show how far it is; None: if somebody watches."""
     chunk_size_bytes: int | None = None
     """Size of the chunks that the user gets; None: as they are stored or made."""
     report: ReadReport = field(default_factory=ReadReport)

@@ -75,7 +75,7 @@ class SaverGroup:
         """Keep what is still held, and commit; that was the last chunk."""
         pieces = [] if self._rechunker is None else self._rechunker.flush()
         if self._in_flight.is_idle:
-            self._executor = None  # we would only wait for what else a thread is started for
+            self._executor = None  # run here: we would wait for the thread anyway
         self._push(pieces)
         self._in_flight.drain()
         self._commit()

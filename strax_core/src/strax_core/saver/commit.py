@@ -23,7 +23,7 @@ _LOG = logging.getLogger("strax_core")
 
 
 class SettlingSaver(Saver):
-    """What the two ways of committing share.
+    """The common part of the two ways to commit.
 
     - "It exists" is believed only when the metadata there show another `write_id`: ours is success.
     - A step whose answer was lost is repeated until the answer is definite. Reading back "nothing
@@ -31,7 +31,7 @@ class SettlingSaver(Saver):
     """
 
     settle_time_s = 40.0
-    """How long a step with lost answers is repeated before its outcome is called unknown.
+    """Time for which a step with lost answers is repeated before its outcome is called unknown.
 
     A try that began just before this ends must be over within a minute, too.
     """

@@ -56,7 +56,7 @@ class Journal:
 
     def _mind_fork(self) -> None:
         if self._pid != os.getpid():
-            self._begin()  # we have another process's letters, and perhaps a lock that it held
+            self._begin()  # after a fork: a new writer id and a fresh lock
 
     def _begin(self) -> None:
         self._pid = os.getpid()
@@ -70,12 +70,12 @@ class Journal:
 
     @property
     def is_owner(self) -> bool:
-        """Whether this process opened the ticket, and is neither a fork nor a pickled copy."""
+        """True if this process opened the ticket, and is neither a fork nor a pickled copy."""
         return self._owner_pid == os.getpid()
 
     @property
     def is_fenced(self) -> bool:
-        """Whether this writer was silent for so long that it may never go on."""
+        """True if this writer was silent for so long that it may never go on."""
         return self._silence_s() > self._grace_time_s / 2
 
     def open(self, ticket: Mapping[str, Any]) -> None:

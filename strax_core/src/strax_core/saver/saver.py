@@ -153,7 +153,7 @@ class Saver(Renamed):
 
     @property
     def folder(self) -> str:
-        """Where `_write` puts the files, until the commit; override it if that is elsewhere."""
+        """Folder of the files until the commit; override it if `_write` puts them elsewhere."""
         return self.backend_key
 
     def _file_name(self, chunk_i: int) -> str:
@@ -212,7 +212,7 @@ class Saver(Renamed):
         self._journal.record(receipt)
 
     def resume(self) -> None:
-        """In a copy that has paused: see that the writing goes on; its owner has beaten meanwhile.
+        """Go on in a copy that has paused, if its owner kept the heartbeat meanwhile.
 
         Raises:
             StorageUnavailable: it has ended.

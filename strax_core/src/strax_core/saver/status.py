@@ -1,4 +1,4 @@
-"""What the staging place tells a person of one piece of data: who writes it, what failed."""
+"""Status of one piece of data, for people: who writes it, what failed."""
 
 import logging
 import time
@@ -31,12 +31,12 @@ class Writer:
     stored_bytes: int
     nbytes: int
     silent_s: float
-    """How long ago its last beat was, if the place's clock and ours agree."""
+    """Seconds since its last heartbeat, if the place's clock and ours agree."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FailureNote:
-    """Why a save failed; the next success of the same data removes it."""
+    """The reason why a save failed; the next success of the same data removes it."""
 
     folder: str
     write_id: str
@@ -44,7 +44,7 @@ class FailureNote:
     exception: str
     """The traceback."""
     ended_s: float | None
-    """When it failed, seconds since the Unix epoch, by the writer's clock."""
+    """Time of the failure, seconds since the Unix epoch, by the writer's clock."""
 
 
 def writers_at_work(medium: Medium, key_name: str) -> list[Writer]:

@@ -1,4 +1,4 @@
-"""What writers at work have noted so far, read from outside: their tickets and journals."""
+"""Reads from outside what writers at work have noted so far: their tickets and journals."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -16,13 +16,13 @@ class Ticket:
 
     staging: Staging
     document: Mapping[str, Any]
-    """What stands in the ticket itself; {} if it cannot be read."""
+    """Content of the ticket itself; {} if it cannot be read."""
     infos: tuple[ChunkInfo, ...]
     """The receipts in its journal, in no order."""
     last_beat_ns: int
-    """When its newest file was written, by the place's clock; 0 if it has none."""
+    """Time of its newest file, by the place's clock; 0 if it has none."""
     has_chunks_inside: bool
-    """Whether its chunks lie inside it, and not yet in the final folder."""
+    """True if its chunks lie inside it, and not yet in the final folder."""
 
 
 def writings_of(medium: Medium, backend_key: str) -> list[Staging]:

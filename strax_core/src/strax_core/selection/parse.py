@@ -1,4 +1,4 @@
-"""What a user selects, as the options of a request say it; checked as far as possible."""
+"""Parses a user's selection from the options of a request; checked as far as possible."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -26,7 +26,7 @@ Number = int | float | Decimal | Fraction | np.integer[Any] | np.floating[Any]
 
 
 class LoadOptions(TypedDict, total=False):
-    """What `get_array` and its likes take to select; `None` is as if not given."""
+    """Options of `get_array` and its likes that select; `None` is as if not given."""
 
     time_range: Sequence[int] | None
     """(start, end) in ns since the Unix epoch, half-open."""

@@ -1,4 +1,4 @@
-"""Which rows and columns of a piece of data are wanted: times, chunks, conditions, columns."""
+"""A query: the rows and columns that are wanted, by times, chunks, conditions, columns."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -52,13 +52,13 @@ class Query:
 
     @property
     def is_all(self) -> bool:
-        """Whether every row of the run is wanted, with all columns."""
+        """True if every row of the run is wanted, with all columns."""
         selects_rows_or_columns = self.where or self.columns is not None or self.drop_columns
         return not self.is_partial and not selects_rows_or_columns
 
     @property
     def is_partial(self) -> bool:
-        """Whether less than the whole run is read: a time range, or some chunks."""
+        """True if less than the whole run is read: a time range, or some chunks."""
         limits = (self.time_range, self.seconds_range, self.chunk_numbers)
         return any(limit is not None for limit in limits)
 

@@ -1,4 +1,4 @@
-"""What a loader reads of each chunk: a range of time, some of the columns."""
+"""A scan: the part of each chunk that a loader reads, by time and columns."""
 
 from dataclasses import dataclass
 
@@ -46,7 +46,7 @@ class TimeRange:
 
     @property
     def borders(self) -> tuple[int, int]:
-        """The range that all rows touch that belong to this one."""
+        """The widest range touched by a selected row; a codec's pre-filter."""
         if self.touching:
             return self.start, self.end
         return self.start - 1, self.end + 1  # rows of zero duration on the borders, too
@@ -54,7 +54,7 @@ class TimeRange:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What is read of a piece of data.
+    """The part of a piece of data that is read.
 
     Attributes:
         columns: names of the fields, in the order in which they are given; None: all.

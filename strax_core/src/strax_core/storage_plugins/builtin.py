@@ -1,4 +1,4 @@
-"""What core itself brings, described through the same hooks as any storage plugin."""
+"""Core's own backends, frontends and codecs, through the same hooks as any storage plugin's."""
 
 from strax_core.storage_plugins.hookspecs import Provided, hookimpl
 

@@ -34,7 +34,7 @@ _log = logging.getLogger("strax_core")
 
 
 class EntryPointLike(Protocol):
-    """What discovery needs of `importlib.metadata.EntryPoint`."""
+    """The part of `importlib.metadata.EntryPoint` that discovery needs."""
 
     @property
     def name(self) -> str: ...  # noqa: D102 - as in importlib.metadata
@@ -52,11 +52,11 @@ class Served:
     distribution: str
     version: str
     requires: tuple[str, ...] = ()
-    """What its distribution requires, as its metadata say it."""
+    """Requirements of its distribution, as its metadata say them."""
 
     @property
     def lacks(self) -> tuple[str, ...]:
-        """What its distribution requires and is not installed as it should be.
+        """Requirements of its distribution that are not installed as they should be.
 
         By what is installed, not by importing it: an SDK may be slow to import.
         """
@@ -65,7 +65,7 @@ class Served:
 
     @property
     def package(self) -> str:
-        """What `pip install` takes to install all that it needs."""
+        """Text that `pip install` takes to install all that it needs."""
         extra = self.provided.extra
         return self.distribution if extra is None else f'"{self.distribution}[{extra}]"'
 

@@ -1,4 +1,4 @@
-"""What a storage plugin answers when core asks which backends, frontends and codecs it brings."""
+"""Hooks by which core asks a storage plugin for its backends, frontends and codecs."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is installed here, held against what a text such as ``strax-local>=0.1`` asks for."""
+"""Compares what is installed here with requirements such as ``strax-local>=0.1``."""
 
 from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version

@@ -1,4 +1,4 @@
-"""What all contracts stand on: the fixtures that a storage plugin's author gives."""
+"""The base of all contracts: fixtures that a storage plugin's author gives."""
 
 import pickle
 
@@ -29,12 +29,12 @@ class BackendBase(ContractBase):
     """Fixtures and known deviations. A deviation is an attribute here, never a skipped check."""
 
     pickles = True
-    """Whether it can go to another process and is the same place there; if not, pickling must end
+    """True if it can go to another process and is the same place there; if not, pickling must end
     in a typed error."""
     clock_tolerance_s = 3600.0
-    """How far the place's clock may be from ours."""
+    """Largest distance of the place's clock from ours."""
     is_case_blind = False
-    """Whether it takes `a` and `A` for one name, as the usual disks of macOS do."""
+    """True if it takes `a` and `A` for one name, as the usual disks of macOS do."""
     large_bytes = 3_300_000
     """Size of the largest object of the round trips; 64 MB at the level `full`."""
 

@@ -61,7 +61,7 @@ def check_chunk_is_refused(backend: StorageBackend, chunk_i: int) -> None:
 
 
 class DamageChecks(BackendBase):
-    """What others did to the stored bytes is found."""
+    """Changes that others made to the stored bytes are found."""
 
     @pytest.mark.parametrize("compressor", ["columns", "zstd"])
     @pytest.mark.parametrize("damage", DAMAGES)

@@ -30,7 +30,7 @@ KILLED = -signal.SIGKILL
 
 
 class Death(BaseException):
-    """What stands in for a kill where a process cannot be killed: nothing works afterwards."""
+    """A stand-in for a kill where a process cannot be killed: nothing works afterwards."""
 
 
 class EndOfProcess(BaseException):

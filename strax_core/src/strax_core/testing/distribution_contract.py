@@ -81,7 +81,7 @@ class DistributionContract(ContractBase):
 
     @pytest.fixture
     def served(self) -> list[Served]:
-        """What the distribution brings."""
+        """Everything that the distribution brings."""
         return list(self._served())
 
     def _served(self) -> Iterator[Served]:

@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 
 class Moment(Enum):
-    """When a call fails."""
+    """The moment at which a call fails."""
 
     BEFORE = "nothing was done"
     AFTER = "it was done, but the answer was lost"
@@ -25,14 +25,14 @@ class Moment(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What goes wrong."""
+    """A fault: the call that goes wrong, and how."""
 
     call: int
     """The first call that fails, counted from 0."""
     moment: Moment = Moment.BEFORE
     error: type[BaseException] = StorageUnavailable
     times: int | None = 1
-    """How many calls in a row fail; None: all from there on."""
+    """Number of calls in a row that fail; None: all from there on."""
 
     def hits(self, call: int) -> bool:
         """Say whether this call fails."""
@@ -71,7 +71,7 @@ class FaultyBackend(StorageBackend):
 
     @property
     def has_failed(self) -> bool:
-        """Whether there were enough calls for the fault to show."""
+        """True if there were enough calls for the fault to show."""
         return self._fault is not None and len(self.calls) > self._fault.call
 
     def read(self, path: str) -> bytes:

@@ -26,7 +26,7 @@ MINE = b"mine"
 
 
 class ForeignChecks(BackendBase):
-    """What no writer made is left where it is, and told."""
+    """Things that no writer made are left where they are, and told."""
 
     def test_cleaning_leaves_what_no_writer_made_and_says_so(
         self, backend: StorageBackend, raw: RawAccess

@@ -1,4 +1,4 @@
-"""What the contract of frontends stands on: the fixtures that an author gives."""
+"""The base of the contract of frontends: fixtures that an author gives."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,11 +22,11 @@ class FrontendBase(ContractBase):
     """Fixtures and known deviations. A deviation is an attribute here, never a skipped check."""
 
     takes_data = True
-    """Whether data can be saved through it; if not, give `put` too."""
+    """True if data can be saved through it; if not, give `put` too."""
     keeps_run_documents = True
-    """Whether it has documents about runs; if it takes no data, give `put_document` too."""
+    """True if it has documents about runs; if it takes no data, give `put_document` too."""
     requests_for_many: int | None = None
-    """How many requests `find_several` may make, for any number of keys; None: not counted."""
+    """Largest number of requests of `find_several`, for any number of keys; None: not counted."""
 
     @pytest.fixture
     def open_frontend(self) -> OpenFrontend:

@@ -21,12 +21,12 @@ class HttpRequest:
     """Path and query, as they stand in the request."""
     headers: dict[str, str] = field(repr=False)
     status: int | None = None
-    """What the server answered; None: nothing yet."""
+    """Status that the server answered; None: nothing yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fate:
-    """What becomes of one request instead of a normal answer."""
+    """The fate of one request, instead of a normal answer."""
 
     reaches_server: bool = True
     answer: bytes | None = None
@@ -34,7 +34,7 @@ class Fate:
     n_answer_bytes: int = 0
     """So much of the body of the server's answer comes; 0: not even its head."""
     end: End = End.RESET
-    """What then becomes of the connection, unless there is a whole `answer`."""
+    """End of the connection, unless there is a whole `answer`."""
     late: threading.Event | None = None
     """The server gets the request when this is set; what becomes of the client does not wait."""
     do: Callable[[], None] | None = None

@@ -1,4 +1,4 @@
-"""How thorough the kit is, and which kit it is; docs/contract-kit.md tells its changes.
+"""Level and version of the kit; docs/contract-kit.md tells its changes.
 
 The level comes from the environment and not from an option of pytest: an option needs a plugin of
 pytest, and one that is installed with strax-core would be loaded in every run of everyone.

@@ -30,7 +30,7 @@ OWN_NAMES = ("link", KEY.name, *(f"{name}-{DEAD}" for name in ("tmp", "clock", "
 
 
 class LinkChecks(BackendBase):
-    """What lies outside is neither read, nor changed, nor deleted. Nothing if there are no links.
+    """Things outside are neither read, nor changed, nor deleted. Nothing if there are no links.
 
     SFTP and its like cannot keep somebody from swapping a folder for a link in between; so these
     checks put their links there before.

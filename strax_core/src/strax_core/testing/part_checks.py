@@ -47,7 +47,7 @@ def check_parts(backend: StorageBackend, chunks: list[Chunk]) -> None:
 
 
 class PartChecks(BackendBase):
-    """What is read of a piece of data is what was wanted of it."""
+    """Parts that are read of a piece of data are those that were wanted."""
 
     @pytest.mark.parametrize("compressor", CODECS)
     def test_a_part_is_that_of_the_whole(self, backend: StorageBackend, compressor: str) -> None:

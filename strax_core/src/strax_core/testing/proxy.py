@@ -16,14 +16,14 @@ Result = TypeVar("Result")
 
 
 class Way(Enum):
-    """Which direction of a connection."""
+    """Direction of a connection."""
 
     TO_SERVER = "to server"
     TO_CLIENT = "to client"
 
 
 class End(Enum):
-    """What becomes of a connection that a fault has hit."""
+    """End of a connection that a fault has hit."""
 
     RESET = "reset"
     CLOSE = "closed, as if all had been sent"
@@ -40,7 +40,7 @@ class LinkFault:
     """0 on the way to the client: what was asked is done, but no answer comes."""
     end: End = End.RESET
     times: int | None = 1
-    """How many connections are hit; None: all."""
+    """Number of connections that are hit; None: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class Proxy:
 
     @property
     def fault(self) -> LinkFault | None:
-        """What breaks connections."""
+        """The fault that breaks connections."""
         return self._fault
 
     @fault.setter
@@ -113,12 +113,12 @@ class Proxy:
 
     @property
     def n_hit(self) -> int:
-        """How many connections the fault has hit."""
+        """Number of connections that the fault has hit."""
         return self._n_hit
 
     @property
     def n_open(self) -> int:
-        """How many connections are open."""
+        """Number of connections that are open."""
         return len(self._tasks)
 
     def reset_all(self) -> None:

@@ -70,7 +70,7 @@ class ReadingContract(ContractBase):
     """
 
     pickles = True
-    """Whether it can go to another process and is the same place there."""
+    """True if it can go to another process and is the same place there."""
 
     @pytest.fixture
     def put_files(self) -> PutFiles:

@@ -20,7 +20,7 @@ class At:
     folder: str
     name: str
     label: str
-    """What errors call it."""
+    """Name of it in errors."""
 
     @classmethod
     def of(cls, place: str, root: str, path: str) -> "At":
@@ -42,7 +42,7 @@ class At:
 
     @property
     def row(self) -> ColumnElement[bool]:
-        """Whether a row is this file's."""
+        """Condition that a row is this file's."""
         return and_(FILES.c.folder == self.folder, FILES.c.name == self.name)
 
 

@@ -61,7 +61,7 @@ _FAILURES_OF_KEY = _of_key(
 
 @dataclass(frozen=True, slots=True)
 class CopyRow:
-    """What the catalogue knows of one copy."""
+    """The catalogue's row of one copy."""
 
     backend: str
     backend_key: str
@@ -74,7 +74,7 @@ class CopyRow:
 
 @dataclass(frozen=True, slots=True)
 class FailedCopy:
-    """Why a copy is marked as damaged or absent; of one that is being removed, by whom."""
+    """The reason why a copy is marked as damaged or absent; or who is removing it."""
 
     backend: str
     state: str
@@ -161,7 +161,7 @@ class Asked:
 
     source: FromClause
     number: ColumnElement[int]
-    """Which of the lists, counted from 0."""
+    """Number of the list, counted from 0."""
     is_postgresql: bool
     parameters: dict[str, str]
 

@@ -26,7 +26,7 @@ from strax_sql.database import Database
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reserved(Location):
-    """Where one saver is to write; so a writer's failure is told from a reader's."""
+    """The place that one saver is to write to; so a writer's failure is told from a reader's."""
 
     write_ids: list[str | None] = field(default_factory=list, compare=False)
     """Of the writing that was entered there; empty until it has begun."""

@@ -42,7 +42,7 @@ class Entry:
 
     @property
     def identity(self) -> list[str]:
-        """What names the piece of data."""
+        """Values that name the piece of data."""
         return [self.run_id, self.data_type, self.lineage_hash, digest_of(self.lineage)]
 
 

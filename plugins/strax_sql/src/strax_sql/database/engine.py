@@ -85,7 +85,7 @@ class Database:
 
     @property
     def place(self) -> str:
-        """What errors call the database; never with a password."""
+        """Name of the database in errors; never with a password."""
         return self.options.place
 
     def read(self, work: Callable[[Connection], Answer]) -> Answer:

@@ -59,14 +59,14 @@ class Difference:
     """One thing in which catalogue and storage differ."""
 
     name: str
-    """What it is about: place and piece of data."""
+    """Place and piece of data that it is about."""
     text: str
     entry: Entry | None = None
-    """What should stand in the catalogue; None if nothing should."""
+    """Entry that should stand in the catalogue; None if none should."""
     row: Row | None = None
-    """What stands there and is wrong; None if nothing is."""
+    """Row that stands there and is wrong; None if none is."""
     damage: str | None = None
-    """Why what lies there cannot be read."""
+    """Reason why what lies there cannot be read."""
 
 
 @dataclass(frozen=True, kw_only=True)

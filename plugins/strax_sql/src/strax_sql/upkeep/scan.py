@@ -9,7 +9,7 @@ _DOCUMENT_END = "-metadata.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
-    """What one listing showed."""
+    """Results of one listing."""
 
     pieces: list[str]
     """Names of folders that a piece of data may have, sorted."""

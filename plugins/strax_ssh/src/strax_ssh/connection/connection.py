@@ -14,16 +14,16 @@ from strax_ssh.options import SshOptions
 from strax_ssh.sftp import LostError, NobodyError, Session, SilentError, Small, Together
 
 RECONNECT_S = 10.0
-"""How long to try again when a connection that there was is lost: a server may be restarted."""
+"""Time to try again when a connection that there was is lost: a server may be restarted."""
 BUSY_S = 5.0
-"""How long to try a server that hangs up, as OpenSSH does while many log in at once."""
+"""Time to try a server that hangs up, as OpenSSH does while many log in at once."""
 TRIES = 4
 FIRST_PAUSE_S = 0.2
 Result = TypeVar("Result")
 
 
 class Connection:
-    """What all backends of one process with the same options share.
+    """The connection that all backends of one process with the same options share.
 
     Each thread has a channel for itself while it does something; who finds none free waits.
     """

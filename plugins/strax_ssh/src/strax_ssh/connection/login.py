@@ -94,7 +94,7 @@ class Client:
 
     @property
     def is_lost(self) -> bool:
-        """Whether the connection has ended."""
+        """True if the connection has ended."""
         transport = self._client.get_transport()
         return transport is None or not transport.is_active()
 
@@ -153,7 +153,7 @@ class Program:
 
     @property
     def is_lost(self) -> bool:
-        """Whether the program has ended."""
+        """True if the program has ended."""
         return self._sock is not None and self._sock.has_ended
 
     def open_session(self) -> Session:

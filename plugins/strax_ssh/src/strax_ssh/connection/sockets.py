@@ -80,7 +80,7 @@ class ProgramSocket(PatientSocket):
 
     @property
     def has_ended(self) -> bool:
-        """Whether the program is gone."""
+        """True if the program is gone."""
         return self.process is None or self.process.poll() is not None
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ INCLUDES_DEEP = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """Where to connect, and how: the options, and what ~/.ssh/config adds."""
+    """Address and ways to connect: the options, and what ~/.ssh/config adds."""
 
     name: str
     port: int
@@ -62,7 +62,7 @@ class Host:
 
     @property
     def scan_command(self) -> str:
-        """What a person types to learn the host key."""
+        """Command that a person types to learn the host key."""
         if self.proxy_command is not None:
             return f"log in once by hand: ssh -p {self.port} {self.user}@{self.name}"
         return f"ssh-keyscan -p {self.port} {self.name} >> {self.known_hosts[0]}"

@@ -26,7 +26,7 @@ class Way:
     """The root of the place, or what lies behind a link that was resolved."""
     parts: tuple[str, ...]
     is_resolved: bool = False
-    """Whether it starts behind a link."""
+    """True if it starts behind a link."""
 
     @property
     def full(self) -> str:
@@ -41,12 +41,12 @@ class Way:
 
     @property
     def on_way_to_read(self) -> list[str]:
-        """What may be no link if it is read as a file."""
+        """Paths that may be no links if it is read as a file."""
         return [*self.folders[self._n_looked_through :], self.full]
 
     @property
     def on_way_to_list(self) -> list[str]:
-        """What may be no link if it is listed."""
+        """Paths that may be no links if it is listed."""
         return [*self.folders, self.full][self._n_looked_through :]
 
     @property

@@ -16,7 +16,7 @@ READ_ONLY_FLAG = 1  # of statvfs@openssh.com
 
 
 class Kind(IntEnum):
-    """What a message is."""
+    """Kind of a message."""
 
     INIT = 1
     VERSION = 2
@@ -45,7 +45,7 @@ class Kind(IntEnum):
 
 
 class Status(IntEnum):
-    """What a server answers if it has nothing else to say."""
+    """Status that a server answers if it has nothing else to say."""
 
     OK = 0
     EOF = 1
@@ -62,7 +62,7 @@ class Status(IntEnum):
 
 
 class Open(IntEnum):
-    """How to open a file."""
+    """Ways to open a file."""
 
     READ = 1
     WRITE = 2 | 8 | 16  # create it, or make it empty
@@ -79,7 +79,7 @@ class SftpError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What a server tells about a file."""
+    """Attributes of a file, as a server tells them."""
 
     size_bytes: int
     mode: int
@@ -87,17 +87,17 @@ class Attributes:
 
     @property
     def is_folder(self) -> bool:
-        """Whether it is a folder."""
+        """True if it is a folder."""
         return stat.S_ISDIR(self.mode)
 
     @property
     def is_link(self) -> bool:
-        """Whether it is a symbolic link."""
+        """True if it is a symbolic link."""
         return stat.S_ISLNK(self.mode)
 
     @property
     def is_special(self) -> bool:
-        """Whether it is a pipe, a socket or a device: to open it may take for ever."""
+        """True if it is a pipe, a socket or a device: to open it may take for ever."""
         return stat.S_IFMT(self.mode) in {stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK}
 
 

@@ -24,18 +24,18 @@ to answer: farther away, several are needed to fill a line."""
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be read of a file."""
+    """The parts to be read of a file."""
 
     where: str
-    """What people call the file."""
+    """Name of the file for people."""
     ranges: Sequence[tuple[int, int]] | None
     """``(offset, size)`` each; None: the whole file."""
     file_bytes: int | None = None
-    """How large it has to be; None: of any size."""
+    """Size that it has to have; None: any."""
 
     @property
     def is_small(self) -> bool:
-        """Whether it is known to be a part of a small file."""
+        """True if it is known to be a part of a small file."""
         size = self.file_bytes
         if self.ranges is None or size is None or size > SMALL_BYTES:
             return False

@@ -22,19 +22,19 @@ LEAST_GAIN = 50
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """How a field is stored."""
+    """Filters of one field, as it is stored."""
 
     width: int
     """Bytes of a value; 1: the field's bytes as they are."""
     filters: int = 0
     reference: int = ix.NO_REFERENCE
-    """Which field is subtracted."""
+    """Number of the field that is subtracted."""
     raw_planes: int = 0
     """Planes that did not get smaller in the sample: where they look random, nothing is tried."""
 
     @property
     def record(self) -> tuple[int, int, int, int]:
-        """What the index says of it."""
+        """Its entry in the index."""
         return self.width, self.filters, 0, self.reference
 
     def flags(self, leaf: Leaf) -> int:

@@ -1,4 +1,4 @@
-"""Which filter each field gets: those that help are tried on a sample of the rows."""
+"""Chooses the filters of each field, by trying them on a sample of the rows."""
 
 from collections.abc import Sequence
 from dataclasses import replace

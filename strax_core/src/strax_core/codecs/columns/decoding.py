@@ -21,7 +21,7 @@ from strax_core.errors import DataCorrupted
 from strax_core.medium import Buffer
 
 GAP_BYTES = 64 << 10
-"""What lies between two wanted ranges is read too, if it is less."""
+"""Largest gap between two wanted ranges that is read along with them."""
 WHOLE_BYTES = 256 << 10
 """A segment that is not larger is read whole, whatever is wanted."""
 TILE_BYTES = 64 << 10

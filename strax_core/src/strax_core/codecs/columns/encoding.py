@@ -20,7 +20,7 @@ Times = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How a chunk is cut."""
+    """Sizes of segments and blocks, by which a chunk is cut."""
 
     segment_bytes: int
     block_bytes: int

@@ -1,4 +1,4 @@
-"""What a chunk's entry of the metadata tells of its segments."""
+"""Parses what a chunk's entry of the metadata tells of its segments."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class StoredSegment:
 
     @property
     def segment(self) -> Segment:
-        """What a loader is told."""
+        """The segment as a loader sees it."""
         return Segment(self.first_row, self.n, self.stored_bytes, self.extrema)
 
 

@@ -41,7 +41,7 @@ class Index:
     frames: Records
     """By field and block."""
     offsets: npt.NDArray[np.int64]
-    """Where each frame lies in the segment."""
+    """Position of each frame in the segment."""
 
 
 def checksum_of(stored: Buffer) -> int:

@@ -1,4 +1,4 @@
-"""What a dtype is made of: plain values, wherever they lie in a row."""
+"""Takes a dtype apart into plain values, wherever they lie in a row."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,15 +25,15 @@ class Leaf:
     """Name of the field, and of the fields in it down to the values."""
     dtype: np.dtype[Any]
     offset: int
-    """Where it lies in a packed row."""
+    """Position in a packed row, in bytes."""
     width: int
     """Bytes of a value: 1, 2, 4 or 8."""
     count: int
-    """How many values a row has."""
+    """Number of values in a row."""
     is_integer: bool = False
     is_signed: bool = False
     is_swapped: bool = False
-    """Whether the order of a value's bytes is not this machine's."""
+    """True if the order of a value's bytes is not this machine's."""
 
     @property
     def name(self) -> str:
@@ -42,7 +42,7 @@ class Leaf:
 
     @property
     def is_scalar_integer(self) -> bool:
-        """Whether others may be stored as the difference to it."""
+        """True if others may be stored as the difference to it."""
         return self.is_integer and self.width > 1 and self.count == 1
 
     def view_of(self, out: Any) -> npt.NDArray[Any]:

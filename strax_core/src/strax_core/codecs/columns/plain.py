@@ -21,7 +21,7 @@ _ONE = np.uint64(1)
 
 
 class Allowance:
-    """How many bytes of rows this process still decodes without the kernels."""
+    """Bytes of rows that this process still decodes without the kernels."""
 
     def __init__(self, n_bytes: int) -> None:
         self._left_bytes = n_bytes

@@ -12,7 +12,7 @@ KEPT_BYTES = 64 << 20
 
 
 class Scratch(threading.local):
-    """What a thread works with."""
+    """Buffers that a thread works with."""
 
     def __init__(self) -> None:
         self._compressors: dict[int, zstandard.ZstdCompressor] = {}

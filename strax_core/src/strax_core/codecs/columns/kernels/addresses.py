@@ -93,7 +93,7 @@ def _load(kind: Any) -> Any:
 
 load8, load16, load32, load64 = map(_load, (types.uint8, types.uint16, types.uint32, types.uint64))
 told = _load(types.int64)
-"""What a row of a plan, at this address, has in a column."""
+"""Reads a column of the plan's row at this address."""
 
 
 def _calls(n: int) -> Any:
@@ -135,7 +135,7 @@ def _counted(name: str, *more: Any) -> Any:
 
 ones = _counted("ctpop")
 zeros_below = _counted("cttz", ir.Constant(ir.IntType(1), 0))
-"""How many bits are set; how many are not, below the lowest one that is."""
+"""Counts the bits that are set; and those that are not, below the lowest one that is."""
 swapped = _counted("bswap")
 """A word with its bytes turned round."""
 

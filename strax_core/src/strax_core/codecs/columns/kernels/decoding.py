@@ -251,7 +251,7 @@ def _put_bytes(row, first_row, n_rows, _unused):
 _KERNELS = (_short_values, _long_values, _add_reference, _spread, _spread_long, _put, _put_bytes)
 (_SHORT, _LONG, _ADD, _SPREAD, _SPREAD_LONG, _PUT, _PUT_BYTES) = range(len(_KERNELS))
 (_ROWS_AT, _N_FIELDS, _N_ROWS, _TILE_ROWS, _SCRATCH_AT, _THIRD, _KERNELS_AT) = range(7)
-"""What the task of the outermost kernel tells it."""
+"""Columns of the outermost kernel's task."""
 _ADDRESSES = np.array([kernel.address for kernel in _KERNELS], np.int64)
 
 

@@ -4,9 +4,9 @@
 # in rows; PLANES is of plane 0 for the encoder, of each plane for the decoder.
 (ADDRESS, STRIDE, COUNT, WIDTH, FLAGS, REFERENCE, MASK) = range(7)
 (N_VALUES, N_PLANES, BASE, RANDOM) = range(7, 11)
-"""What the encoder finds out, and the decoder is told; `RANDOM`: planes that look like noise."""
+"""Findings of the encoder, which the decoder is told; `RANDOM`: planes that look like noise."""
 DONE, PREVIOUS, MASK_BITS, SEEN = range(11, 15)
-"""How far the work on a block is."""
+"""Progress of the work on a block."""
 PLANES = 16
 PLAN_COLUMNS = PLANES + 8
 MASKED, DELTA, ZIGZAG, OFFSET, SWAPPED, SIGNED, SKIPPED = 1, 2, 4, 8, 16, 32, 64
