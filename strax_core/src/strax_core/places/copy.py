@@ -269,7 +269,7 @@ def writer_of(metadata: Metadata) -> Mapping[str, Any]:
 
 
 def _writer(source: Metadata, target: Target) -> dict[str, Any]:
-    """Return the `writer` entry of a copy: this process, and the source's data plugin and chunking."""
+    """Return the `writer` entry of a copy: this process, and what made and cut the source."""
     import socket
 
     kept = {
