@@ -81,7 +81,7 @@ def test_each_line_says_who_was_asked_what_was_the_answer_and_how_long_it_took(
         r"leaky: has it run_7-records-\w+\? -> ValueError \(",
         r"notes: has it run_7-records-\w+\? -> DataNotAvailable: .*there is no",
         r"notes: has it run_7-records-\w+\? -> yes, in main/run_7-records-\w+ \(",
-        r"notes: reserve\(run_7-records-\w+\) -> \[Location\(backend='main', .*\]",
+        r"notes: targets\(run_7-records-\w+\) -> \[Location\(backend='main', .*\]",
         r"memory://: write\('.*/records-\w+-000000', \[\d+ bytes.*\]\) -> done",
         r"memory://: rename\('.staging/.*/data', 'run_7-records-\w+'\) -> done",
         r"memory://: read\('run_7-records-\w+/.*metadata.json'\) -> ObjectMissing: memory://",
