@@ -44,8 +44,16 @@ class LookedAt(LocalBackend):
         super().rename(source, target)
         self._look()
 
+    def delete(self, path: str) -> None:
+        super().delete(path)
+        self._look()
+
     def delete_files(self, paths: Sequence[str]) -> None:
         super().delete_files(paths)
+        self._look()
+
+    def drop_empty(self, folder: str) -> None:
+        super().drop_empty(folder)
         self._look()
 
 
